@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+# perftop: `make help` lists the targets.
+
+FLAVOUR ?= release
+B       := .build/$(FLAVOUR)
+V       ?= 0
+WERROR  ?= $(if $(CI),1,0)
+ARGS    ?=
+PREFIX  ?= /usr/local
+CC      := $(if $(filter default,$(origin CC)),cc,$(CC))
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool)
+ARCH    := $(shell uname -m)
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BPF_ARCH  := $(if $(filter aarch64,$(ARCH)),arm64,x86)
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2);)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wvla -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror)
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(B)/gen
+CFLAGS   ?= -O2 -g
+CFLAGS   += -std=gnu11 -fno-omit-frame-pointer -pthread $(WARN)
+LDLIBS   := -lbpf -ldw -lelf -lsqlite3 -ljansson -lz -liberty -lck -lm -lpthread
+TUI_LIBS := -lncursesw -ltinfo
+
+ifeq ($(FLAVOUR),asan)
+CFLAGS  += -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS += -fsanitize=address,undefined
+endif
+ifeq ($(FLAVOUR),tsan)
+# CK's own atomics are assembly, which the sanitizer cannot see; the compiler's builtins it can.
+CFLAGS  += -fsanitize=thread -DCK_USE_CC_BUILTINS
+LDFLAGS += -fsanitize=thread
+endif
+
+# ---- sources: a file in its folder is built, no list to keep ---------------------------------
+srcs_in = $(sort $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c))
+PROBE_SRCS     := $(filter-out %.bpf.c,$(call srcs_in,probes))
+KERNEL_SRCS    := $(call srcs_in,kernels)
+COLLECTOR_SRCS := $(call srcs_in,collectors)
+TUI_SRCS       := $(call srcs_in,tui)
+UNIT_SRCS      := $(sort $(wildcard tests/unit/test_*.c))
+TESTLIB_SRCS   := $(sort $(wildcard tests/lib/*.c))
+TARGET_SRCS    := $(sort $(wildcard tests/targets/*.c))
+BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
+FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+PROBE_OBJS     := $(call obj,$(PROBE_SRCS))
+KERNEL_OBJS    := $(call obj,$(KERNEL_SRCS))
+COLLECTOR_OBJS := $(call obj,$(COLLECTOR_SRCS))
+TUI_OBJS       := $(call obj,$(TUI_SRCS))
+TUI_LIB_OBJS   := $(filter-out $(B)/tui/main.o,$(TUI_OBJS))
+UNIT_BINS      := $(patsubst %.c,$(B)/%,$(UNIT_SRCS))
+TARGET_BINS    := $(patsubst %.c,$(B)/%,$(TARGET_SRCS))
+BENCH_BINS     := $(patsubst %.c,$(B)/%,$(BENCH_SRCS))
+FUZZ_BINS      := $(patsubst %.c,$(B)/%,$(FUZZ_SRCS))
+SKEL           := $(B)/gen/perftop.skel.h
+SYSNAMES       := $(B)/gen/syscall_names.inc
+LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
+
+.PHONY: all watch test deps bench lint format asan tsan fuzz install uninstall help clean tests check-deps
+all: check-deps $(B)/perftop $(B)/libperftop.so compile_commands.json
+	@ln -sfn $(B)/perftop perftop
+
+# ---- rules -----------------------------------------------------------------------------------
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
+
+# ISA variants carry their instruction set in the file name and are compiled for it alone.
+$(B)/kernels/%.o: FILE_CFLAGS = -O3 -fopenmp-simd
+ifeq ($(ARCH),x86_64)
+%_avx2.o:   FILE_CFLAGS = -O3 -fopenmp-simd -mavx2 -mfma
+%_avx512.o: FILE_CFLAGS = -O3 -fopenmp-simd -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+endif
+$(PROBE_OBJS): FILE_CFLAGS = -fPIC
+$(COLLECTOR_OBJS): | $(SKEL) $(SYSNAMES)
+
+$(B)/libperftop.a: $(PROBE_OBJS)
+$(B)/libkernels.a: $(KERNEL_OBJS)
+$(B)/libcollectors.a: $(COLLECTOR_OBJS)
+$(B)/libtui.a: $(TUI_LIB_OBJS)
+$(B)/lib%.a:
+	@mkdir -p $(@D)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libperftop.so: $(PROBE_OBJS)
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libperftop.so.1 $(LDFLAGS) $^ -o $@ -pthread
+
+$(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
+
+# The kernel side: one object, linked into the program as a skeleton.
+$(B)/gen/perftop.bpf.o: probes/perftop.bpf.c $(wildcard probes/*.bpf.h) probes/vmlinux.h probes/contract.h probes/bucket.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror \
+		-Wno-unused-function -I. -I/usr/include/$(MULTIARCH) -c $< -o $@.tmp
+	$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
+$(SKEL): $(B)/gen/perftop.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name perftop_bpf > $@.tmp && mv $@.tmp $@
+$(SYSNAMES):
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)printf '#include <asm/unistd.h>\n' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' | sort -t[ -k2n > $@
+
+compile_commands.json: Makefile $(SKEL)
+	@{ printf '['; sep=''; for f in $(PROBE_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) \
+	$(TESTLIB_SRCS) $(TARGET_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS); do isa=''; case $$f in \
+	*_avx2.c) isa='-mavx2 -mfma';; *_avx512.c) isa='-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma';; esac; \
+	printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" $$f \
+	"$(CC) $(CPPFLAGS) -std=gnu11 -Wall -Wextra $$isa -c $$f"; sep=,; done; printf '\n]\n'; } > $@
+
+# ---- tests -----------------------------------------------------------------------------------
+$(B)/libtestlib.a: $(call obj,$(TESTLIB_SRCS))
+$(UNIT_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(B)/libtui.a $(LIBS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
+$(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+# Programs that the tests watch: built as users build theirs, at -O2 with no frame pointer.
+$(call obj,$(TARGET_SRCS)): CFLAGS := -O2 -g -std=gnu11 -pthread $(WARN)
+$(TARGET_BINS): $(B)/%: $(B)/%.o $(B)/libperftop.a
+	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
+# Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
+$(FUZZ_BINS): $(B)/%: $(B)/%.o $(B)/tests/fuzz/replay.o $(LIBS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+tests: all $(UNIT_BINS) $(TARGET_BINS) $(FUZZ_BINS)
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests
+	$(Q)BUILD=$(B) tests/run
+
+asan tsan: deps
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=$@ -j$$(nproc) tests
+	$(Q)BUILD=.build/$@ FLAVOUR=$@ tests/run unit fuzz
+
+bench: deps-bench
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests $(BENCH_BINS)
+	$(Q)BUILD=$(B) tests/bench/run $(ARGS)
+
+FUZZ_SECONDS ?= 60
+fuzz: deps
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) CLANG=$(CLANG) tests/fuzz/explore
+
+watch: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)./perftop --watch $(ARGS)
+
+# ---- dependencies ----------------------------------------------------------------------------
+DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
+	libsqlite3-dev libjansson-dev zlib1g-dev
+DEPS_TEST := libcmocka-dev tmux redis-server redis-tools sqlite3 jq python3 strace
+DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
+DEPS_LINT := clang-format clang-tidy cppcheck
+
+deps:
+	$(Q)tests/deps $(DEPS) $(DEPS_TEST)
+deps-bench: deps
+	$(Q)tests/deps $(DEPS_BENCH)
+check-deps:
+	@for h in bpf/libbpf.h ck_ring.h curses.h elfutils/libdw.h libiberty/demangle.h sqlite3.h jansson.h; do \
+	[ -e /usr/include/$$h ] || [ -e /usr/local/include/$$h ] || { \
+	echo "perftop: header <$$h> is missing; run 'make deps' (Debian), or install: $(DEPS)" >&2; exit 1; }; done; \
+	command -v $(CLANG) >/dev/null || { echo "perftop: clang is missing; run 'make deps'" >&2; exit 1; }; \
+	[ -x "$(BPFTOOL)" ] || { echo "perftop: bpftool is missing; run 'make deps'" >&2; exit 1; }
+
+# ---- housekeeping ----------------------------------------------------------------------------
+lint: deps
+	$(Q)tests/deps $(DEPS_LINT)
+	$(Q)$(MAKE) --no-print-directory $(SKEL) $(SYSNAMES) compile_commands.json
+	$(Q)BUILD=$(B) tests/lint
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	install -Dm755 $(B)/perftop $(DESTDIR)$(PREFIX)/bin/perftop
+	install -Dm644 probes/perftop.h $(DESTDIR)$(PREFIX)/include/perftop.h
+	install -Dm644 $(B)/libperftop.a $(DESTDIR)$(PREFIX)/lib/libperftop.a
+	install -Dm755 $(B)/libperftop.so $(DESTDIR)$(PREFIX)/lib/libperftop.so.1
+	ln -sfn libperftop.so.1 $(DESTDIR)$(PREFIX)/lib/libperftop.so
+	install -d $(DESTDIR)$(PREFIX)/share/perftop/themes
+	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/perftop/themes
+	-setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep $(DESTDIR)$(PREFIX)/bin/perftop
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/bin/perftop $(DESTDIR)$(PREFIX)/include/perftop.h \
+		$(DESTDIR)$(PREFIX)/lib/libperftop.* $(DESTDIR)$(PREFIX)/share/perftop
+clean:
+	rm -rf .build perftop compile_commands.json
+
+help:
+	@printf '%s\n' \
+	'make            build ./perftop (needs the packages of make deps)' \
+	'make watch      install what is missing, build, run perftop --watch; ARGS="-p PID" attaches' \
+	'make test       install, build, run every test' \
+	'make deps       install the Debian packages that building and testing need' \
+	'make bench      measured costs and comparisons, side by side; ARGS="name…" picks' \
+	'make lint       format, clang-tidy, cppcheck, include rule, unique names' \
+	'make format     apply clang-format' \
+	'make asan|tsan  the tests under AddressSanitizer+UBSan, or ThreadSanitizer' \
+	'make fuzz       explore the fuzz targets for FUZZ_SECONDS (60) each' \
+	'make install    to PREFIX (/usr/local), with the capabilities that attaching needs' \
+	'variables       V=1 (commands), WERROR=1, FLAVOUR=release|asan|tsan, PREFIX, DESTDIR'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* elf_image.h: one ELF file, opened once: its functions, USDT notes and unwind tables. */
+#ifndef PERFTOP_ELF_IMAGE_H
+#define PERFTOP_ELF_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct Elf;
+struct Dwarf_CFI_s;
+
+/*
+ * The file is untrusted: sizes, offsets and indices are checked, and a broken file gives fewer
+ * symbols, never a crash. Addresses are the file's own virtual addresses (vaddr); offsets are
+ * positions in the file, which is what uprobes are placed by.
+ */
+struct elf_image;
+
+struct elf_function {
+	const char *name; /* raw (mangled) name; owned by the image */
+	uint64_t vaddr;
+	uint64_t size; /* 0 when the symbol table does not say */
+};
+
+struct elf_usdt {
+	const char *provider, *name, *args; /* owned by the image */
+	uint64_t offset;                    /* file offset of the nop */
+	uint64_t semaphore_offset;          /* file offset of the u16 semaphore; 0 = none */
+};
+
+/*
+ * Open by file descriptor (taken over, also on failure). `label` names it in messages.
+ * Returns NULL with *err = -errno: -ENOEXEC not ELF or wrong class, -ENOMEM, -EIO.
+ */
+struct elf_image *elf_image_open_fd(int fd, const char *label, int *err);
+struct elf_image *elf_image_open(const char *path, int *err);
+void elf_image_free(struct elf_image *e);
+
+/*
+ * Functions sorted by vaddr, from .symtab, else .dynsym, else .gnu_debugdata, else a separate
+ * debug file by build-id or .gnu_debuglink, else the bounds that .eh_frame's FDEs give (then the
+ * names are "fn@0xADDR"). Loaded at the first call. Aliases at one address are all kept.
+ */
+int elf_image_functions(struct elf_image *e, const struct elf_function **out, uint32_t *n);
+bool elf_image_stripped(struct elf_image *e); /* true when names came from FDEs alone */
+
+/* USDT notes (.note.stapsdt), prelink-adjusted by .stapsdt.base. 0 notes is success. */
+int elf_image_usdts(struct elf_image *e, const struct elf_usdt **out, uint32_t *n);
+
+/* vaddr <-> file offset through PT_LOAD; -ENOENT when no segment holds it. */
+int elf_image_offset_of(struct elf_image *e, uint64_t vaddr, uint64_t *offset);
+int elf_image_vaddr_of(struct elf_image *e, uint64_t offset, uint64_t *vaddr);
+
+/* Copy up to n bytes of code at vaddr; returns how many (file bytes, not memory). */
+size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n);
+
+bool elf_image_is_go(struct elf_image *e); /* .go.buildinfo or .gopclntab present */
+int elf_image_machine(struct elf_image *e); /* EM_X86_64, EM_AARCH64 … */
+
+/* .eh_frame/.debug_frame unwind table (elfutils); NULL when there is none. Owned by the image. */
+struct Dwarf_CFI_s *elf_image_cfi(struct elf_image *e);
+
+#endif

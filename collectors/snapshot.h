@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* snapshot.h: the boundary: what one tick saw, as plain values that views, rules and files read. */
+#ifndef PERFTOP_SNAPSHOT_H
+#define PERFTOP_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One tick fills one struct snapshot. It holds no pointer, so it can be copied, recorded and
+ * replayed as it is. Times are ns of CLOCK_MONOTONIC unless a name says otherwise, sizes are
+ * bytes, percentages are of one CPU. Arrays are filled from 0 to their count; what did not fit is
+ * counted in `truncated` and never silently lost. Strings are NUL-terminated, valid UTF-8 or
+ * ASCII, and already free of control characters.
+ *
+ * snapshot_fields.c describes every row type once; JSON, SQLite and replay follow from that.
+ */
+enum {
+	SNAP_NAME = 128, /* function, metric or syscall name, shortened in the middle if longer */
+	SNAP_TEXT = 256, /* a sentence for the user */
+	SNAP_SECTIONS = 16,
+	SNAP_LATENCY = 1024,
+	SNAP_SYSCALLS = 512,
+	SNAP_BINS = 65536,
+	SNAP_FUNCTIONS = 512,
+	SNAP_STACKS = 64,
+	SNAP_FRAMES = 64,
+	SNAP_SYMBOLS = 2048,
+	SNAP_THREADS = 1024,
+	SNAP_COUNTERS = 1024,
+	SNAP_BLOCKED = 16,
+	SNAP_LOCKS = 64,
+	SNAP_KERNELS = 64,
+	SNAP_ALERTS = 32,
+	SNAP_EVENTS = 16,
+};
+
+/* A section is live (measuring), degraded (part of it is missing, see reason) or absent. */
+enum section_status { SECTION_ABSENT, SECTION_DEGRADED, SECTION_LIVE };
+
+struct snap_section {
+	char name[24];
+	uint32_t status; /* enum section_status */
+	char reason[SNAP_TEXT];
+	char fix[SNAP_TEXT]; /* what the user can type to mend it; "" if nothing can */
+};
+
+enum target_state {
+	TARGET_NONE,
+	TARGET_RUNNING,
+	TARGET_STOPPED, /* SIGSTOP or a debugger */
+	TARGET_ZOMBIE,
+	TARGET_EXITED,
+};
+
+struct snap_target {
+	int32_t pid;
+	char comm[32];
+	char cmdline[SNAP_TEXT];
+	char exe[SNAP_TEXT];
+	uint32_t state;  /* enum target_state */
+	uint64_t age_ns; /* since the process started */
+	uint32_t threads;
+	char tier[32]; /* what perftop may do: "root", "cap_bpf+cap_perfmon", "user" */
+	char note[SNAP_TEXT];
+};
+
+/* /proc totals of the target; rates are over the last interval. */
+struct snap_proc {
+	double user_pct, sys_pct;
+	uint64_t rss_bytes, rss_peak_bytes, anon_bytes, file_bytes, shmem_bytes, swap_bytes, vsz_bytes;
+	uint64_t minflt, majflt;
+	double minflt_rate, majflt_rate;
+	uint64_t read_bytes, write_bytes; /* block layer, from /proc/PID/io */
+	double read_rate, write_rate;     /* bytes a second */
+	uint64_t ctxsw_voluntary, ctxsw_involuntary;
+	double ctxsw_voluntary_rate, ctxsw_involuntary_rate;
+	uint32_t fds;
+	uint32_t ncpu;         /* CPUs online */
+	double machine_cpu_pct; /* busy share of the whole machine, 100 = every CPU */
+	uint64_t mem_total_bytes, mem_available_bytes;
+};
+
+/* One latency source. Counts and quantiles run since attach, or since the last reset. */
+struct snap_latency {
+	char name[SNAP_NAME];
+	char module[48];   /* file name of the binary, or the counter's group; "" if none */
+	uint32_t source;   /* enum latency_source */
+	char unit[8];      /* "ns" unless a counter says otherwise */
+	uint64_t count;    /* exact */
+	double rate;       /* events a second over the last interval */
+	uint64_t sampled;  /* how many of count the quantiles rest on; = count when all */
+	uint64_t p50, p90, p99, p999, max, mean;
+	uint64_t sum;
+	uint64_t recent_p50, recent_p99, recent_max; /* of the last interval; 0 when it had none */
+	uint64_t target; /* the user's goal for p99, 0 = none set */
+	uint32_t met;    /* 1 when target is set and p99 <= target */
+	uint64_t calls;  /* entries seen: more than count while calls are in flight */
+	double cost_ns;  /* estimated ns that each event adds to the target; 0 = not in its path */
+	char note[64];   /* e.g. "1 in 16 timed", "single-stepped" */
+	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
+};
+enum latency_source { LATENCY_UPROBE, LATENCY_USDT, LATENCY_SYSCALL, LATENCY_COUNTER, LATENCY_BLOCK };
+
+/* Sparse histogram bin, see probes/bucket.h for the arithmetic. */
+struct snap_bin {
+	uint32_t bucket;
+	uint32_t count;
+};
+
+struct snap_cpu {
+	double user_pct, sys_pct; /* of the target, from /proc */
+	double runq_wait_pct;     /* time runnable but not running, percent of one CPU */
+	uint64_t samples;         /* since attach or reset */
+	uint64_t samples_lost;
+	double hz;              /* sampling rate per CPU */
+	double unwound_pct;     /* samples whose stack reached the thread's start */
+	uint64_t kernel_samples; /* of samples, taken inside the kernel */
+};
+
+struct snap_symbol {
+	char name[SNAP_NAME];
+	char module[48];
+};
+
+struct snap_function {
+	char name[SNAP_NAME];
+	char module[48];
+	double self_pct, total_pct; /* of all samples since attach or reset */
+	uint64_t self, total;       /* samples */
+};
+
+struct snap_stack {
+	uint64_t count;
+	uint32_t nframes;
+	uint32_t frames[SNAP_FRAMES]; /* indices into snapshot.symbols, leaf first */
+};
+
+enum blocked_reason {
+	BLOCKED_FUTEX,
+	BLOCKED_IO,
+	BLOCKED_PAGE_FAULT,
+	BLOCKED_SLEEP,
+	BLOCKED_NET,
+	BLOCKED_OTHER,
+	BLOCKED_RUNQ, /* runnable, waiting for a CPU */
+	BLOCKED_REASONS
+};
+
+struct snap_blocked {
+	uint32_t reason; /* enum blocked_reason */
+	uint64_t ns, count; /* since attach or reset */
+	double pct; /* of one CPU's wall time over the last interval; many threads can exceed 100 */
+	uint64_t p50, p99, max;
+};
+
+/* One futex address that threads waited on. */
+struct snap_lock {
+	uint64_t addr;
+	uint64_t waits, wait_ns, max_ns;
+	double pct; /* of one thread's wall time over the last interval */
+	int32_t owner_tid; /* holder seen last, 0 = not known */
+	uint32_t is_mutex; /* 1: a mutex (plain FUTEX_WAIT or a verified owner), 0: condvar, join … */
+};
+
+struct snap_thread {
+	int32_t tid;
+	char comm[32];
+	char state;
+	double cpu_pct, runq_pct, blocked_pct;
+	char top[SNAP_NAME]; /* hottest function of this thread, "" if not sampled */
+};
+
+enum counter_kind { COUNTER_SUM, COUNTER_GAUGE };
+
+/* A counter or gauge that the target registered through libperftop. */
+struct snap_counter {
+	char name[SNAP_NAME];
+	char unit[16];
+	char help[96];
+	uint32_t kind; /* enum counter_kind */
+	int64_t value;
+	double rate; /* a second over the last interval; 0 for a gauge */
+};
+
+struct snap_kernel {
+	char name[64];
+	char isa[16];
+	uint64_t calls;
+	double rate;
+	double gflops, gbytes_s; /* while inside the kernel, over the last interval */
+	double pct_peak;         /* of the machine's measured FMA peak; 0 = peak not known */
+	uint64_t p50, p99;
+	double vs_scalar, vs_standard; /* 0 = not measured in this run */
+};
+
+struct snap_trajectory {
+	uint64_t capacity, used, recorded, dropped, drained;
+	double contention_pct; /* failed CAS of all attempts */
+	double drained_rate, recorded_rate, dropped_rate;
+};
+
+struct snap_alert {
+	char id[48];   /* stable while the condition lasts */
+	char rule[32]; /* row of rules.def */
+	uint32_t severity; /* enum alert_severity */
+	char subject[SNAP_NAME];
+	double value, threshold;
+	uint64_t since_ns;        /* CLOCK_REALTIME when it was raised */
+	char evidence[SNAP_TEXT]; /* what was measured */
+	char advice[SNAP_TEXT];   /* what to do about it */
+};
+enum alert_severity { ALERT_INFO, ALERT_WARNING, ALERT_CRITICAL };
+
+struct snap_cost {
+	double self_cpu_pct;
+	uint64_t self_rss_bytes;
+	uint64_t bpf_ns_per_s;  /* BPF run time on the whole machine */
+	double target_pct_est;  /* CPU taken from the target: BPF run time and traps */
+	uint64_t events, dropped, throttled;
+};
+
+/* A line of what happened to the target, newest last: exec, fork, stop, exit, attach errors. */
+struct snap_event {
+	uint64_t time_ns; /* CLOCK_REALTIME */
+	char text[SNAP_TEXT];
+};
+
+struct snapshot {
+	uint64_t seq;         /* tick number from 1 */
+	uint64_t time_ns;     /* CLOCK_REALTIME */
+	uint64_t mono_ns;     /* CLOCK_MONOTONIC */
+	uint64_t interval_ns; /* since the tick before */
+	uint64_t since_ns;    /* time that counts and quantiles cover: since attach or reset */
+	uint32_t replaying, finished; /* finished: no more ticks will come, see target.note */
+	uint32_t truncated;           /* rows that did not fit, all arrays together */
+
+	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
+		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory;
+
+	struct snap_target target;
+	struct snap_proc proc;
+	struct snap_cpu cpu;
+	struct snap_cost cost;
+	struct snap_trajectory trajectory; /* valid when ntrajectory is 1 */
+
+	struct snap_section sections[SNAP_SECTIONS];
+	struct snap_alert alerts[SNAP_ALERTS];
+	struct snap_event events[SNAP_EVENTS];
+	struct snap_blocked blocked[SNAP_BLOCKED];
+	struct snap_lock locks[SNAP_LOCKS];
+	struct snap_kernel kernels[SNAP_KERNELS];
+	struct snap_stack stacks[SNAP_STACKS];
+	struct snap_latency latency[SNAP_LATENCY];
+	struct snap_latency syscalls[SNAP_SYSCALLS];
+	struct snap_function functions[SNAP_FUNCTIONS];
+	struct snap_thread threads[SNAP_THREADS];
+	struct snap_counter counters[SNAP_COUNTERS];
+	struct snap_symbol symbols[SNAP_SYMBOLS];
+	struct snap_bin bins[SNAP_BINS];
+};
+
+/* Zeroed snapshot in memory of its own that is not resident until used; NULL without memory. */
+struct snapshot *snapshot_new(void);
+void snapshot_free(struct snapshot *s);
+
+/* Empty s for the next tick. Touches only what was used. */
+void snapshot_clear(struct snapshot *s);
+
+/* Copy only the used part of src over dst. */
+void snapshot_copy(struct snapshot *dst, const struct snapshot *src);
+
+/* The section called name, appended as absent if it is new; NULL when the table is full. */
+struct snap_section *snapshot_section(struct snapshot *s, const char *name);
+
+/* Set a section's state; reason and fix may be NULL, and are cleaned of control characters. */
+void snapshot_set_section(struct snapshot *s, const char *name, enum section_status status,
+			  const char *reason, const char *fix);
+
+/* Index of the symbol in s->symbols, appended if new; SNAP_SYMBOLS - 1 ("…") when full. */
+uint32_t snapshot_symbol(struct snapshot *s, const char *name, const char *module);
+
+/* Copy src as a clean string: control bytes and broken UTF-8 become '?', length bounded by size. */
+void snapshot_string(char *dst, size_t size, const char *src);
+
+/* Quantile q (0..1) of sparse bins holding `total` values, as the midpoint of its bucket. */
+uint64_t snapshot_quantile(const struct snap_bin *bins, uint32_t n, uint64_t total, double q);
+
+const char *section_status_name(uint32_t status);
+const char *target_state_name(uint32_t state);
+const char *latency_source_name(uint32_t source);
+const char *blocked_reason_name(uint32_t reason);
+const char *alert_severity_name(uint32_t severity);
+
+/* ---- description of the rows, for writers and readers of files ------------------------------ */
+
+enum field_type { FIELD_STR, FIELD_CHAR, FIELD_U32, FIELD_I32, FIELD_U64, FIELD_I64, FIELD_F64,
+		  FIELD_ENUM };
+
+struct field {
+	const char *name; /* of the JSON member and the SQL column */
+	uint32_t offset;
+	uint32_t size; /* bytes of a FIELD_STR */
+	enum field_type type;
+	const char *(*enum_name)(uint32_t); /* FIELD_ENUM: its text; "?" past the end */
+};
+
+struct table {
+	const char *name; /* of the JSON member and the SQL table */
+	size_t rows_offset, stride;
+	uint32_t max;
+	size_t count_offset; /* of the uint32_t count; 0 for a single row that is always there */
+	const struct field *fields;
+	uint32_t nfields;
+};
+
+/* Every table of the snapshot but bins, stacks and symbols, which have shapes of their own. */
+extern const struct table snapshot_tables[];
+extern const uint32_t snapshot_ntables;
+const struct table *snapshot_table(const char *name);
+
+#endif

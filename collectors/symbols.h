@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* symbols.h: addresses of a live process to names: maps, ELF files, JIT maps, demangling. */
+#ifndef PERFTOP_SYMBOLS_H
+#define PERFTOP_SYMBOLS_H
+
+#include <stdint.h>
+
+#include "collectors/elf_image.h"
+
+struct symbols;
+
+struct symbol {
+	const char *name;   /* demangled, clean of control characters; owned by symbols, stable */
+	const char *module; /* file name, "[vdso]", "[jit]", "[kernel]", "[heap]"; owned, stable */
+	uint64_t offset;    /* from the symbol's start */
+	uint32_t id;        /* small integer, the same for the same function: use it as array index */
+};
+
+/* A mapped executable range. */
+struct symbols_module {
+	uint64_t start, end, file_offset;
+	uint64_t bias;  /* address = vaddr + bias */
+	char path[256]; /* as /proc/PID/maps names it, without " (deleted)" */
+	struct elf_image *image; /* NULL when it could not be opened; owned */
+};
+
+struct symbols *symbols_new(int pid);
+void symbols_free(struct symbols *s);
+
+/*
+ * Read /proc/PID/maps again if it is due: call it once a tick, it is cheap. Files are opened
+ * through /proc/PID/map_files, /proc/PID/root or /proc/PID/exe, so deleted binaries and containers
+ * work. Returns 0, or -errno when maps cannot be read (-EACCES, -ESRCH).
+ */
+int symbols_refresh(struct symbols *s);
+void symbols_exec(struct symbols *s); /* the target ran execve: forget every mapping */
+
+/* Never fails: an unknown address gives name "[unknown]" and the module if there is one. */
+void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out);
+void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out);
+void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out);
+uint32_t symbols_count(const struct symbols *s); /* ids given out so far */
+
+/* Mapping that holds addr, or NULL. Valid until the next refresh. */
+const struct symbols_module *symbols_module_at(struct symbols *s, uint64_t addr);
+/* All executable mappings, for finding libraries by name. Valid until the next refresh. */
+const struct symbols_module *symbols_modules(struct symbols *s, uint32_t *n);
+
+#endif
