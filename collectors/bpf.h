@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bpf.h: the loaded eBPF object of one session, and why any part of it is missing. */
+#ifndef PERFTOP_BPF_H
+#define PERFTOP_BPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct perftop_bpf; /* the skeleton, from bpftool */
+struct bpf;
+
+/* Decided before load: sizes of maps and read-only data. */
+struct bpf_request {
+	pid_t pid;
+	uint32_t nslots; /* function and USDT rows; 0 leaves their programs out */
+	bool sessions;   /* kernel has uprobe sessions (bpf_has_uprobe_session) */
+	bool sample, offcpu, syscalls;
+};
+
+/*
+ * Load the programs that the request names. A program that this kernel refuses is left out and
+ * the others load; bpf_reason says why. NULL when nothing can load at all: why says what is
+ * missing and fix the command that grants it.
+ */
+struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, char *fix,
+		    size_t fix_size);
+void bpf_free(struct bpf *b);
+
+struct perftop_bpf *bpf_skeleton(struct bpf *b);
+uint32_t bpf_ncpu(const struct bpf *b); /* possible CPUs: slots a histogram has in the arrays */
+
+/* fd of a loaded program by name, or -errno; why is left as a sentence. */
+int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size);
+
+/* Attach a tp_btf program; the link is closed by bpf_free. 0 or -errno. */
+int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size);
+
+/* Kernel support, found by trying once. */
+bool bpf_has_uprobe_multi(void);
+bool bpf_has_uprobe_session(void);
+
+/* A plain mmapable array map, mapped read-only (read-write when writable); NULL on failure. */
+void *bpf_map_array(struct bpf *b, int map_fd, size_t value_size, size_t entries, bool writable);
+
+#endif

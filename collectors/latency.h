@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* latency.h: cumulative histograms of one source turned into snapshot rows. */
+#ifndef PERFTOP_LATENCY_H
+#define PERFTOP_LATENCY_H
+
+#include <stdint.h>
+
+#include "collectors/snapshot.h"
+#include "probes/bucket.h"
+
+/*
+ * Sources count up for ever. A latency_track remembers what a source held at the last reset and
+ * at the last tick, so that rows cover "since reset" and "last interval". About 18 KB each,
+ * allocated when the source is first seen.
+ */
+struct latency_track {
+	uint64_t base_count, base_sum; /* at the last reset */
+	uint64_t prev_count;           /* at the last tick */
+	uint64_t max;                  /* since reset */
+	uint64_t seen_max;             /* the source's own maximum at the last reset */
+	uint32_t *base;                /* BUCKET_COUNT, NULL until a reset */
+	uint64_t *prev;                /* BUCKET_COUNT at the last tick */
+};
+
+/* The source's totals now. bins is BUCKET_COUNT long, or NULL when only counts are known. */
+struct latency_source_now {
+	uint64_t count, sum, max;
+	const uint64_t *bins;
+};
+
+void latency_track_fini(struct latency_track *t);
+/* Counts begin anew at what the source held at the last tick. */
+int latency_track_reset(struct latency_track *t);
+
+/*
+ * Fill row's numbers (count, rate, quantiles, recent quantiles, bins) from what the source holds
+ * now. `row` must lie in s->latency or s->syscalls; its texts are the caller's. 0 or -ENOMEM.
+ */
+int latency_track_update(struct latency_track *t, const struct latency_source_now *now,
+			 uint64_t interval_ns, struct snapshot *s, struct snap_latency *row);
+
+#endif

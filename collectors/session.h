@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.h: owns the target, the collectors, the thread and the tick. */
+#ifndef PERFTOP_SESSION_H
+#define PERFTOP_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collectors/snapshot.h"
+
+struct session;
+struct symbols;
+struct bpf;
+struct latency_set;
+
+enum syscall_mode { SYSCALL_AUTO, SYSCALL_FULL, SYSCALL_COUNT, SYSCALL_OFF };
+
+enum { SESSION_MAX_PROBES = 64 };
+
+/* What the command line asks for. Copied by session_new; strings are borrowed for its life. */
+struct session_config {
+	pid_t pid;                 /* process to attach to; 0 with replay_path */
+	const char *replay_path;   /* read snapshots from this recording instead */
+	const char *record_path;   /* write snapshots to this file */
+	uint64_t interval_ns;      /* between ticks */
+	uint32_t sample_hz;        /* CPU samples a second and CPU; 0 = none */
+	enum syscall_mode syscalls;
+	bool offcpu;               /* off-CPU time */
+	bool no_bpf;               /* behave as without privilege */
+	bool force;                /* attach in spite of the estimated cost */
+	double max_overhead_pct;   /* of one CPU: probes estimated above it are refused */
+	const char *probes[SESSION_MAX_PROBES]; /* -e */
+	uint32_t nprobes;
+	uint64_t latency_target_ns; /* goal for p99 of probed functions, 0 = none */
+};
+
+/*
+ * session_new checks the target and prepares; session_start makes the first tick's thread. A
+ * message for the user is left in why on failure: what failed, why, and the fix.
+ */
+struct session *session_new(const struct session_config *cfg, int *err, char *why, size_t why_size);
+int session_start(struct session *se);
+void session_free(struct session *se); /* stops the thread, detaches everything */
+
+/*
+ * The newest snapshot, or NULL when none came since the last call. The reader owns the returned
+ * snapshot until its next call. One reader thread.
+ */
+const struct snapshot *session_snapshot(struct session *se);
+
+/* Readable whenever a new snapshot is there; for poll(2). */
+int session_eventfd(struct session *se);
+
+/* Commands from the reader; they take effect at the next tick. */
+void session_reset(struct session *se);
+void session_set_interval(struct session *se, uint64_t interval_ns);
+void session_stop(struct session *se); /* one last tick, then snapshot.finished */
+
+/* ---- for collectors, on the session's thread ------------------------------------------------ */
+
+const struct session_config *session_config(const struct session *se);
+pid_t session_pid(const struct session *se);
+uint64_t session_now_ns(const struct session *se);      /* CLOCK_MONOTONIC at this tick */
+uint64_t session_interval_ns(const struct session *se); /* since the tick before */
+uint64_t session_since_ns(const struct session *se);    /* covered by counts: since attach or reset */
+struct symbols *session_symbols(struct session *se);    /* NULL when maps cannot be read */
+struct bpf *session_bpf(struct session *se);            /* loaded eBPF object, or NULL */
+const char *session_tier(const struct session *se);
+
+/* State and reason of the calling collector's section; fix may be NULL. */
+void session_section(struct session *se, const char *name, enum section_status status,
+		     const char *fix, const char *reason, ...) __attribute__((format(printf, 5, 6)));
+/* A line for the user about what happened to the target. */
+void session_event(struct session *se, const char *text, ...) __attribute__((format(printf, 2, 3)));
+
+/* What collectors tell the cost section each tick. */
+struct session_cost {
+	uint64_t events;        /* handled in the last interval */
+	uint64_t dropped;
+	uint64_t throttled;
+	double target_ns;       /* estimated ns taken from the target in the last interval */
+};
+void session_add_cost(struct session *se, const struct session_cost *c);
+
+#endif
