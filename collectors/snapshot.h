@@ -59,7 +59,7 @@ struct snap_target {
 	char comm[32];
 	char cmdline[SNAP_TEXT];
 	char exe[SNAP_TEXT];
-	uint32_t state;  /* enum target_state */
+	uint32_t state;	 /* enum target_state */
 	uint64_t age_ns; /* since the process started */
 	uint32_t threads;
 	char tier[32]; /* what perftop may do: "root", "cap_bpf+cap_perfmon", "user" */
@@ -69,15 +69,16 @@ struct snap_target {
 /* /proc totals of the target; rates are over the last interval. */
 struct snap_proc {
 	double user_pct, sys_pct;
-	uint64_t rss_bytes, rss_peak_bytes, anon_bytes, file_bytes, shmem_bytes, swap_bytes, vsz_bytes;
+	uint64_t rss_bytes, rss_peak_bytes, anon_bytes, file_bytes, shmem_bytes, swap_bytes,
+		vsz_bytes;
 	uint64_t minflt, majflt;
 	double minflt_rate, majflt_rate;
 	uint64_t read_bytes, write_bytes; /* block layer, from /proc/PID/io */
-	double read_rate, write_rate;     /* bytes a second */
+	double read_rate, write_rate;	  /* bytes a second */
 	uint64_t ctxsw_voluntary, ctxsw_involuntary;
 	double ctxsw_voluntary_rate, ctxsw_involuntary_rate;
 	uint32_t fds;
-	uint32_t ncpu;         /* CPUs online */
+	uint32_t ncpu;		/* CPUs online */
 	double machine_cpu_pct; /* busy share of the whole machine, 100 = every CPU */
 	uint64_t mem_total_bytes, mem_available_bytes;
 };
@@ -85,23 +86,29 @@ struct snap_proc {
 /* One latency source. Counts and quantiles run since attach, or since the last reset. */
 struct snap_latency {
 	char name[SNAP_NAME];
-	char module[48];   /* file name of the binary, or the counter's group; "" if none */
-	uint32_t source;   /* enum latency_source */
-	char unit[8];      /* "ns" unless a counter says otherwise */
-	uint64_t count;    /* exact */
-	double rate;       /* events a second over the last interval */
-	uint64_t sampled;  /* how many of count the quantiles rest on; = count when all */
+	char module[48];  /* file name of the binary, or the counter's group; "" if none */
+	uint32_t source;  /* enum latency_source */
+	char unit[8];	  /* "ns" unless a counter says otherwise */
+	uint64_t count;	  /* exact */
+	double rate;	  /* events a second over the last interval */
+	uint64_t sampled; /* how many of count the quantiles rest on; = count when all */
 	uint64_t p50, p90, p99, p999, max, mean;
 	uint64_t sum;
 	uint64_t recent_p50, recent_p99, recent_max; /* of the last interval; 0 when it had none */
-	uint64_t target; /* the user's goal for p99, 0 = none set */
-	uint32_t met;    /* 1 when target is set and p99 <= target */
-	uint64_t calls;  /* entries seen: more than count while calls are in flight */
-	double cost_ns;  /* estimated ns that each event adds to the target; 0 = not in its path */
-	char note[64];   /* e.g. "1 in 16 timed", "single-stepped" */
+	uint64_t target;			     /* the user's goal for p99, 0 = none set */
+	uint32_t met;				     /* 1 when target is set and p99 <= target */
+	uint64_t calls; /* entries seen: more than count while calls are in flight */
+	double cost_ns; /* estimated ns that each event adds to the target; 0 = not in its path */
+	char note[64];	/* e.g. "1 in 16 timed", "single-stepped" */
 	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
 };
-enum latency_source { LATENCY_UPROBE, LATENCY_USDT, LATENCY_SYSCALL, LATENCY_COUNTER, LATENCY_BLOCK };
+enum latency_source {
+	LATENCY_UPROBE,
+	LATENCY_USDT,
+	LATENCY_SYSCALL,
+	LATENCY_COUNTER,
+	LATENCY_BLOCK
+};
 
 /* Sparse histogram bin, see probes/bucket.h for the arithmetic. */
 struct snap_bin {
@@ -111,11 +118,11 @@ struct snap_bin {
 
 struct snap_cpu {
 	double user_pct, sys_pct; /* of the target, from /proc */
-	double runq_wait_pct;     /* time runnable but not running, percent of one CPU */
-	uint64_t samples;         /* since attach or reset */
+	double runq_wait_pct;	  /* time runnable but not running, percent of one CPU */
+	uint64_t samples;	  /* since attach or reset */
 	uint64_t samples_lost;
-	double hz;              /* sampling rate per CPU */
-	double unwound_pct;     /* samples whose stack reached the thread's start */
+	double hz;		 /* sampling rate per CPU */
+	double unwound_pct;	 /* samples whose stack reached the thread's start */
 	uint64_t kernel_samples; /* of samples, taken inside the kernel */
 };
 
@@ -128,7 +135,7 @@ struct snap_function {
 	char name[SNAP_NAME];
 	char module[48];
 	double self_pct, total_pct; /* of all samples since attach or reset */
-	uint64_t self, total;       /* samples */
+	uint64_t self, total;	    /* samples */
 };
 
 struct snap_stack {
@@ -149,7 +156,7 @@ enum blocked_reason {
 };
 
 struct snap_blocked {
-	uint32_t reason; /* enum blocked_reason */
+	uint32_t reason;    /* enum blocked_reason */
 	uint64_t ns, count; /* since attach or reset */
 	double pct; /* of one CPU's wall time over the last interval; many threads can exceed 100 */
 	uint64_t p50, p99, max;
@@ -159,9 +166,10 @@ struct snap_blocked {
 struct snap_lock {
 	uint64_t addr;
 	uint64_t waits, wait_ns, max_ns;
-	double pct; /* of one thread's wall time over the last interval */
+	double pct;	   /* of one thread's wall time over the last interval */
 	int32_t owner_tid; /* holder seen last, 0 = not known */
-	uint32_t is_mutex; /* 1: a mutex (plain FUTEX_WAIT or a verified owner), 0: condvar, join … */
+	uint32_t is_mutex; /* 1: a mutex (plain FUTEX_WAIT or a verified owner), 0: condvar, join …
+			    */
 };
 
 struct snap_thread {
@@ -190,7 +198,7 @@ struct snap_kernel {
 	uint64_t calls;
 	double rate;
 	double gflops, gbytes_s; /* while inside the kernel, over the last interval */
-	double pct_peak;         /* of the machine's measured FMA peak; 0 = peak not known */
+	double pct_peak;	 /* of the machine's measured FMA peak; 0 = peak not known */
 	uint64_t p50, p99;
 	double vs_scalar, vs_standard; /* 0 = not measured in this run */
 };
@@ -202,22 +210,22 @@ struct snap_trajectory {
 };
 
 struct snap_alert {
-	char id[48];   /* stable while the condition lasts */
-	char rule[32]; /* row of rules.def */
+	char id[48];	   /* stable while the condition lasts */
+	char rule[32];	   /* row of rules.def */
 	uint32_t severity; /* enum alert_severity */
 	char subject[SNAP_NAME];
 	double value, threshold;
-	uint64_t since_ns;        /* CLOCK_REALTIME when it was raised */
+	uint64_t since_ns;	  /* CLOCK_REALTIME when it was raised */
 	char evidence[SNAP_TEXT]; /* what was measured */
-	char advice[SNAP_TEXT];   /* what to do about it */
+	char advice[SNAP_TEXT];	  /* what to do about it */
 };
 enum alert_severity { ALERT_INFO, ALERT_WARNING, ALERT_CRITICAL };
 
 struct snap_cost {
 	double self_cpu_pct;
 	uint64_t self_rss_bytes;
-	uint64_t bpf_ns_per_s;  /* BPF run time on the whole machine */
-	double target_pct_est;  /* CPU taken from the target: BPF run time and traps */
+	uint64_t bpf_ns_per_s; /* BPF run time on the whole machine */
+	double target_pct_est; /* CPU taken from the target: BPF run time and traps */
 	uint64_t events, dropped, throttled;
 };
 
@@ -228,13 +236,13 @@ struct snap_event {
 };
 
 struct snapshot {
-	uint64_t seq;         /* tick number from 1 */
+	uint64_t seq;	      /* tick number from 1 */
 	uint64_t time_ns;     /* CLOCK_REALTIME */
 	uint64_t mono_ns;     /* CLOCK_MONOTONIC */
 	uint64_t interval_ns; /* since the tick before */
 	uint64_t since_ns;    /* time that counts and quantiles cover: since attach or reset */
 	uint32_t replaying, finished; /* finished: no more ticks will come, see target.note */
-	uint32_t truncated;           /* rows that did not fit, all arrays together */
+	uint32_t truncated;	      /* rows that did not fit, all arrays together */
 
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
 		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory;
@@ -295,8 +303,16 @@ const char *alert_severity_name(uint32_t severity);
 
 /* ---- description of the rows, for writers and readers of files ------------------------------ */
 
-enum field_type { FIELD_STR, FIELD_CHAR, FIELD_U32, FIELD_I32, FIELD_U64, FIELD_I64, FIELD_F64,
-		  FIELD_ENUM };
+enum field_type {
+	FIELD_STR,
+	FIELD_CHAR,
+	FIELD_U32,
+	FIELD_I32,
+	FIELD_U64,
+	FIELD_I64,
+	FIELD_F64,
+	FIELD_ENUM
+};
 
 struct field {
 	const char *name; /* of the JSON member and the SQL column */

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* snapshot_fields.c: each row type described once; JSON, SQLite and replay follow from it. */
+#include "collectors/snapshot.h"
+
+#include <string.h>
+
+const char *section_status_name(uint32_t status)
+{
+	static const char *const names[] = {"absent", "degraded", "live"};
+
+	return status < 3 ? names[status] : "?";
+}
+
+const char *target_state_name(uint32_t state)
+{
+	static const char *const names[] = {"none", "running", "stopped", "zombie", "exited"};
+
+	return state < 5 ? names[state] : "?";
+}
+
+const char *latency_source_name(uint32_t source)
+{
+	static const char *const names[] = {"uprobe", "usdt", "syscall", "counter", "block"};
+
+	return source < 5 ? names[source] : "?";
+}
+
+const char *blocked_reason_name(uint32_t reason)
+{
+	static const char *const names[] = {"futex", "io",    "page_fault", "sleep",
+					    "net",   "other", "runq"};
+
+	return reason < BLOCKED_REASONS ? names[reason] : "?";
+}
+
+const char *alert_severity_name(uint32_t severity)
+{
+	static const char *const names[] = {"info", "warning", "critical"};
+
+	return severity < 3 ? names[severity] : "?";
+}
+
+static const char *counter_kind_name(uint32_t kind)
+{
+	return kind == COUNTER_SUM ? "counter" : kind == COUNTER_GAUGE ? "gauge" : "?";
+}
+
+#define F(row, member, type)                                         \
+	{                                                            \
+#member, offsetof(struct row, member), 0, type, NULL \
+	}
+#define FS(row, member)                                                                   \
+	{                                                                                 \
+#member, offsetof(struct row, member), sizeof(((struct row *)0)->member), \
+			FIELD_STR, NULL                                                   \
+	}
+#define FE(row, member, names)                                              \
+	{                                                                   \
+#member, offsetof(struct row, member), 0, FIELD_ENUM, names \
+	}
+
+static const struct field target_fields[] = {
+	F(snap_target, pid, FIELD_I32),
+	FS(snap_target, comm),
+	FE(snap_target, state, target_state_name),
+	F(snap_target, threads, FIELD_U32),
+	F(snap_target, age_ns, FIELD_U64),
+	FS(snap_target, cmdline),
+	FS(snap_target, exe),
+	FS(snap_target, tier),
+	FS(snap_target, note),
+};
+
+static const struct field section_fields[] = {
+	FS(snap_section, name),
+	FE(snap_section, status, section_status_name),
+	FS(snap_section, reason),
+	FS(snap_section, fix),
+};
+
+static const struct field proc_fields[] = {
+	F(snap_proc, user_pct, FIELD_F64),
+	F(snap_proc, sys_pct, FIELD_F64),
+	F(snap_proc, rss_bytes, FIELD_U64),
+	F(snap_proc, rss_peak_bytes, FIELD_U64),
+	F(snap_proc, anon_bytes, FIELD_U64),
+	F(snap_proc, file_bytes, FIELD_U64),
+	F(snap_proc, shmem_bytes, FIELD_U64),
+	F(snap_proc, swap_bytes, FIELD_U64),
+	F(snap_proc, vsz_bytes, FIELD_U64),
+	F(snap_proc, minflt, FIELD_U64),
+	F(snap_proc, majflt, FIELD_U64),
+	F(snap_proc, minflt_rate, FIELD_F64),
+	F(snap_proc, majflt_rate, FIELD_F64),
+	F(snap_proc, read_bytes, FIELD_U64),
+	F(snap_proc, write_bytes, FIELD_U64),
+	F(snap_proc, read_rate, FIELD_F64),
+	F(snap_proc, write_rate, FIELD_F64),
+	F(snap_proc, ctxsw_voluntary, FIELD_U64),
+	F(snap_proc, ctxsw_involuntary, FIELD_U64),
+	F(snap_proc, ctxsw_voluntary_rate, FIELD_F64),
+	F(snap_proc, ctxsw_involuntary_rate, FIELD_F64),
+	F(snap_proc, fds, FIELD_U32),
+	F(snap_proc, ncpu, FIELD_U32),
+	F(snap_proc, machine_cpu_pct, FIELD_F64),
+	F(snap_proc, mem_total_bytes, FIELD_U64),
+	F(snap_proc, mem_available_bytes, FIELD_U64),
+};
+
+static const struct field latency_fields[] = {
+	FS(snap_latency, name),
+	FS(snap_latency, module),
+	FE(snap_latency, source, latency_source_name),
+	FS(snap_latency, unit),
+	F(snap_latency, count, FIELD_U64),
+	F(snap_latency, rate, FIELD_F64),
+	F(snap_latency, p50, FIELD_U64),
+	F(snap_latency, p90, FIELD_U64),
+	F(snap_latency, p99, FIELD_U64),
+	F(snap_latency, p999, FIELD_U64),
+	F(snap_latency, max, FIELD_U64),
+	F(snap_latency, mean, FIELD_U64),
+	F(snap_latency, sum, FIELD_U64),
+	F(snap_latency, sampled, FIELD_U64),
+	F(snap_latency, recent_p50, FIELD_U64),
+	F(snap_latency, recent_p99, FIELD_U64),
+	F(snap_latency, recent_max, FIELD_U64),
+	F(snap_latency, target, FIELD_U64),
+	F(snap_latency, met, FIELD_U32),
+	F(snap_latency, calls, FIELD_U64),
+	F(snap_latency, cost_ns, FIELD_F64),
+	FS(snap_latency, note),
+};
+
+static const struct field cpu_fields[] = {
+	F(snap_cpu, user_pct, FIELD_F64),      F(snap_cpu, sys_pct, FIELD_F64),
+	F(snap_cpu, runq_wait_pct, FIELD_F64), F(snap_cpu, samples, FIELD_U64),
+	F(snap_cpu, samples_lost, FIELD_U64),  F(snap_cpu, hz, FIELD_F64),
+	F(snap_cpu, unwound_pct, FIELD_F64),   F(snap_cpu, kernel_samples, FIELD_U64),
+};
+
+static const struct field function_fields[] = {
+	FS(snap_function, name),
+	FS(snap_function, module),
+	F(snap_function, self_pct, FIELD_F64),
+	F(snap_function, total_pct, FIELD_F64),
+	F(snap_function, self, FIELD_U64),
+	F(snap_function, total, FIELD_U64),
+};
+
+static const struct field blocked_fields[] = {
+	FE(snap_blocked, reason, blocked_reason_name),
+	F(snap_blocked, ns, FIELD_U64),
+	F(snap_blocked, count, FIELD_U64),
+	F(snap_blocked, pct, FIELD_F64),
+	F(snap_blocked, p50, FIELD_U64),
+	F(snap_blocked, p99, FIELD_U64),
+	F(snap_blocked, max, FIELD_U64),
+};
+
+static const struct field lock_fields[] = {
+	F(snap_lock, addr, FIELD_U64),	   F(snap_lock, waits, FIELD_U64),
+	F(snap_lock, wait_ns, FIELD_U64),  F(snap_lock, max_ns, FIELD_U64),
+	F(snap_lock, pct, FIELD_F64),	   F(snap_lock, owner_tid, FIELD_I32),
+	F(snap_lock, is_mutex, FIELD_U32),
+};
+
+static const struct field thread_fields[] = {
+	F(snap_thread, tid, FIELD_I32),
+	FS(snap_thread, comm),
+	F(snap_thread, state, FIELD_CHAR),
+	F(snap_thread, cpu_pct, FIELD_F64),
+	F(snap_thread, runq_pct, FIELD_F64),
+	F(snap_thread, blocked_pct, FIELD_F64),
+	FS(snap_thread, top),
+};
+
+static const struct field counter_fields[] = {
+	FS(snap_counter, name),
+	FS(snap_counter, unit),
+	FS(snap_counter, help),
+	FE(snap_counter, kind, counter_kind_name),
+	F(snap_counter, value, FIELD_I64),
+	F(snap_counter, rate, FIELD_F64),
+};
+
+static const struct field kernel_fields[] = {
+	FS(snap_kernel, name),
+	FS(snap_kernel, isa),
+	F(snap_kernel, calls, FIELD_U64),
+	F(snap_kernel, rate, FIELD_F64),
+	F(snap_kernel, gflops, FIELD_F64),
+	F(snap_kernel, gbytes_s, FIELD_F64),
+	F(snap_kernel, pct_peak, FIELD_F64),
+	F(snap_kernel, p50, FIELD_U64),
+	F(snap_kernel, p99, FIELD_U64),
+	F(snap_kernel, vs_scalar, FIELD_F64),
+	F(snap_kernel, vs_standard, FIELD_F64),
+};
+
+static const struct field trajectory_fields[] = {
+	F(snap_trajectory, capacity, FIELD_U64),     F(snap_trajectory, used, FIELD_U64),
+	F(snap_trajectory, recorded, FIELD_U64),     F(snap_trajectory, dropped, FIELD_U64),
+	F(snap_trajectory, drained, FIELD_U64),	     F(snap_trajectory, contention_pct, FIELD_F64),
+	F(snap_trajectory, drained_rate, FIELD_F64), F(snap_trajectory, recorded_rate, FIELD_F64),
+	F(snap_trajectory, dropped_rate, FIELD_F64),
+};
+
+static const struct field alert_fields[] = {
+	FS(snap_alert, id),
+	FS(snap_alert, rule),
+	FE(snap_alert, severity, alert_severity_name),
+	FS(snap_alert, subject),
+	F(snap_alert, value, FIELD_F64),
+	F(snap_alert, threshold, FIELD_F64),
+	F(snap_alert, since_ns, FIELD_U64),
+	FS(snap_alert, evidence),
+	FS(snap_alert, advice),
+};
+
+static const struct field cost_fields[] = {
+	F(snap_cost, self_cpu_pct, FIELD_F64), F(snap_cost, self_rss_bytes, FIELD_U64),
+	F(snap_cost, bpf_ns_per_s, FIELD_U64), F(snap_cost, target_pct_est, FIELD_F64),
+	F(snap_cost, events, FIELD_U64),       F(snap_cost, dropped, FIELD_U64),
+	F(snap_cost, throttled, FIELD_U64),
+};
+
+static const struct field event_fields[] = {
+	F(snap_event, time_ns, FIELD_U64),
+	FS(snap_event, text),
+};
+
+#define N(a) (uint32_t)(sizeof(a) / sizeof((a)[0]))
+#define ROWS(name, array, max, count, fields)                                                     \
+	{                                                                                         \
+		name, offsetof(struct snapshot, array), sizeof(((struct snapshot *)0)->array[0]), \
+			max, offsetof(struct snapshot, count), fields, N(fields)                  \
+	}
+#define ONE(name, member, fields)                                                                \
+	{                                                                                        \
+		name, offsetof(struct snapshot, member), sizeof(((struct snapshot *)0)->member), \
+			1, 0, fields, N(fields)                                                  \
+	}
+
+const struct table snapshot_tables[] = {
+	ONE("target", target, target_fields),
+	ROWS("sections", sections, SNAP_SECTIONS, nsections, section_fields),
+	ONE("proc", proc, proc_fields),
+	ONE("cpu", cpu, cpu_fields),
+	ONE("cost", cost, cost_fields),
+	ROWS("functions", functions, SNAP_FUNCTIONS, nfunctions, function_fields),
+	ROWS("latency", latency, SNAP_LATENCY, nlatency, latency_fields),
+	ROWS("syscalls", syscalls, SNAP_SYSCALLS, nsyscalls, latency_fields),
+	ROWS("blocked", blocked, SNAP_BLOCKED, nblocked, blocked_fields),
+	ROWS("locks", locks, SNAP_LOCKS, nlocks, lock_fields),
+	ROWS("threads", threads, SNAP_THREADS, nthreads, thread_fields),
+	ROWS("counters", counters, SNAP_COUNTERS, ncounters, counter_fields),
+	ROWS("kernels", kernels, SNAP_KERNELS, nkernels, kernel_fields),
+	ROWS("alerts", alerts, SNAP_ALERTS, nalerts, alert_fields),
+	ROWS("events", events, SNAP_EVENTS, nevents, event_fields),
+	{"trajectory", offsetof(struct snapshot, trajectory), sizeof(struct snap_trajectory), 1,
+	 offsetof(struct snapshot, ntrajectory), trajectory_fields, N(trajectory_fields)},
+};
+const uint32_t snapshot_ntables = N(snapshot_tables);
+
+const struct table *snapshot_table(const char *name)
+{
+	for (uint32_t i = 0; i < snapshot_ntables; i++)
+		if (!strcmp(snapshot_tables[i].name, name))
+			return &snapshot_tables[i];
+	return NULL;
+}
