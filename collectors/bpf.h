@@ -15,7 +15,7 @@ struct bpf;
 struct bpf_request {
 	pid_t pid;
 	uint32_t nslots; /* function and USDT rows; 0 leaves their programs out */
-	bool sessions;   /* kernel has uprobe sessions (bpf_has_uprobe_session) */
+	bool sessions;	 /* kernel has uprobe sessions (bpf_has_uprobe_session) */
 	bool sample, offcpu, syscalls;
 };
 
@@ -36,6 +36,12 @@ int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size);
 
 /* Attach a tp_btf program; the link is closed by bpf_free. 0 or -errno. */
 int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size);
+
+/* Attach an iterator program; returns the link's fd for bpf_iter_create, or -errno. */
+int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size);
+
+/* Attach types that Debian bookworm's headers do not name yet (linux/bpf.h of 6.6 and 6.13). */
+enum { BPF_ATTACH_UPROBE_MULTI = 48, BPF_ATTACH_UPROBE_SESSION = 57 };
 
 /* Kernel support, found by trying once. */
 bool bpf_has_uprobe_multi(void);

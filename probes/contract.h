@@ -8,9 +8,12 @@
 #include "probes/bucket.h"
 
 enum {
-	CONTRACT_MAX_SYSCALLS = 512,
+	CONTRACT_SYSCALLS = 512,      /* syscall numbers told apart */
+	CONTRACT_SYSCALL_SLOTS = 96,  /* of them, how many may be in use by one target */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
-	CONTRACT_KSTACK = 32,         /* kernel frames kept with a sample */
+	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
+	CONTRACT_SAMPLE_RING = 1 << 21,
+	CONTRACT_LOCKS = 4096, /* futex addresses told apart */
 };
 
 /*
@@ -24,12 +27,58 @@ struct contract_hist {
 	__u32 bins[BUCKET_COUNT];
 };
 
-/* One syscall on one CPU. */
+/* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */
 struct contract_syscall {
-	__u64 count;          /* exits, exact */
-	__u64 next;           /* time the call when `entered` reaches this */
-	__u64 entered;
+	__u64 count;		   /* exits, exact */
+	__u64 entered;		   /* entries while timing is on */
+	__u64 next;		   /* time the call at which `entered` gets here */
 	struct contract_hist hist; /* of the timed ones */
+};
+
+/* Why a thread is off its CPU: the row of sched_hist. The reader maps it to a reason. */
+enum contract_wait {
+	WAIT_OTHER,
+	WAIT_FUTEX,
+	WAIT_SLEEP,
+	WAIT_NET,
+	WAIT_IO, /* uninterruptible inside a syscall, or one that is about files alone */
+	WAIT_FAULT,
+	WAIT_RW, /* table entry only: read, write and the like; becomes WAIT_IO or WAIT_OTHER */
+	WAIT_RUNQ,
+	WAIT_CLASSES,
+};
+
+/* One futex address, over all threads that waited there. */
+struct contract_lock {
+	__u64 waits, wait_ns, max_ns;
+	__u32 owner; /* tid at address + 8, where glibc's mutex keeps it; 0 = none seen */
+	__u32 op;    /* futex operation, without flags */
+};
+
+/* What the thread iterator writes for each thread of the target. */
+struct contract_thread {
+	__u64 run_ns;	    /* on CPU since the thread's start */
+	__u64 run_delay_ns; /* runnable but waiting, since the thread's start */
+	__u64 off_ns;	    /* CLOCK_MONOTONIC when it left its CPU; 0 while on one */
+	__u64 wake_ns;	    /* when it became runnable again, 0 = still blocked */
+	__u64 lock_addr;
+	__u64 nvcsw, nivcsw;
+	__u32 tid, state;
+	__u32 wait; /* enum contract_wait */
+	__u32 lock_owner, lock_op;
+	char comm[16];
+	__u32 pad;
+};
+
+/* A CPU sample: this header, then `slice` bytes of user stack from sp upwards. */
+struct contract_sample {
+	__u64 time_ns;
+	__u32 pid, tid;
+	__u32 in_kernel, nkernel; /* frames in kstack */
+	__u64 ip, sp, bp;
+	__u64 regs[5]; /* callee-saved ones of x86-64: bx r12 r13 r14 r15 */
+	__u32 slice, pad;
+	__u64 kstack[CONTRACT_KSTACK];
 };
 
 #endif

@@ -22,9 +22,29 @@ struct pt_regs {
 		cs, flags, sp, ss;
 };
 #endif
+struct sched_entity {
+	u64 sum_exec_runtime;
+};
+struct sched_info {
+	unsigned long long run_delay;
+};
 struct task_struct {
 	int pid, tgid;
 	unsigned int __state;
+	unsigned long nvcsw, nivcsw;
+	u64 start_time;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	char comm[16];
+};
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id, seq_num;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 #pragma clang attribute pop
 

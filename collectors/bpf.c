@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bpf.c: load the eBPF object: what the target needs, what this kernel has, why the rest is out. */
+#include "collectors/bpf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collectors/clock.h"
+#include "collectors/snapshot.h"
+#include "collectors/syscalls.h"
+#include "perftop.skel.h"
+#include "probes/contract.h"
+
+enum { BPF_MAX_PROGRAMS = 32, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16 };
+
+struct bpf_program_state {
+	char name[32];
+	bool wanted;
+	char reason[SNAP_TEXT]; /* why it did not load; "" when it did */
+};
+
+struct bpf {
+	struct perftop_bpf *skel;
+	uint32_t ncpu;
+	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
+	uint32_t nprograms;
+	struct bpf_link *links[BPF_MAX_LINKS];
+	uint32_t nlinks;
+	struct {
+		void *at;
+		size_t size;
+	} mappings[BPF_MAX_MAPPINGS];
+	uint32_t nmappings;
+};
+
+/* Family of each program, from the table; programs of func.bpf.h are the func family's. */
+static const char *program_family(const char *name)
+{
+	static const struct {
+		const char *program, *family;
+	} rows[] = {
+#define X(program, family, hook, help) {#program, #family},
+#include "probes/probes.def"
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!strcmp(rows[i].program, name))
+			return rows[i].family;
+	return "func";
+}
+
+static bool program_wanted(const struct bpf_request *req, const char *name)
+{
+	const char *family = program_family(name);
+
+	if (!strcmp(family, "sched"))
+		return req->offcpu;
+	if (!strcmp(family, "syscall"))
+		return req->syscalls;
+	if (!strcmp(family, "sample"))
+		return req->sample;
+	if (!req->nslots)
+		return false;
+	/* func_session_* need a kernel with uprobe sessions, func_pair_* stand in for them. */
+	if (!strncmp(name, "func_session", 12))
+		return req->sessions;
+	if (!strncmp(name, "func_pair", 9))
+		return !req->sessions;
+	return true;
+}
+
+/* The last warning that libbpf printed: the reason for a failed load. One session at a time. */
+static __thread char libbpf_message[SNAP_TEXT];
+
+static int keep_message(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = '\0';
+	if (strncmp(line, "libbpf: -- BEGIN", 16) && !strstr(line, "failed to load object") &&
+	    !strstr(line, "failed to load BPF skeleton"))
+		snapshot_string(libbpf_message, sizeof(libbpf_message),
+				strncmp(line, "libbpf: ", 8) ? line : line + 8);
+	return 0;
+}
+
+static int resize_map(struct bpf_map *map, uint64_t entries)
+{
+	if (!map)
+		return -ENOENT;
+	return bpf_map__set_max_entries(map, entries > UINT32_MAX ? UINT32_MAX : (uint32_t)entries);
+}
+
+static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request *req,
+					 const char *only)
+{
+	struct perftop_bpf *skel = perftop_bpf__open();
+	struct bpf_program *p;
+	uint32_t n = 0;
+
+	if (!skel)
+		return NULL;
+	skel->rodata->target_tgid = (uint32_t)req->pid;
+	skel->rodata->ncpu = b->ncpu;
+	skel->rodata->attach_ns = clock_mono_ns();
+	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
+	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
+		skel->rodata->syscall_wait[nr] = (uint8_t)syscall_wait_class(nr);
+	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
+	resize_map(skel->maps.syscall_hist,
+		   req->syscalls ? (uint64_t)CONTRACT_SYSCALL_SLOTS * b->ncpu : 1);
+	resize_map(bpf_object__find_map_by_name(skel->obj, "func_hist"),
+		   req->nslots ? (uint64_t)req->nslots * b->ncpu : 1);
+	if (!req->sample)
+		resize_map(skel->maps.samples, (uint64_t)sysconf(_SC_PAGESIZE));
+	bpf_object__for_each_program (p, skel->obj) {
+		const char *name = bpf_program__name(p);
+		bool load = only ? !strcmp(only, name)
+				 : b->programs[n].wanted && !b->programs[n].reason[0];
+
+		bpf_program__set_autoload(p, load);
+		if (!strncmp(name, "func_session", 12))
+			bpf_program__set_expected_attach_type(p, BPF_ATTACH_UPROBE_SESSION);
+		else if (!strcmp(program_family(name), "func"))
+			bpf_program__set_expected_attach_type(p, BPF_ATTACH_UPROBE_MULTI);
+		n++;
+	}
+	return skel;
+}
+
+static void list_programs(struct bpf *b, const struct bpf_request *req)
+{
+	struct perftop_bpf *skel = perftop_bpf__open();
+	struct bpf_program *p;
+
+	if (!skel)
+		return;
+	bpf_object__for_each_program (p, skel->obj) {
+		struct bpf_program_state *st = &b->programs[b->nprograms];
+
+		if (b->nprograms++ == BPF_MAX_PROGRAMS - 1)
+			break;
+		snapshot_string(st->name, sizeof(st->name), bpf_program__name(p));
+		st->wanted = program_wanted(req, st->name);
+	}
+	perftop_bpf__destroy(skel);
+}
+
+/* Something did not load: find out which programs this kernel refuses, one by one. */
+static uint32_t find_refused(struct bpf *b, const struct bpf_request *req)
+{
+	uint32_t usable = 0;
+
+	for (uint32_t i = 0; i < b->nprograms; i++) {
+		struct bpf_program_state *st = &b->programs[i];
+		struct perftop_bpf *skel;
+		int err;
+
+		if (!st->wanted)
+			continue;
+		libbpf_message[0] = '\0';
+		skel = open_skeleton(b, req, st->name);
+		err = skel ? perftop_bpf__load(skel) : -ENOMEM;
+		perftop_bpf__destroy(skel);
+		if (!err) {
+			usable++;
+			continue;
+		}
+		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
+			 libbpf_message, strerror(-err));
+	}
+	return usable;
+}
+
+static int load(struct bpf *b, const struct bpf_request *req)
+{
+	int err;
+
+	b->skel = open_skeleton(b, req, NULL);
+	if (!b->skel)
+		return -ENOMEM;
+	err = perftop_bpf__load(b->skel);
+	if (err) {
+		perftop_bpf__destroy(b->skel);
+		b->skel = NULL;
+	}
+	return err;
+}
+
+static void say_why(int err, char *why, size_t why_size, char *fix, size_t fix_size)
+{
+	char exe[192] = "perftop";
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n > 0)
+		exe[n] = '\0';
+	fix[0] = '\0';
+	if (err == -EPERM || err == -EACCES) {
+		snprintf(why, why_size, "no permission to load eBPF programs");
+		snprintf(fix, fix_size, "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep %s",
+			 exe);
+	} else if (access("/sys/kernel/btf/vmlinux", R_OK)) {
+		snprintf(why, why_size,
+			 "this kernel has no type information (/sys/kernel/btf/vmlinux)");
+		snprintf(fix, fix_size, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+	} else {
+		snprintf(why, why_size, "loading eBPF programs failed: %.120s (%s)", libbpf_message,
+			 strerror(-err));
+	}
+}
+
+struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, char *fix,
+		    size_t fix_size)
+{
+	struct bpf *b = calloc(1, sizeof(*b));
+	int err = -ENOMEM, ncpu;
+
+	fix[0] = '\0';
+	if (!b) {
+		snprintf(why, why_size, "out of memory");
+		return NULL;
+	}
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(keep_message);
+	ncpu = libbpf_num_possible_cpus();
+	b->ncpu = ncpu > 0 ? (uint32_t)ncpu : 1;
+	list_programs(b, req);
+	err = load(b, req);
+	if (err && err != -EPERM && find_refused(b, req))
+		err = load(b, req);
+	if (!err)
+		return b;
+	say_why(err, why, why_size, fix, fix_size);
+	bpf_free(b);
+	return NULL;
+}
+
+void bpf_free(struct bpf *b)
+{
+	if (!b)
+		return;
+	for (uint32_t i = 0; i < b->nlinks; i++)
+		bpf_link__destroy(b->links[i]);
+	for (uint32_t i = 0; i < b->nmappings; i++)
+		munmap(b->mappings[i].at, b->mappings[i].size);
+	perftop_bpf__destroy(b->skel);
+	free(b);
+}
+
+struct perftop_bpf *bpf_skeleton(struct bpf *b)
+{
+	return b->skel;
+}
+
+uint32_t bpf_ncpu(const struct bpf *b)
+{
+	return b->ncpu;
+}
+
+static struct bpf_program *find_program(struct bpf *b, const char *name, char *why, size_t why_size)
+{
+	for (uint32_t i = 0; i < b->nprograms; i++) {
+		if (strcmp(b->programs[i].name, name))
+			continue;
+		if (b->programs[i].wanted && !b->programs[i].reason[0])
+			return bpf_object__find_program_by_name(b->skel->obj, name);
+		snprintf(why, why_size, "%s: %.200s", name,
+			 b->programs[i].wanted ? b->programs[i].reason : "not asked for");
+		return NULL;
+	}
+	snprintf(why, why_size, "%s: no such program", name);
+	return NULL;
+}
+
+int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size)
+{
+	struct bpf_program *p = find_program(b, name, why, why_size);
+
+	return p ? bpf_program__fd(p) : -ENOENT;
+}
+
+int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size)
+{
+	struct bpf_program *p = find_program(b, program, why, why_size);
+	struct bpf_link *link;
+
+	if (!p)
+		return -ENOENT;
+	if (b->nlinks == BPF_MAX_LINKS)
+		return -ENOSPC;
+	link = bpf_program__attach(p);
+	if (!link) {
+		int err = -errno;
+
+		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
+		return err;
+	}
+	b->links[b->nlinks++] = link;
+	return 0;
+}
+
+int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size)
+{
+	struct bpf_program *p = find_program(b, program, why, why_size);
+	struct bpf_link *link;
+
+	if (!p)
+		return -ENOENT;
+	if (b->nlinks == BPF_MAX_LINKS)
+		return -ENOSPC;
+	link = bpf_program__attach_iter(p, NULL);
+	if (!link) {
+		int err = -errno;
+
+		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
+		return err;
+	}
+	b->links[b->nlinks++] = link;
+	return bpf_link__fd(link);
+}
+
+void *bpf_map_array(struct bpf *b, int map_fd, size_t value_size, size_t entries, bool writable)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	/* Array values sit at multiples of 8. */
+	size_t size = (((value_size + 7) & ~(size_t)7) * entries + page - 1) & ~(page - 1);
+	void *at;
+
+	if (b->nmappings == BPF_MAX_MAPPINGS)
+		return NULL;
+	at = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, map_fd, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	b->mappings[b->nmappings].at = at;
+	b->mappings[b->nmappings++].size = size;
+	return at;
+}
+
+static bool attach_type_works(uint32_t type)
+{
+	/* r0 = 0; exit */
+	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+				  {.code = BPF_JMP | BPF_EXIT}};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	union {
+		struct {
+			uint32_t prog_fd, target_fd, attach_type, flags;
+			uint64_t path, offsets, ref_ctr_offsets, cookies;
+			uint32_t cnt, multi_flags, pid;
+		} link;
+		char pad[256];
+	} attr;
+	uint64_t offset = 0;
+	long fd, prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_try", "GPL", code, 2, &opts);
+
+	if (prog < 0)
+		return false;
+	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
+	 */
+	memset(&attr, 0, sizeof(attr));
+	attr.link.prog_fd = (uint32_t)prog;
+	attr.link.attach_type = type;
+	attr.link.path = (uint64_t)(uintptr_t) "/proc/self/perftop-no-such-file";
+	attr.link.offsets = (uint64_t)(uintptr_t)&offset;
+	attr.link.cnt = 1;
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	close((int)prog);
+	if (fd >= 0)
+		close((int)fd);
+	return fd < 0 && (errno == ENOENT || errno == EBADF);
+}
+
+bool bpf_has_uprobe_multi(void)
+{
+	return attach_type_works(BPF_ATTACH_UPROBE_MULTI);
+}
+
+bool bpf_has_uprobe_session(void)
+{
+	return attach_type_works(BPF_ATTACH_UPROBE_SESSION);
+}

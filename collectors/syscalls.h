@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syscalls.h: names of system calls, and what a thread that sleeps in one waits for. */
+#ifndef PERFTOP_SYSCALLS_H
+#define PERFTOP_SYSCALLS_H
+
+#include <stdint.h>
+
+/* "read", …; NULL when this architecture has no call of that number. */
+const char *syscall_name(uint32_t nr);
+/* Number of a call by name, or -1. */
+int syscall_nr(const char *name);
+/* enum contract_wait of a thread that sleeps in syscall nr. */
+uint32_t syscall_wait_class(uint32_t nr);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sample.bpf.h: what runs on each CPU now: registers and a slice of the user stack. */
+#ifndef PERFTOP_SAMPLE_BPF_H
+#define PERFTOP_SAMPLE_BPF_H
+
+/* Bytes of stack to copy, up to CONTRACT_SLICE_BYTES; the reader turns it. */
+__u32 sample_slice_bytes = CONTRACT_SLICE_BYTES;
+__u64 samples_taken = 0, samples_lost = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, CONTRACT_SAMPLE_RING);
+} samples SEC(".maps");
+
+struct sample_buffer {
+	struct contract_sample head;
+	u8 slice[CONTRACT_SLICE_BYTES];
+};
+
+/* One a CPU; a sample is built here because its length is not known beforehand. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sample_buffer);
+} sample_buffers SEC(".maps");
+
+static __always_inline void sample_registers(struct contract_sample *s, struct pt_regs *r)
+{
+	s->ip = BPF_CORE_READ(r, ip);
+	s->sp = BPF_CORE_READ(r, sp);
+	s->bp = BPF_CORE_READ(r, bp);
+	s->regs[0] = BPF_CORE_READ(r, bx);
+	s->regs[1] = BPF_CORE_READ(r, r12);
+	s->regs[2] = BPF_CORE_READ(r, r13);
+	s->regs[3] = BPF_CORE_READ(r, r14);
+	s->regs[4] = BPF_CORE_READ(r, r15);
+}
+
+/* Page by page: a read that touches one missing page gives nothing at all. */
+static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
+{
+	u32 have = 0, first = 4096 - (u32)(sp & 4095);
+
+	if (first > want)
+		first = want;
+	if (first > 4096 || bpf_probe_read_user(to, first, (void *)sp))
+		return 0;
+	have = first;
+	for (int i = 0; i < CONTRACT_SLICE_BYTES / 4096; i++) {
+		u32 n = want - have;
+
+		if (have >= want || have > CONTRACT_SLICE_BYTES - 4096)
+			break;
+		if (n > 4096)
+			n = 4096;
+		if (bpf_probe_read_user(to + have, n, (void *)(sp + have)))
+			break;
+		have += n;
+	}
+	return have;
+}
+
+SEC("perf_event")
+int on_cpu_clock(struct bpf_perf_event_data *ctx)
+{
+	struct sample_buffer *b;
+	struct contract_sample *s;
+	u64 id = bpf_get_current_pid_tgid();
+	u32 zero = 0, want = sample_slice_bytes, len;
+	long n = 0;
+
+	if ((id >> 32) != target_tgid)
+		return 0;
+	b = bpf_map_lookup_elem(&sample_buffers, &zero);
+	if (!b)
+		return 0;
+	s = &b->head;
+	s->time_ns = bpf_ktime_get_ns();
+	s->pid = id >> 32;
+	s->tid = (u32)id;
+	/* cs is 16 bits wide in newer kernels: read the whole word, look at the privilege level. */
+	s->in_kernel = (*(volatile u64 *)&ctx->regs.cs & 3) != 3;
+	sample_registers(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	s->nkernel = 0;
+	if (s->in_kernel) {
+		n = bpf_get_stack(ctx, s->kstack, sizeof(s->kstack), 0);
+		s->nkernel = n > 0 ? (u32)n / 8 : 0;
+	}
+	if (want > CONTRACT_SLICE_BYTES)
+		want = CONTRACT_SLICE_BYTES;
+	s->slice = sample_slice(b->slice, s->sp, want);
+	len = sizeof(*s) + s->slice;
+	if (len > sizeof(*b))
+		return 0;
+	__sync_fetch_and_add(&samples_taken, 1);
+	if (bpf_ringbuf_output(&samples, b, len,
+			       bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >
+					       CONTRACT_SAMPLE_RING / 2
+				       ? BPF_RB_FORCE_WAKEUP
+				       : BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&samples_lost, 1);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syscall.bpf.h: exact counts of every syscall, and the latency of one in N. */
+#ifndef PERFTOP_SYSCALL_BPF_H
+#define PERFTOP_SYSCALL_BPF_H
+
+/* One in this many calls is timed; the reader turns it with the rate. 0 = none, 1 = all. */
+__u32 syscall_every = 1;
+__u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CONTRACT_SYSCALLS);
+	__type(key, u32);
+	__type(value, u32);
+} syscall_slot SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct contract_syscall);
+} syscall_hist SEC(".maps");
+
+struct syscall_start {
+	u64 ns;
+	u32 nr, pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct syscall_start);
+} syscall_starts SEC(".maps");
+
+/* The row of syscall nr on this CPU; a number gets its slot when it is first seen. */
+static __always_inline struct contract_syscall *syscall_row(u32 nr)
+{
+	u32 *slot, want, i;
+
+	nr = nr < CONTRACT_SYSCALLS ? nr : CONTRACT_SYSCALLS - 1;
+	slot = bpf_map_lookup_elem(&syscall_slot, &nr);
+	if (!slot)
+		return 0;
+	if (!*slot && syscall_slots_used < CONTRACT_SYSCALL_SLOTS) {
+		want = __sync_fetch_and_add(&syscall_slots_used, 1);
+		if (want < CONTRACT_SYSCALL_SLOTS)
+			__sync_val_compare_and_swap(slot, 0, want);
+	}
+	i = *slot * ncpu + bpf_get_smp_processor_id();
+	return bpf_map_lookup_elem(&syscall_hist, &i);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct contract_syscall *row;
+	struct syscall_start *start;
+	u32 every = syscall_every;
+
+	if ((u32)task->tgid != target_tgid || !every)
+		return 0;
+	if (every > 1) {
+		row = syscall_row((u32)nr);
+		if (!row || ++row->entered < row->next)
+			return 0;
+		/* Random gaps of mean `every`: calls that come in a pattern are met evenly. */
+		row->next = row->entered + 1 + bpf_get_prandom_u32() % (2 * every - 1);
+	}
+	start = bpf_task_storage_get(&syscall_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!start)
+		return 0;
+	start->nr = (u32)nr;
+	start->ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct contract_syscall *row;
+	struct syscall_start *start;
+	u64 ns;
+	u32 nr;
+
+	if ((u32)task->tgid != target_tgid)
+		return 0;
+	start = bpf_task_storage_get(&syscall_starts, task, 0, 0);
+	nr = (u32)BPF_CORE_READ(regs, orig_ax);
+	row = syscall_row(nr);
+	if (!row)
+		return 0;
+	__sync_fetch_and_add(&row->count, 1);
+	if (!start || !start->ns)
+		return 0;
+	ns = bpf_ktime_get_ns() - start->ns;
+	start->ns = 0;
+	/* An exec or a sigreturn can end another call than it began. */
+	if (start->nr == nr)
+		hist_record_atomic(&row->hist, ns);
+	return 0;
+}
+
+#endif
