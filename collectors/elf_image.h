@@ -24,8 +24,8 @@ struct elf_function {
 
 struct elf_usdt {
 	const char *provider, *name, *args; /* owned by the image */
-	uint64_t offset;                    /* file offset of the nop */
-	uint64_t semaphore_offset;          /* file offset of the u16 semaphore; 0 = none */
+	uint64_t offset;		    /* file offset of the nop */
+	uint64_t semaphore_offset;	    /* file offset of the u16 semaphore; 0 = none */
 };
 
 /*
@@ -54,7 +54,7 @@ int elf_image_vaddr_of(struct elf_image *e, uint64_t offset, uint64_t *vaddr);
 /* Copy up to n bytes of code at vaddr; returns how many (file bytes, not memory). */
 size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n);
 
-bool elf_image_is_go(struct elf_image *e); /* .go.buildinfo or .gopclntab present */
+bool elf_image_is_go(struct elf_image *e);  /* .go.buildinfo or .gopclntab present */
 int elf_image_machine(struct elf_image *e); /* EM_X86_64, EM_AARCH64 … */
 
 /* .eh_frame/.debug_frame unwind table (elfutils); NULL when there is none. Owned by the image. */

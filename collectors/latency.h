@@ -15,11 +15,11 @@
  */
 struct latency_track {
 	uint64_t base_count, base_sum; /* at the last reset */
-	uint64_t prev_count;           /* at the last tick */
-	uint64_t max;                  /* since reset */
-	uint64_t seen_max;             /* the source's own maximum at the last reset */
-	uint32_t *base;                /* BUCKET_COUNT, NULL until a reset */
-	uint64_t *prev;                /* BUCKET_COUNT at the last tick */
+	uint64_t prev_count;	       /* at the last tick */
+	uint64_t max;		       /* since reset */
+	uint64_t seen_max;	       /* the source's own maximum at the last reset */
+	uint32_t *base;		       /* BUCKET_COUNT, NULL until a reset */
+	uint64_t *prev;		       /* BUCKET_COUNT at the last tick */
 };
 
 /* The source's totals now. bins is BUCKET_COUNT long, or NULL when only counts are known. */

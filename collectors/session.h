@@ -20,16 +20,16 @@ enum { SESSION_MAX_PROBES = 64 };
 
 /* What the command line asks for. Copied by session_new; strings are borrowed for its life. */
 struct session_config {
-	pid_t pid;                 /* process to attach to; 0 with replay_path */
-	const char *replay_path;   /* read snapshots from this recording instead */
-	const char *record_path;   /* write snapshots to this file */
-	uint64_t interval_ns;      /* between ticks */
-	uint32_t sample_hz;        /* CPU samples a second and CPU; 0 = none */
+	pid_t pid;		 /* process to attach to; 0 with replay_path */
+	const char *replay_path; /* read snapshots from this recording instead */
+	const char *record_path; /* write snapshots to this file */
+	uint64_t interval_ns;	 /* between ticks */
+	uint32_t sample_hz;	 /* CPU samples a second and CPU; 0 = none */
 	enum syscall_mode syscalls;
-	bool offcpu;               /* off-CPU time */
-	bool no_bpf;               /* behave as without privilege */
-	bool force;                /* attach in spite of the estimated cost */
-	double max_overhead_pct;   /* of one CPU: probes estimated above it are refused */
+	bool offcpu;		 /* off-CPU time */
+	bool no_bpf;		 /* behave as without privilege */
+	bool force;		 /* attach in spite of the estimated cost */
+	double max_overhead_pct; /* of one CPU: probes estimated above it are refused */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
 	uint64_t latency_target_ns; /* goal for p99 of probed functions, 0 = none */
@@ -61,25 +61,26 @@ void session_stop(struct session *se); /* one last tick, then snapshot.finished 
 
 const struct session_config *session_config(const struct session *se);
 pid_t session_pid(const struct session *se);
-uint64_t session_now_ns(const struct session *se);      /* CLOCK_MONOTONIC at this tick */
+uint64_t session_now_ns(const struct session *se);	/* CLOCK_MONOTONIC at this tick */
 uint64_t session_interval_ns(const struct session *se); /* since the tick before */
-uint64_t session_since_ns(const struct session *se);    /* covered by counts: since attach or reset */
-struct symbols *session_symbols(struct session *se);    /* NULL when maps cannot be read */
-struct bpf *session_bpf(struct session *se);            /* loaded eBPF object, or NULL */
+uint64_t session_since_ns(const struct session *se); /* covered by counts: since attach or reset */
+struct symbols *session_symbols(struct session *se); /* NULL when maps cannot be read */
+struct bpf *session_bpf(struct session *se);	     /* loaded eBPF object, or NULL */
 const char *session_tier(const struct session *se);
 
 /* State and reason of the calling collector's section; fix may be NULL. */
 void session_section(struct session *se, const char *name, enum section_status status,
-		     const char *fix, const char *reason, ...) __attribute__((format(printf, 5, 6)));
+		     const char *fix, const char *reason, ...)
+	__attribute__((format(printf, 5, 6)));
 /* A line for the user about what happened to the target. */
 void session_event(struct session *se, const char *text, ...) __attribute__((format(printf, 2, 3)));
 
 /* What collectors tell the cost section each tick. */
 struct session_cost {
-	uint64_t events;        /* handled in the last interval */
+	uint64_t events; /* handled in the last interval */
 	uint64_t dropped;
 	uint64_t throttled;
-	double target_ns;       /* estimated ns taken from the target in the last interval */
+	double target_ns; /* estimated ns taken from the target in the last interval */
 };
 void session_add_cost(struct session *se, const struct session_cost *c);
 

@@ -13,14 +13,14 @@ struct symbol {
 	const char *name;   /* demangled, clean of control characters; owned by symbols, stable */
 	const char *module; /* file name, "[vdso]", "[jit]", "[kernel]", "[heap]"; owned, stable */
 	uint64_t offset;    /* from the symbol's start */
-	uint32_t id;        /* small integer, the same for the same function: use it as array index */
+	uint32_t id; /* small integer, the same for the same function: use it as array index */
 };
 
 /* A mapped executable range. */
 struct symbols_module {
 	uint64_t start, end, file_offset;
-	uint64_t bias;  /* address = vaddr + bias */
-	char path[256]; /* as /proc/PID/maps names it, without " (deleted)" */
+	uint64_t bias;		 /* address = vaddr + bias */
+	char path[256];		 /* as /proc/PID/maps names it, without " (deleted)" */
 	struct elf_image *image; /* NULL when it could not be opened; owned */
 };
 

@@ -20,7 +20,7 @@ struct unwind_regs {
 enum unwind_end {
 	UNWIND_COMPLETE,  /* reached the thread's start (_start, clone, or an end-of-stack rule) */
 	UNWIND_TRUNCATED, /* the slice was too short */
-	UNWIND_FAILED,    /* no unwind rule, and the frame pointer made no sense */
+	UNWIND_FAILED,	  /* no unwind rule, and the frame pointer made no sense */
 };
 
 struct unwinder *unwind_new(struct symbols *syms);
