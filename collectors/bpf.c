@@ -132,9 +132,11 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 
 		bpf_program__set_autoload(p, load);
 		if (!strncmp(name, "func_session", 12))
-			bpf_program__set_expected_attach_type(p, BPF_ATTACH_UPROBE_SESSION);
+			bpf_program__set_expected_attach_type(
+				p, (enum bpf_attach_type)BPF_ATTACH_UPROBE_SESSION);
 		else if (!strcmp(program_family(name), "func"))
-			bpf_program__set_expected_attach_type(p, BPF_ATTACH_UPROBE_MULTI);
+			bpf_program__set_expected_attach_type(
+				p, (enum bpf_attach_type)BPF_ATTACH_UPROBE_MULTI);
 		n++;
 	}
 	return skel;

@@ -3,6 +3,7 @@
 #ifndef PERFTOP_LATENCY_H
 #define PERFTOP_LATENCY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "collectors/snapshot.h"
@@ -15,10 +16,11 @@
  */
 struct latency_track {
 	uint64_t base_count, base_sum; /* at the last reset */
-	uint64_t prev_count;	       /* at the last tick */
-	uint64_t max;		       /* since reset */
-	uint64_t seen_max;	       /* the source's own maximum at the last reset */
-	uint32_t *base;		       /* BUCKET_COUNT, NULL until a reset */
+	uint64_t prev_count, prev_sum; /* at the last tick */
+	uint64_t source_max;	       /* the source's own maximum at the last tick */
+	uint64_t seen_max;	       /* and at the last reset */
+	uint64_t max;		       /* since reset, as reported */
+	uint64_t *base;		       /* BUCKET_COUNT, NULL until a reset */
 	uint64_t *prev;		       /* BUCKET_COUNT at the last tick */
 };
 
@@ -38,5 +40,19 @@ int latency_track_reset(struct latency_track *t);
  */
 int latency_track_update(struct latency_track *t, const struct latency_source_now *now,
 			 uint64_t interval_ns, struct snapshot *s, struct snap_latency *row);
+
+/*
+ * Sum of one histogram over CPUs. The count is that of the bins, so that quantiles and count
+ * agree even while the writers go on.
+ */
+struct contract_hist;
+struct latency_sum {
+	uint64_t count, sum, max, calls;
+	uint64_t bins[BUCKET_COUNT];
+};
+
+/* sum = the ncpu histograms at h. */
+void latency_sum_cpus(struct latency_sum *sum, const struct contract_hist *h, uint32_t ncpu,
+		      size_t stride_bytes);
 
 #endif

@@ -18,13 +18,13 @@ enum {
 
 /*
  * One histogram of one CPU. Lives in plain mmapable arrays at index slot * ncpu + cpu, so that
- * the reader sums without a system call. Written with atomic adds: a program may be preempted by
- * another task's on the same CPU. 32-bit bins wrap; the reader accumulates differences.
+ * the reader sums without a system call. Written with atomic adds where another task's program
+ * may interrupt on the same CPU.
  */
 struct contract_hist {
 	__u64 count, sum, max;
 	__u64 calls; /* entries seen; count is returns seen */
-	__u32 bins[BUCKET_COUNT];
+	__u64 bins[BUCKET_COUNT];
 };
 
 /* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */
