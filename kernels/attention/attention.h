@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attention.h: out = softmax(scale * Q K^T + mask) V, every algorithm and instruction set. */
+#ifndef KERNELS_ATTENTION_H
+#define KERNELS_ATTENTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	ATTENTION_MAX_DIM = 256,
+	ATTENTION_MAX_BLOCK_Q = 64,
+	ATTENTION_MAX_BLOCK_K = 512,
+	ATTENTION_ALIGN = 64, /* what scratch memory must be aligned to, in bytes */
+};
+
+/*
+ * One call, f32. Row i of head h of q is at q + h * q_head + i * q_row and holds head_dim floats
+ * side by side; k, v and out likewise (strides in floats, so [head][row][dim] and [row][head][dim]
+ * both fit, and no alignment is asked for). Query head h reads key/value head
+ * h / (heads / kv_heads): kv_heads = heads is MHA, fewer GQA, 1 MQA.
+ *
+ * Causal: query i sees key j when j <= i + kv_len - q_len (both sequences end together).
+ *
+ * Values that are not numbers: a NaN, or a logit of +inf, makes its query's row NaN; a logit of
+ * -inf weighs nothing; a query that sees no key, or only logits of -inf, gives a row of zeros. A
+ * non-finite v of a key that the causal mask hides may still reach a row up to 15 rows before it
+ * (a weight of 0 times inf).
+ */
+struct attention {
+	const float *q, *k, *v;
+	float *out;
+	uint32_t heads, kv_heads; /* heads is a multiple of kv_heads */
+	uint32_t q_len, kv_len;
+	uint32_t head_dim; /* 1..ATTENTION_MAX_DIM */
+	size_t q_head, q_row, k_head, k_row, v_head, v_row, o_head, o_row;
+	float scale; /* usually 1 / sqrt(head_dim) */
+	bool causal;
+	uint32_t block_q; /* queries a block: 16, 32, 48 or 64; 0 is the tuned default */
+	uint32_t block_k; /* keys a block, up to ATTENTION_MAX_BLOCK_K; 0 is the tuned default */
+};
+
+/* Returns 0, or -EINVAL for a shape out of range, a null pointer, or too small a scratch. */
+typedef int attention_fn(const struct attention *a, void *scratch, size_t scratch_bytes);
+
+/*
+ * Scratch bytes that a variant needs, ATTENTION_ALIGN-aligned: flash is O(block) whatever the
+ * sequence length, at most 160 KiB with the default blocks; textbook one row of scores; standard a
+ * whole kv_len x q_len matrix of scores.
+ */
+size_t attention_flash_scratch(const struct attention *a);
+size_t attention_textbook_scratch(const struct attention *a);
+size_t attention_standard_scratch(const struct attention *a);
+
+/* Packed [head][row][dim] strides, 1/sqrt(dim), for tests and benchmarks. Pointers are left NULL.
+ */
+void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads, uint32_t q_len,
+			  uint32_t kv_len, uint32_t head_dim);
+
+/* 0 or -EINVAL: what every variant checks first. */
+int attention_check(const struct attention *a);
+/* Blocks that flash uses for a: the caller's, or the tuned ones. */
+void attention_blocks(const struct attention *a, uint32_t *block_q, uint32_t *block_k);
+
+/* Useful work: 4 * dim for each visible query-key pair; bytes of Q, K, V and out, once each. */
+uint64_t attention_flops(const struct attention *a);
+uint64_t attention_bytes(const struct attention *a);
+
+/*
+ * The reference: double precision throughout, one query at a time, three passes. Every variant is
+ * held to |got - ref| <= ATTENTION_ERROR * (1 + L) * max|v| for a query whose largest |logit| is
+ * L: f32 dot products round relative to the logits, and the softmax turns an absolute error of a
+ * logit into a relative one of its weight.
+ */
+#define ATTENTION_ERROR 4e-6
+int attention_ref(const struct attention *a, void *scratch, size_t scratch_bytes);
+
+attention_fn attention_textbook_scalar;
+attention_fn attention_flash_scalar;
+attention_fn attention_flash_avx2, attention_standard_avx2;
+attention_fn attention_flash_avx512, attention_standard_avx512;
+
+/* y[i] = 2^x[i] as the flash kernels compute it: at most 2 ULP for x in [-126, 0], 0 below. */
+typedef void exp2_fn(const float *x, float *y, size_t n);
+exp2_fn exp2_scalar, exp2_avx2, exp2_avx512;
+
+#endif

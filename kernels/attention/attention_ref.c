@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attention_ref.c: the double-precision reference that every variant is compared with. */
+#include "kernels/attention/attention.h"
+
+#include <errno.h>
+#include <math.h>
+
+static uint32_t visible_keys(const struct attention *a, uint32_t i)
+{
+	int64_t n = (int64_t)i + 1 + a->kv_len - a->q_len;
+
+	if (!a->causal)
+		return a->kv_len;
+	return n < 0 ? 0 : (uint32_t)n;
+}
+
+static void ref_row(const struct attention *a, uint32_t h, uint32_t i, double *p)
+{
+	uint32_t kv = h / (a->heads / a->kv_heads), n = visible_keys(a, i);
+	const float *q = a->q + h * a->q_head + i * a->q_row;
+	float *out = a->out + h * a->o_head + i * a->o_row;
+	double max = -INFINITY, sum = 0;
+
+	for (uint32_t j = 0; j < n; j++) {
+		const float *k = a->k + kv * a->k_head + j * a->k_row;
+
+		p[j] = 0;
+		for (uint32_t d = 0; d < a->head_dim; d++)
+			p[j] += (double)q[d] * k[d];
+		p[j] *= a->scale;
+		max = p[j] > max ? p[j] : max;
+	}
+	if (max == -INFINITY)
+		max = 0; /* no key, or all masked by -inf: every weight becomes 0 (NaN stays NaN) */
+	for (uint32_t j = 0; j < n; j++) {
+		p[j] = exp(p[j] - max);
+		sum += p[j];
+	}
+	for (uint32_t d = 0; d < a->head_dim; d++) {
+		double o = 0;
+
+		for (uint32_t j = 0; j < n; j++)
+			o += p[j] * a->v[kv * a->v_head + j * a->v_row + d];
+		out[d] = sum == 0 ? 0 : (float)(o / sum);
+	}
+}
+
+int attention_ref(const struct attention *a, void *scratch, size_t scratch_bytes)
+{
+	int err = attention_check(a);
+
+	if (err)
+		return err;
+	if (!scratch || scratch_bytes < a->kv_len * sizeof(double))
+		return -EINVAL;
+	for (uint32_t h = 0; h < a->heads; h++)
+		for (uint32_t i = 0; i < a->q_len; i++)
+			ref_row(a, h, i, scratch);
+	return 0;
+}
