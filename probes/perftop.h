@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* perftop.h: counters, gauges, histograms, timed scopes and USDT markers for any C or C++ program.
+ */
+#ifndef PERFTOP_H
+#define PERFTOP_H
+
+/*
+ *	static struct perftop_counter hits;
+ *	static struct perftop_hist lookup;
+ *
+ *	hits = perftop_counter("cache.hits", "", "lookups answered from the cache");
+ *	lookup = perftop_hist("cache.lookup", "ns", "time of one lookup");
+ *	...
+ *	{
+ *		PERFTOP_SCOPE(lookup);		times to the end of this block
+ *		perftop_inc(hits);
+ *	}
+ *
+ * Link with -lperftop and run; `perftop -p PID` shows the numbers. Nobody has to be watching.
+ *
+ * Cost: an add is about 1 ns and a record 2 ns, with no lock and no system call: each thread writes
+ * a shard of its own with plain stores, and the watcher sums the shards. A scope costs two readings
+ * of the clock and a record.
+ *
+ * Where it lives: one sealed memfd a process, made at the first registration. Memory is used as it
+ * is touched: 256 MB of address space, about 12 KB a thread and up to 9 KB more for each histogram
+ * that the thread records into. If it cannot be made, everything still works and nobody sees it.
+ *
+ * Threads: every call may be made from any thread at any time. A thread that ends leaves its counts
+ * behind. Past 1,024 threads at once, the others share a shard with atomic adds.
+ * fork: the child gets a segment of its own, at its first use, with the same metrics from zero.
+ * vfork: the child runs in its parent's memory, and counts there.
+ * Signal handlers: add, inc, set, record and scopes may be used, also in a handler that interrupts
+ * one of them. On x86-64 nothing is lost; elsewhere an update that is interrupted between its load
+ * and its store loses the handler's. A maximum that is interrupted may keep the lower of the two.
+ * Registration takes a lock and is not for handlers.
+ *
+ * -DPERFTOP_DISABLED turns every call into nothing; no library is needed then.
+ */
+
+#include <stdint.h>
+#include <time.h>
+
+#include "probes/bucket.h"
+
+/* Handles are values. A zeroed handle, or one whose registration was refused, counts nowhere. */
+struct perftop_counter {
+	uint32_t slot;
+};
+struct perftop_gauge {
+	uint32_t slot;
+};
+struct perftop_hist {
+	uint32_t slot;
+};
+
+/* A running scope. Times are ticks of the time-stamp counter when mult is set, else ns. */
+struct perftop_scope {
+	uint64_t start;
+	uint64_t mult;
+	struct perftop_hist hist;
+};
+
+#define PERFTOP_MAX_METRICS 1024
+#define PERFTOP_MAX_THREADS 1024
+#define PERFTOP_SLOTS	    (PERFTOP_MAX_METRICS + 1) /* slot 0 is the sink */
+
+#define PERFTOP_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define PERFTOP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PERFTOP_CAT2(a, b)  a##b
+#define PERFTOP_CAT(a, b)   PERFTOP_CAT2(a, b)
+
+static inline uint64_t perftop_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+#ifndef PERFTOP_DISABLED
+
+/* One thread's part of the segment: only its owner writes here. Part of the segment's layout. */
+struct perftop_shard {
+	uint64_t offset; /* of this shard in the segment */
+	uint64_t pad[7];
+	uint64_t value[PERFTOP_SLOTS + 7]; /* counters */
+	uint32_t hist[PERFTOP_SLOTS + 7];  /* from this shard to its perftop_bins; 0: none yet */
+};
+
+/* One thread's part of one histogram. */
+struct perftop_bins {
+	uint32_t slot; /* whose histogram; 0 while the block is being made */
+	uint32_t pad;
+	uint64_t count;	  /* written last: a reader that sees it sees what it counts */
+	uint64_t sum;	  /* wraps */
+	uint64_t max;	  /* exact */
+	uint64_t touched; /* bit i: some bin of the 32 from 32 * i is not 0 */
+	uint64_t pad2[3];
+	uint64_t bins[BUCKET_COUNT];
+};
+
+#ifdef __cplusplus
+extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* a function may be called as its structure is */
+#endif
+
+/*
+ * Register a metric, or find it again: the same name and kind give the same handle. The first
+ * unit and help win. Names up to 95 bytes, units 15, help 127; the rest is cut. Past 1,024 metrics
+ * the handle counts nowhere and the refusal is counted for the watcher.
+ */
+struct perftop_counter perftop_counter(const char *name, const char *unit, const char *help);
+struct perftop_gauge perftop_gauge(const char *name, const char *unit, const char *help);
+struct perftop_hist perftop_hist(const char *name, const char *unit, const char *help);
+
+/* What the inline functions below rest on; not for callers. */
+void perftop_add_slow(uint32_t slot, uint64_t n);
+void perftop_gauge_slow(uint32_t slot, int64_t v, int add);
+void perftop_record_slow(uint32_t slot, uint64_t v);
+/*
+ * Where this thread's shard is noted, in memory that the kernel empties in a forked child. So no
+ * child, however it was made, has a way into its parent's counters.
+ */
+extern __thread struct perftop_shard **perftop_cell __attribute__((tls_model("initial-exec")));
+extern uint64_t perftop_tsc_mult; /* ns per tick << 32; 0: scopes use the clock */
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+}
+#endif
+
+static inline struct perftop_shard *perftop_own_shard(void)
+{
+	return __atomic_load_n(perftop_cell, __ATOMIC_RELAXED);
+}
+
+/* Add to a word that only this thread writes. One instruction, so a signal cannot split it. */
+static inline void perftop_bump(uint64_t *p, uint64_t n)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	__asm__ __volatile__("addq %1, %0" : "+m"(*p) : "er"(n) : "cc");
+#else
+	__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+#endif
+}
+
+static inline void perftop_add(struct perftop_counter c, uint64_t n)
+{
+	struct perftop_shard *s = perftop_own_shard();
+
+	if (PERFTOP_LIKELY(s))
+		perftop_bump(&s->value[c.slot], n);
+	else
+		perftop_add_slow(c.slot, n);
+}
+
+static inline void perftop_inc(struct perftop_counter c)
+{
+	perftop_add(c, 1);
+}
+
+#define PERFTOP_GAUGES_OFFSET 4096 /* of the process-wide gauges in the segment */
+
+static inline int64_t *perftop_gauge_word(struct perftop_shard *s, uint32_t slot)
+{
+	return (int64_t *)((char *)s - s->offset + PERFTOP_GAUGES_OFFSET) + slot;
+}
+
+/* Process-wide: the last write of any thread is the value. */
+static inline void perftop_set(struct perftop_gauge g, int64_t v)
+{
+	struct perftop_shard *s = perftop_own_shard();
+
+	if (PERFTOP_LIKELY(s))
+		__atomic_store_n(perftop_gauge_word(s, g.slot), v, __ATOMIC_RELAXED);
+	else
+		perftop_gauge_slow(g.slot, v, 0);
+}
+
+/* Atomic, with a locked instruction: about 6 ns when uncontended. */
+static inline void perftop_gauge_add(struct perftop_gauge g, int64_t v)
+{
+	struct perftop_shard *s = perftop_own_shard();
+
+	if (PERFTOP_LIKELY(s))
+		__atomic_fetch_add(perftop_gauge_word(s, g.slot), v, __ATOMIC_RELAXED);
+	else
+		perftop_gauge_slow(g.slot, v, 1);
+}
+
+static inline void perftop_bins_record(struct perftop_bins *b, uint64_t v)
+{
+	unsigned int i = bucket_index(v);
+	uint64_t touched = __atomic_load_n(&b->touched, __ATOMIC_RELAXED);
+
+	if (PERFTOP_UNLIKELY(!(touched >> (i / 32) & 1)))
+		__atomic_fetch_or(&b->touched, 1ull << (i / 32), __ATOMIC_RELAXED);
+	if (PERFTOP_UNLIKELY(v > __atomic_load_n(&b->max, __ATOMIC_RELAXED)))
+		__atomic_store_n(&b->max, v, __ATOMIC_RELAXED);
+	perftop_bump(&b->bins[i], 1);
+	perftop_bump(&b->sum, v);
+	/* The count after all it counts: the reader looks again only where a count has changed. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* x86 keeps stores in order */
+	perftop_bump(&b->count, 1);
+#else
+	__atomic_store_n(&b->count, __atomic_load_n(&b->count, __ATOMIC_RELAXED) + 1,
+			 __ATOMIC_RELEASE);
+#endif
+}
+
+static inline void perftop_record(struct perftop_hist h, uint64_t v)
+{
+	struct perftop_shard *s = perftop_own_shard();
+	uint32_t at;
+
+	if (PERFTOP_LIKELY(s)) {
+		at = __atomic_load_n(&s->hist[h.slot], __ATOMIC_RELAXED);
+		if (PERFTOP_LIKELY(at)) {
+			perftop_bins_record((struct perftop_bins *)((char *)s + at), v);
+			return;
+		}
+	}
+	perftop_record_slow(h.slot, v);
+}
+
+/* Ticks of the scope clock: the time-stamp counter where the library found it to be steady. */
+static inline uint64_t perftop_scope_clock(uint64_t mult)
+{
+#ifdef __x86_64__
+	if (PERFTOP_LIKELY(mult))
+		return __builtin_ia32_rdtsc();
+#endif
+	(void)mult;
+	return perftop_now_ns();
+}
+
+static inline struct perftop_scope perftop_scope_begin(struct perftop_hist h)
+{
+	struct perftop_scope s;
+
+	s.hist = h;
+	s.mult = __atomic_load_n(&perftop_tsc_mult, __ATOMIC_RELAXED);
+	s.start = perftop_scope_clock(s.mult);
+	return s;
+}
+
+/* Elapsed ns; 0 if the clock went back, as counters of two sockets may. */
+static inline uint64_t perftop_scope_ns(const struct perftop_scope *s)
+{
+	uint64_t d = perftop_scope_clock(s->mult) - s->start;
+
+	if (PERFTOP_UNLIKELY((int64_t)d < 0))
+		return 0;
+#ifdef __SIZEOF_INT128__
+	if (PERFTOP_LIKELY(s->mult))
+		return (uint64_t)((__extension__(unsigned __int128) d * s->mult) >> 32);
+#endif
+	return d;
+}
+
+static inline void perftop_scope_end(struct perftop_scope *s)
+{
+	perftop_record(s->hist, perftop_scope_ns(s));
+}
+
+#else /* PERFTOP_DISABLED */
+
+static inline struct perftop_counter perftop_counter(const char *name, const char *unit,
+						     const char *help)
+{
+	struct perftop_counter c = {0};
+
+	(void)name, (void)unit, (void)help;
+	return c;
+}
+
+static inline struct perftop_gauge perftop_gauge(const char *name, const char *unit,
+						 const char *help)
+{
+	struct perftop_gauge g = {0};
+
+	(void)name, (void)unit, (void)help;
+	return g;
+}
+
+static inline struct perftop_hist perftop_hist(const char *name, const char *unit, const char *help)
+{
+	struct perftop_hist h = {0};
+
+	(void)name, (void)unit, (void)help;
+	return h;
+}
+
+static inline void perftop_add(struct perftop_counter c, uint64_t n)
+{
+	(void)c, (void)n;
+}
+
+static inline void perftop_inc(struct perftop_counter c)
+{
+	(void)c;
+}
+
+static inline void perftop_set(struct perftop_gauge g, int64_t v)
+{
+	(void)g, (void)v;
+}
+
+static inline void perftop_gauge_add(struct perftop_gauge g, int64_t v)
+{
+	(void)g, (void)v;
+}
+
+static inline void perftop_record(struct perftop_hist h, uint64_t v)
+{
+	(void)h, (void)v;
+}
+
+static inline struct perftop_scope perftop_scope_begin(struct perftop_hist h)
+{
+	struct perftop_scope s = {0, 0, {0}};
+
+	(void)h;
+	return s;
+}
+
+static inline void perftop_scope_end(struct perftop_scope *s)
+{
+	(void)s;
+}
+
+#endif /* PERFTOP_DISABLED */
+
+#ifdef __cplusplus
+struct perftop_scope_guard {
+	struct perftop_scope scope;
+	explicit perftop_scope_guard(struct perftop_hist h) : scope(perftop_scope_begin(h))
+	{
+	}
+	perftop_scope_guard(const perftop_scope_guard &) = delete;
+	perftop_scope_guard &operator=(const perftop_scope_guard &) = delete;
+	~perftop_scope_guard()
+	{
+		perftop_scope_end(&scope);
+	}
+};
+#define PERFTOP_SCOPE(hist) struct perftop_scope_guard PERFTOP_CAT(perftop_scope_, __LINE__)(hist)
+#else
+#define PERFTOP_SCOPE(hist)                                        \
+	struct perftop_scope PERFTOP_CAT(perftop_scope_, __LINE__) \
+		__attribute__((cleanup(perftop_scope_end), unused)) = perftop_scope_begin(hist)
+#endif
+
+#define PERFTOP_USDT(provider, name, ...)	 ((void)0)
+#define PERFTOP_SCOPE_USDT(provider, name, hist) PERFTOP_SCOPE(hist)
+
+#endif
