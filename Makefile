@@ -73,8 +73,8 @@ $(B)/%.o: %.c
 # ISA variants carry their instruction set in the file name and are compiled for it alone.
 $(B)/kernels/%.o: FILE_CFLAGS = -O3 -fopenmp-simd
 ifeq ($(ARCH),x86_64)
-%_avx2.o:   FILE_CFLAGS = -O3 -fopenmp-simd -mavx2 -mfma
-%_avx512.o: FILE_CFLAGS = -O3 -fopenmp-simd -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+$(B)/kernels/%_avx2.o:   FILE_CFLAGS = -O3 -fopenmp-simd -mavx2 -mfma
+$(B)/kernels/%_avx512.o: FILE_CFLAGS = -O3 -fopenmp-simd -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
 endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
 $(COLLECTOR_OBJS): | $(SKEL) $(SYSNAMES)
