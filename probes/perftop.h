@@ -108,7 +108,7 @@ extern "C" {
 
 /*
  * Register a metric, or find it again: the same name and kind give the same handle. The first
- * unit and help win. Names up to 95 bytes, units 15, help 127; the rest is cut. Past 1,024 metrics
+ * unit and help win. Names up to 95 bytes, units 15, help 135; the rest is cut. Past 1,024 metrics
  * the handle counts nowhere and the refusal is counted for the watcher.
  */
 struct perftop_counter perftop_counter(const char *name, const char *unit, const char *help);
