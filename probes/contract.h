@@ -13,7 +13,8 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_LOCKS = 4096, /* futex addresses told apart */
+	CONTRACT_LOCKS = 4096,	   /* futex addresses told apart */
+	CONTRACT_FUNC_SLOTS = 512, /* functions and markers timed at once */
 };
 
 /*
