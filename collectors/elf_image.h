@@ -4,6 +4,7 @@
 #define PERFTOP_ELF_IMAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct Elf;
@@ -11,8 +12,10 @@ struct Dwarf_CFI_s;
 
 /*
  * The file is untrusted: sizes, offsets and indices are checked, and a broken file gives fewer
- * symbols, never a crash. Addresses are the file's own virtual addresses (vaddr); offsets are
- * positions in the file, which is what uprobes are placed by.
+ * symbols, never a crash. It is read by pread and never mapped, so a file that shrinks under us
+ * gives short reads and no SIGBUS. Addresses are the file's own virtual addresses (vaddr); offsets
+ * are positions in the file, which is what uprobes are placed by. 64-bit, native byte order only.
+ * An image belongs to one thread at a time.
  */
 struct elf_image;
 
@@ -34,15 +37,30 @@ struct elf_usdt {
  */
 struct elf_image *elf_image_open_fd(int fd, const char *label, int *err);
 struct elf_image *elf_image_open(const char *path, int *err);
+/* The same from bytes, which are copied: the vdso. */
+struct elf_image *elf_image_open_memory(const void *bytes, size_t size, const char *label,
+					int *err);
 void elf_image_free(struct elf_image *e);
+const char *elf_image_label(const struct elf_image *e);
 
 /*
- * Functions sorted by vaddr, from .symtab, else .dynsym, else .gnu_debugdata, else a separate
- * debug file by build-id or .gnu_debuglink, else the bounds that .eh_frame's FDEs give (then the
- * names are "fn@0xADDR"). Loaded at the first call. Aliases at one address are all kept.
+ * Functions sorted by vaddr, from .symtab, else from the .symtab of a separate debug file (by
+ * build-id or .gnu_debuglink), else from .dynsym and .gnu_debugdata with the gaps filled by the
+ * bounds that .eh_frame's FDEs give (those are named "fn@0xADDR"). Loaded at the first call.
+ * Aliases at one address are all kept. The names take memory: elf_image_find() does without.
  */
 int elf_image_functions(struct elf_image *e, const struct elf_function **out, uint32_t *n);
 bool elf_image_stripped(struct elf_image *e); /* true when names came from FDEs alone */
+
+/* The function that holds an address, found without loading any name. */
+struct elf_hit {
+	uint64_t start; /* vaddr */
+	uint64_t size;	/* 0 = not known */
+	uint32_t index; /* for elf_image_name() */
+};
+int elf_image_find(struct elf_image *e, uint64_t vaddr, struct elf_hit *out); /* or -ENOENT */
+/* Raw name of a hit, NUL-terminated, cut to fit: "foo", "foo@plt", "fn@0x1234". 0 or -errno. */
+int elf_image_name(struct elf_image *e, const struct elf_hit *hit, char *buf, size_t size);
 
 /* USDT notes (.note.stapsdt), prelink-adjusted by .stapsdt.base. 0 notes is success. */
 int elf_image_usdts(struct elf_image *e, const struct elf_usdt **out, uint32_t *n);
