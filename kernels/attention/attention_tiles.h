@@ -2,7 +2,8 @@
 /* attention_tiles.h: flash and standard attention over the vec_* primitives of one ISA. */
 
 /*
- * Included once by each attention_<isa>.c, which defines VEC_LANES, TILE_KEYS(vectors) and:
+ * Included once by each attention_<isa>.c after its vec_<isa>.h; the file also says how many
+ * vectors of queries (SPAN_VECS) and of keys (TILE_KEYS) its registers hold. Primitives used:
  *   vec, vec_zero, vec_splat(float), vec_load, vec_store (aligned), vec_load_first(p, n) and
  *   vec_store_first(p, v, n) (unaligned, first n lanes), vec_fma(a, b, c) = a * b + c, vec_add,
  *   vec_sub, vec_mul, vec_div, vec_max(a, b) (b when either is NaN), vec_exp2 (x <= 0),

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels.c: the table from kernels.def. */
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct kernel kernels[] = {
+#define KERNEL(kind_, name_, isa_, features_, fn_) \
+	{                                          \
+		.name = #name_,                    \
+		.kind = KERNEL_##kind_,            \
+		.isa = CPU_##isa_,                 \
+		.features = CPU_##features_,       \
+		.run.kind_ = fn_,                  \
+	},
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+const uint32_t kernels_count = sizeof(kernels) / sizeof(kernels[0]);
+
+bool kernels_supported(const struct kernel *k)
+{
+	return (cpu_features() & k->features) == k->features;
+}
+
+const struct kernel *kernels_find(const char *name, enum cpu_isa isa)
+{
+	for (uint32_t i = 0; i < kernels_count; i++)
+		if (kernels[i].isa == isa && !strcmp(kernels[i].name, name))
+			return kernels_supported(&kernels[i]) ? &kernels[i] : NULL;
+	return NULL;
+}
+
+const struct kernel *kernels_select(const char *name, enum cpu_isa isa)
+{
+	const struct kernel *k = NULL;
+
+	for (int i = (int)isa; i >= 0 && !k; i--)
+		k = kernels_find(name, (enum cpu_isa)i);
+	return k;
+}
+
+size_t kernels_attention_scratch(const struct kernel *k, const struct attention *a)
+{
+	if (!strcmp(k->name, "attention_standard"))
+		return attention_standard_scratch(a);
+	if (!strcmp(k->name, "attention_textbook"))
+		return attention_textbook_scratch(a);
+	return attention_flash_scratch(a);
+}
+
+void metered_init(struct metered *m, const struct kernel *k)
+{
+	const char *isa = cpu_isa_name(k->isa);
+	char name[96];
+
+	m->kernel = k;
+	snprintf(name, sizeof(name), "kernel.%s.%s.ns", k->name, isa);
+	m->ns = perftop_hist(name, "ns", "time of one call");
+	snprintf(name, sizeof(name), "kernel.%s.%s.flops", k->name, isa);
+	m->flops = perftop_counter(name, "flop", "useful floating-point operations");
+	snprintf(name, sizeof(name), "kernel.%s.%s.bytes", k->name, isa);
+	m->bytes = perftop_counter(name, "B", "bytes of operands and results, once each");
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels.h: the table of kernel variants, choosing from it, and calling with counters. */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/attention/attention.h"
+#include "kernels/cpu.h"
+#include "kernels/lora/lora.h"
+#include "kernels/peak/peak.h"
+#include "probes/perftop.h"
+
+enum kernel_kind {
+	KERNEL_attention,
+	KERNEL_lora_forward,
+	KERNEL_lora_update,
+	KERNEL_exp2,
+	KERNEL_peak,
+};
+
+struct kernel {
+	const char *name;
+	enum kernel_kind kind; /* which member of run is set */
+	enum cpu_isa isa;
+	unsigned int features; /* of cpu_features() that it needs */
+	union {
+		attention_fn *attention;
+		lora_forward_fn *lora_forward;
+		lora_update_fn *lora_update;
+		exp2_fn *exp2;
+		peak_fn *peak;
+	} run;
+};
+
+extern const struct kernel kernels[];
+extern const uint32_t kernels_count;
+
+/* Can this CPU run it? */
+bool kernels_supported(const struct kernel *k);
+/* Exactly that row; NULL if there is none or this CPU cannot run it. */
+const struct kernel *kernels_find(const char *name, enum cpu_isa isa);
+/* The best row of that name that is no better than isa and runs here; NULL for an unknown name. */
+const struct kernel *kernels_select(const char *name, enum cpu_isa isa);
+/* Scratch bytes, ATTENTION_ALIGN-aligned, that an attention row needs for a. */
+size_t kernels_attention_scratch(const struct kernel *k, const struct attention *a);
+
+/* A row with its counters: kernel.NAME.ISA.ns (histogram), .flops and .bytes (counters). */
+struct metered {
+	const struct kernel *kernel;
+	struct perftop_hist ns;
+	struct perftop_counter flops, bytes;
+};
+
+void metered_init(struct metered *m, const struct kernel *k);
+
+static inline int metered_attention(const struct metered *m, const struct attention *a,
+				    void *scratch, size_t scratch_bytes)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, attention_flops(a));
+	perftop_add(m->bytes, attention_bytes(a));
+	return m->kernel->run.attention(a, scratch, scratch_bytes);
+}
+
+/* `rows` vectors at once, counted as one call: a single one takes less time than two clocks. */
+static inline int metered_lora_forward(const struct metered *m, const struct lora *l,
+				       const float *x, size_t x_row, float *y, size_t y_row,
+				       uint32_t rows)
+{
+	int err = 0;
+	PERFTOP_SCOPE(m->ns);
+
+	perftop_add(m->flops, rows * lora_forward_flops(l));
+	perftop_add(m->bytes, rows * lora_forward_bytes(l));
+	for (uint32_t i = 0; i < rows && !err; i++)
+		err = m->kernel->run.lora_forward(l, x + i * x_row, y + i * y_row);
+	return err;
+}
+
+static inline int metered_lora_update(const struct metered *m, const struct lora *l, const float *x,
+				      const float *grad_y, float weight, struct lora_gradient *g)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, lora_update_flops(l));
+	perftop_add(m->bytes, lora_update_bytes(l));
+	return m->kernel->run.lora_update(l, x, grad_y, weight, g);
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lora_avx2.c: micro-LoRA with AVX2. */
+#include "kernels/lora/lora.h"
+
+#if defined(__x86_64__)
+#include "kernels/vec_avx2.h"
+#include "kernels/lora/lora_loops.h"
+
+int lora_forward_avx2(const struct lora *l, const float *x, float *y)
+{
+	return lora_forward(l, x, y);
+}
+
+int lora_update_avx2(const struct lora *l, const float *x, const float *grad_y, float weight,
+		     struct lora_gradient *g)
+{
+	return lora_update(l, x, grad_y, weight, g);
+}
+#endif

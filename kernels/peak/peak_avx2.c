@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peak_avx2.c: the FMA peak of AVX2. */
+#include "kernels/peak/peak.h"
+
+#if defined(__x86_64__)
+#include "kernels/vec_avx2.h"
+
+enum { CHAINS = 12 }; /* beyond latency x ports, within the registers */
+
+uint64_t peak_avx2(uint64_t rounds)
+{
+	vec s[CHAINS], a = vec_splat(0.5f), b = vec_splat(0.25f);
+
+	for (int i = 0; i < CHAINS; i++)
+		s[i] = vec_splat(1);
+	for (uint64_t n = 0; n < rounds; n++) {
+#pragma GCC unroll 24
+		for (int i = 0; i < CHAINS; i++) {
+			s[i] = vec_fma(s[i], a, b);
+			VEC_KEEP(s[i]);
+		}
+	}
+	return rounds * CHAINS * VEC_LANES * 2;
+}
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vec_avx2.h: the vec_* primitives with AVX2 and FMA, for the kernels' templates. */
+#ifndef KERNELS_VEC_AVX2_H
+#define KERNELS_VEC_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VEC_LANES   8
+#define VEC_KEEP(v) __asm__ volatile("" : "+x"(v)) /* the compiler must compute v */
+
+typedef __m256 vec;
+
+#define V static inline __attribute__((always_inline, unused))
+
+V __m256i first_lanes(uint32_t n)
+{
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+V vec vec_zero(void)
+{
+	return _mm256_setzero_ps();
+}
+V vec vec_splat(float x)
+{
+	return _mm256_set1_ps(x);
+}
+V vec vec_load(const float *p)
+{
+	return _mm256_load_ps(p);
+}
+V void vec_store(float *p, vec v)
+{
+	_mm256_store_ps(p, v);
+}
+V vec vec_load_first(const float *p, uint32_t n)
+{
+	return n == VEC_LANES ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first_lanes(n));
+}
+V void vec_store_first(float *p, vec v, uint32_t n)
+{
+	if (n == VEC_LANES)
+		_mm256_storeu_ps(p, v);
+	else
+		_mm256_maskstore_ps(p, first_lanes(n), v);
+}
+V vec vec_fma(vec a, vec b, vec c)
+{
+	return _mm256_fmadd_ps(a, b, c);
+}
+V vec vec_add(vec a, vec b)
+{
+	return _mm256_add_ps(a, b);
+}
+V vec vec_sub(vec a, vec b)
+{
+	return _mm256_sub_ps(a, b);
+}
+V vec vec_mul(vec a, vec b)
+{
+	return _mm256_mul_ps(a, b);
+}
+V vec vec_div(vec a, vec b)
+{
+	return _mm256_div_ps(a, b);
+}
+V vec vec_max(vec a, vec b)
+{
+	return _mm256_max_ps(a, b);
+}
+
+/*
+ * 2^x = 2^floor(x) * p(x - floor(x)); p is the minimax polynomial of degree 5 on [0, 1] (Remez),
+ * relative error 7.5e-8. The exponent is added as an integer, so below -126 the result is made 0.
+ */
+V vec vec_exp2(vec x)
+{
+	vec small = _mm256_cmp_ps(x, vec_splat(-126), _CMP_LT_OQ);
+	vec n = _mm256_floor_ps(vec_max(vec_splat(-126), x)); /* a NaN x is kept */
+	vec f = vec_sub(x, n), p = vec_splat(0x1.ec3209a1a1746p-10f);
+
+	p = vec_fma(p, f, vec_splat(0x1.26900cdc15e28p-7f));
+	p = vec_fma(p, f, vec_splat(0x1.c9544648fe152p-5f));
+	p = vec_fma(p, f, vec_splat(0x1.ebd5a8d9ce783p-3f));
+	p = vec_fma(p, f, vec_splat(0x1.62e4f5a9084dfp-1f));
+	p = vec_fma(p, f, vec_splat(0x1.fffffd7c4cf59p-1f));
+	p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p),
+						 _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+	return _mm256_andnot_ps(small, p);
+}
+
+V vec vec_keep_from(vec v, uint32_t first)
+{
+	return _mm256_blendv_ps(v, vec_splat(-__builtin_inff()),
+				_mm256_castsi256_ps(first_lanes(first)));
+}
+V vec vec_fix_max(vec m)
+{
+	return _mm256_andnot_ps(_mm256_cmp_ps(m, vec_splat(-__builtin_inff()), _CMP_EQ_OQ), m);
+}
+V vec vec_nonzero(vec l)
+{
+	return _mm256_blendv_ps(l, vec_splat(1), _mm256_cmp_ps(l, vec_zero(), _CMP_EQ_OQ));
+}
+
+/* 8 x 8: pairs, quads, then 128-bit halves. */
+V void vec_transpose(vec r[VEC_LANES])
+{
+	vec t[8];
+
+	for (int i = 0; i < 8; i += 2) {
+		t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+		t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+	}
+	for (int i = 0; i < 8; i += 4) {
+		for (int j = 0; j < 2; j++) {
+			__m256d a = _mm256_castps_pd(t[i + j]), b = _mm256_castps_pd(t[i + j + 2]);
+
+			r[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+			r[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+		}
+	}
+	for (int i = 0; i < 4; i++) {
+		t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+		t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+	}
+	memcpy(r, t, sizeof(t));
+}
+
+V vec vec_loadu(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+V void vec_storeu(float *p, vec v)
+{
+	_mm256_storeu_ps(p, v);
+}
+V float vec_sum(vec v)
+{
+	__m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+#undef V
+
+#endif
