@@ -68,8 +68,8 @@ uint64_t attention_bytes(const struct attention *a);
 
 /*
  * The reference: double precision throughout, one query at a time, three passes. Every variant is
- * held to |got - ref| <= ATTENTION_ERROR * (1 + L) * max|v| for a query whose largest |logit| is
- * L: f32 dot products round relative to the logits, and the softmax turns an absolute error of a
+ * held to |got - ref| <= ATTENTION_ERROR * (1 + A) * max|v|, A the largest scale * sum |q||k| of
+ * the query: f32 dot products round relative to A, and the softmax turns an absolute error of a
  * logit into a relative one of its weight.
  */
 #define ATTENTION_ERROR 4e-6
@@ -80,7 +80,7 @@ attention_fn attention_flash_scalar;
 attention_fn attention_flash_avx2, attention_standard_avx2;
 attention_fn attention_flash_avx512, attention_standard_avx512;
 
-/* y[i] = 2^x[i] as the flash kernels compute it: at most 2 ULP for x in [-126, 0], 0 below. */
+/* y[i] = 2^x[i] as the flash kernels compute it: at most 3 ULP for x in [-126, 0], 0 below. */
 typedef void exp2_fn(const float *x, float *y, size_t n);
 exp2_fn exp2_scalar, exp2_avx2, exp2_avx512;
 
