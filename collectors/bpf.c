@@ -315,6 +315,9 @@ int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size
 
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size)
 {
+	union bpf_iter_link_info info;
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
+		    .link_info_len = sizeof(info));
 	struct bpf_program *p = find_program(b, program, why, why_size);
 	struct bpf_link *link;
 
@@ -322,7 +325,9 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 		return -ENOENT;
 	if (b->nlinks == BPF_MAX_LINKS)
 		return -ENOSPC;
-	link = bpf_program__attach_iter(p, NULL);
+	memset(&info, 0, sizeof(info));
+	info.task.pid = b->skel->rodata->target_tgid;
+	link = bpf_program__attach_iter(p, &opts);
 	if (!link) {
 		int err = -errno;
 

@@ -32,6 +32,9 @@ struct session_config {
 	double max_overhead_pct; /* of one CPU: probes estimated above it are refused */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
+	bool first_tick_soon; /* show something at once, then keep the interval */
+	bool record_overwrite;
+	double replay_speed;	    /* 1 = as recorded, 0 = as fast as it is read */
 	uint64_t latency_target_ns; /* goal for p99 of probed functions, 0 = none */
 };
 
@@ -66,7 +69,12 @@ uint64_t session_interval_ns(const struct session *se); /* since the tick before
 uint64_t session_since_ns(const struct session *se); /* covered by counts: since attach or reset */
 struct symbols *session_symbols(struct session *se); /* NULL when maps cannot be read */
 struct bpf *session_bpf(struct session *se);	     /* loaded eBPF object, or NULL */
+struct probe_plan *session_plan(struct session *se); /* resolved -e probes, or NULL */
 const char *session_tier(const struct session *se);
+
+/* Call fn on the session's thread whenever fd is readable, until session_unwatch. */
+int session_watch(struct session *se, int fd, void (*fn)(struct session *, void *), void *priv);
+void session_unwatch(struct session *se, int fd);
 
 /* State and reason of the calling collector's section; fix may be NULL. */
 void session_section(struct session *se, const char *name, enum section_status status,
@@ -74,6 +82,9 @@ void session_section(struct session *se, const char *name, enum section_status s
 	__attribute__((format(printf, 5, 6)));
 /* A line for the user about what happened to the target. */
 void session_event(struct session *se, const char *text, ...) __attribute__((format(printf, 2, 3)));
+
+/* The command that would grant what an unprivileged perftop lacks. */
+const char *session_privilege_fix(const struct session *se);
 
 /* What collectors tell the cost section each tick. */
 struct session_cost {

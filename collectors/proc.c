@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proc.c: CPU, memory, faults and I/O of the process, from /proc. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "collectors/collector.h"
+#include "collectors/procfs.h"
+#include "collectors/session.h"
+
+struct proc {
+	struct procfs_stat stat; /* at the last tick */
+	uint64_t read_bytes, write_bytes;
+	uint64_t machine_busy, machine_total;
+	uint32_t ncpu;
+	uint64_t tick_ns;
+	bool have_io;
+};
+
+static int read_machine(uint64_t *busy, uint64_t *total)
+{
+	char buf[512], *p = buf;
+	uint64_t sum = 0, idle = 0;
+
+	if (procfs_read(0, "stat", buf, sizeof(buf)) < 0 || strncmp(p, "cpu ", 4))
+		return -EIO;
+	p += 4;
+	for (int i = 0; i < 8; i++) {
+		uint64_t v = strtoull(p, &p, 10);
+
+		sum += v;
+		if (i == 3 || i == 4) /* idle and iowait */
+			idle += v;
+	}
+	*busy = sum - idle;
+	*total = sum;
+	return 0;
+}
+
+static int read_io(pid_t pid, uint64_t *in, uint64_t *out)
+{
+	char buf[512];
+	ssize_t n = procfs_read(pid, "io", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	*in = procfs_field(buf, "read_bytes", 0);
+	*out = procfs_field(buf, "write_bytes", 0);
+	return 0;
+}
+
+static void say_state(struct session *se, const struct proc *p)
+{
+	if (p->have_io)
+		session_section(se, "proc", SECTION_LIVE, NULL, "/proc/%d", session_pid(se));
+	else
+		session_section(se, "proc", SECTION_DEGRADED, session_privilege_fix(se),
+				"no permission to read /proc/%d/io: I/O bytes are missing",
+				session_pid(se));
+}
+
+static int proc_start(struct session *se, void **priv)
+{
+	struct proc *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	err = procfs_stat(session_pid(se), &p->stat);
+	if (err) {
+		session_section(se, "proc", SECTION_ABSENT, NULL, "/proc/%d/stat: %s",
+				session_pid(se), strerror(-err));
+		free(p);
+		return err;
+	}
+	p->ncpu = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+	p->tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+	p->have_io = !read_io(session_pid(se), &p->read_bytes, &p->write_bytes);
+	read_machine(&p->machine_busy, &p->machine_total);
+	say_state(se, p);
+	*priv = p;
+	return 0;
+}
+
+static double rate(uint64_t now, uint64_t before, uint64_t ns)
+{
+	return ns && now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
+}
+
+static void fill_memory(struct session *se, struct snap_proc *out)
+{
+	char buf[4096];
+
+	if (procfs_read(session_pid(se), "status", buf, sizeof(buf)) > 0) {
+		out->rss_bytes = procfs_field(buf, "VmRSS", 0) * 1024;
+		out->rss_peak_bytes = procfs_field(buf, "VmHWM", 0) * 1024;
+		out->anon_bytes = procfs_field(buf, "RssAnon", 0) * 1024;
+		out->file_bytes = procfs_field(buf, "RssFile", 0) * 1024;
+		out->shmem_bytes = procfs_field(buf, "RssShmem", 0) * 1024;
+		out->swap_bytes = procfs_field(buf, "VmSwap", 0) * 1024;
+		out->vsz_bytes = procfs_field(buf, "VmSize", 0) * 1024;
+	}
+	if (procfs_read(0, "meminfo", buf, sizeof(buf)) > 0) {
+		out->mem_total_bytes = procfs_field(buf, "MemTotal", 0) * 1024;
+		out->mem_available_bytes = procfs_field(buf, "MemAvailable", 0) * 1024;
+	}
+}
+
+static void fill_fds(struct session *se, struct snap_proc *out)
+{
+	struct stat st;
+	char path[32];
+
+	/* Since Linux 6.2 the directory's size is the number of descriptors. */
+	snprintf(path, sizeof(path), "/proc/%d/fd", session_pid(se));
+	if (!stat(path, &st))
+		out->fds = (uint32_t)st.st_size;
+}
+
+static void fill_io(struct session *se, struct proc *p, struct snap_proc *out, uint64_t ns)
+{
+	uint64_t in = 0, outb = 0;
+
+	if (!p->have_io || read_io(session_pid(se), &in, &outb))
+		return;
+	out->read_bytes = in;
+	out->write_bytes = outb;
+	out->read_rate = rate(in, p->read_bytes, ns);
+	out->write_rate = rate(outb, p->write_bytes, ns);
+	p->read_bytes = in;
+	p->write_bytes = outb;
+}
+
+static void proc_tick(struct session *se, void *priv, struct snapshot *s)
+{
+	struct proc *p = priv;
+	struct snap_proc *out = &s->proc;
+	uint64_t ns = session_interval_ns(se), busy, total;
+	struct procfs_stat st;
+
+	out->ncpu = p->ncpu;
+	if (procfs_stat(session_pid(se), &st))
+		return;
+	out->user_pct = rate(st.utime, p->stat.utime, ns) * (double)p->tick_ns / 1e7;
+	out->sys_pct = rate(st.stime, p->stat.stime, ns) * (double)p->tick_ns / 1e7;
+	out->minflt = st.minflt;
+	out->majflt = st.majflt;
+	out->minflt_rate = rate(st.minflt, p->stat.minflt, ns);
+	out->majflt_rate = rate(st.majflt, p->stat.majflt, ns);
+	p->stat = st;
+	if (!read_machine(&busy, &total)) {
+		if (total > p->machine_total)
+			out->machine_cpu_pct = 100.0 * (double)(busy - p->machine_busy) /
+					       (double)(total - p->machine_total);
+		p->machine_busy = busy;
+		p->machine_total = total;
+	}
+	fill_memory(se, out);
+	fill_fds(se, out);
+	fill_io(se, p, out, ns);
+	s->cpu.user_pct = out->user_pct;
+	s->cpu.sys_pct = out->sys_pct;
+}
+
+static void proc_stop(struct session *se, void *priv)
+{
+	free(priv);
+}
+
+const struct collector collector_proc = {
+	.name = "proc",
+	.help = "CPU, memory, faults and I/O of the process, from /proc",
+	.start = proc_start,
+	.tick = proc_tick,
+	.stop = proc_stop,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* procfs.c: reading and parsing the files of /proc/PID. */
+#include "collectors/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+ssize_t procfs_pread(int fd, char *buf, size_t size)
+{
+	size_t have = 0;
+
+	while (have < size - 1) {
+		ssize_t n = pread(fd, buf + have, size - 1 - have, (off_t)have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		have += (size_t)n;
+	}
+	buf[have] = '\0';
+	return (ssize_t)have;
+}
+
+ssize_t procfs_read(pid_t pid, const char *name, char *buf, size_t size)
+{
+	char path[96];
+	ssize_t n;
+	int fd;
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	else
+		snprintf(path, sizeof(path), "/proc/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = procfs_pread(fd, buf, size);
+	close(fd);
+	return n;
+}
+
+int procfs_parse_stat(const char *text, struct procfs_stat *out)
+{
+	const char *open_paren = strchr(text, '('), *close_paren = strrchr(text, ')');
+	uint64_t f[53] = {0};
+	size_t len, n = 4;
+	char *end;
+
+	memset(out, 0, sizeof(*out));
+	if (!open_paren || !close_paren || close_paren < open_paren || close_paren[1] != ' ' ||
+	    !close_paren[2])
+		return -EBADMSG;
+	len = (size_t)(close_paren - open_paren - 1);
+	if (len >= sizeof(out->comm))
+		len = sizeof(out->comm) - 1;
+	memcpy(out->comm, open_paren + 1, len);
+	out->state = close_paren[2];
+	for (const char *p = close_paren + 3; n < 53 && *p; n++) {
+		f[n] = strtoull(p, &end, 10);
+		if (end == p)
+			break;
+		p = end;
+	}
+	if (n < 25)
+		return -EBADMSG;
+	out->ppid = (pid_t)f[4];
+	out->minflt = f[10];
+	out->majflt = f[12];
+	out->utime = f[14];
+	out->stime = f[15];
+	out->num_threads = (uint32_t)f[20];
+	out->starttime = f[22];
+	out->vsize_bytes = f[23];
+	out->rss_pages = f[24];
+	out->startstack = f[28];
+	return 0;
+}
+
+int procfs_stat(pid_t pid, struct procfs_stat *out)
+{
+	char buf[1024];
+	ssize_t n = procfs_read(pid, "stat", buf, sizeof(buf));
+
+	return n < 0 ? (int)n : procfs_parse_stat(buf, out);
+}
+
+uint64_t procfs_field(const char *text, const char *key, uint64_t def)
+{
+	size_t len = strlen(key);
+
+	for (const char *line = text; line && *line;) {
+		if (!strncmp(line, key, len))
+			return strtoull(line + len + strspn(line + len, ": \t"), NULL, 10);
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	return def;
+}
+
+ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size)
+{
+	char path[96];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	n = readlink(path, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return n;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* procfs.h: reading and parsing the files of /proc/PID. */
+#ifndef PERFTOP_PROCFS_H
+#define PERFTOP_PROCFS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The fields of /proc/PID/stat that are used, see proc(5). Times are in clock ticks. */
+struct procfs_stat {
+	char comm[32];
+	char state;
+	pid_t ppid;
+	uint64_t minflt, majflt, utime, stime, starttime;
+	uint64_t vsize_bytes, rss_pages;
+	uint64_t startstack; /* 0 without permission to ptrace */
+	uint32_t num_threads;
+};
+
+/*
+ * Read /proc/PID/NAME (pid 0: /proc/NAME) into buf, NUL-terminated, cut at size - 1. Returns the
+ * length or -errno.
+ */
+ssize_t procfs_read(pid_t pid, const char *name, char *buf, size_t size);
+ssize_t procfs_pread(int fd, char *buf, size_t size); /* an open /proc file, from its start */
+
+/* 0, or -EBADMSG when the text is not a stat line. comm may hold spaces and parentheses. */
+int procfs_parse_stat(const char *text, struct procfs_stat *out);
+int procfs_stat(pid_t pid, struct procfs_stat *out);
+
+/* Number after "key" at the start of a line of text ("VmRSS:   123 kB" gives 123), or def. */
+uint64_t procfs_field(const char *text, const char *key, uint64_t def);
+
+/* Link /proc/PID/NAME into buf; returns its length or -errno. */
+ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rule_cpu_bound.c: the target is busy, and one function takes most of it. */
+#include <stdio.h>
+
+#include "collectors/rules.h"
+
+/* Of one CPU; below it the CPU is not what holds the target back. */
+#define BUSY_PCT     80.0
+#define FUNCTION_PCT 40.0
+/* Fewer samples say nothing: at 30 a share of 40 % is known to about +-17 points. */
+#define MIN_SAMPLES 30
+
+bool rule_cpu_bound_check(const struct snapshot *s, struct snap_alert *a)
+{
+	double busy = s->proc.user_pct + s->proc.sys_pct;
+	const struct snap_function *top = NULL;
+
+	if (busy < BUSY_PCT || s->cpu.samples < MIN_SAMPLES)
+		return false;
+	for (uint32_t i = 0; i < s->nfunctions; i++)
+		if (!top || s->functions[i].self_pct > top->self_pct)
+			top = &s->functions[i];
+	if (!top || top->self_pct < FUNCTION_PCT)
+		return false;
+	a->severity = top->self_pct >= 70 ? ALERT_CRITICAL : ALERT_WARNING;
+	a->value = top->self_pct;
+	a->threshold = FUNCTION_PCT;
+	snprintf(a->subject, sizeof(a->subject), "%s", top->name);
+	snprintf(a->evidence, sizeof(a->evidence),
+		 "%.0f %% of %llu samples are in %.80s (%.40s) itself; the target uses %.0f %% of "
+		 "a CPU",
+		 top->self_pct, (unsigned long long)s->cpu.samples, top->name, top->module, busy);
+	snprintf(a->advice, sizeof(a->advice),
+		 "open CPU and press Enter on %.80s for its callers; measure one call with -e "
+		 "'%.40s:%.60s'",
+		 top->name, top->module, top->name);
+	return true;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* threads.h: the target's threads as rows, from the eBPF iterator or from /proc. */
+#ifndef PERFTOP_THREADS_H
+#define PERFTOP_THREADS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "probes/contract.h"
+
+struct bpf;
+
+/*
+ * Rows are sorted by tid and hold totals since each thread's start, so that two readings are
+ * compared by walking both. From /proc the fields about waiting are 0.
+ */
+struct threads {
+	pid_t pid;
+	int iter_fd;		     /* link of iter_threads, -1 = read /proc */
+	struct contract_thread *now; /* n rows */
+	struct contract_thread *before;
+	uint32_t n, nbefore, capacity, capacity_before;
+	uint64_t now_ns, before_ns; /* CLOCK_MONOTONIC of the two readings */
+};
+
+int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t why_size);
+void threads_fini(struct threads *t);
+
+/* Read again; the rows read last become `before`. 0 or -errno. */
+int threads_read(struct threads *t);
+
+/* Row of tid in `before`, or NULL. Cheap when asked in ascending order. */
+const struct contract_thread *threads_before(const struct threads *t, uint32_t tid, uint32_t *hint);
+bool threads_has(const struct threads *t, uint32_t tid);
+
+#endif
