@@ -61,6 +61,8 @@ struct perftop_segment {
 	uint32_t shards;  /* ever in use: 0 .. shards - 1 */
 	uint32_t bins;	  /* handed out */
 	uint32_t threads; /* with a shard now */
+	uint32_t shared;  /* 1: the shared shard has something in it */
+	uint32_t pad3;
 	uint64_t refused_metrics, refused_threads;
 	uint64_t lost; /* updates that found no memory to go to */
 };

@@ -139,9 +139,11 @@ void perftop_add_slow(uint32_t slot, uint64_t n)
 		return;
 	}
 	seg = shared_segment();
-	if (seg)
-		__atomic_fetch_add(&inner_shard(seg, PERFTOP_MAX_THREADS)->value[slot], n,
-				   __ATOMIC_RELAXED);
+	if (!seg)
+		return;
+	__atomic_fetch_add(&inner_shard(seg, PERFTOP_MAX_THREADS)->value[slot], n,
+			   __ATOMIC_RELAXED);
+	__atomic_store_n(&seg->shared, 1, __ATOMIC_RELEASE);
 }
 
 void perftop_gauge_slow(uint32_t slot, int64_t v, int add)
