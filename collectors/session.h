@@ -94,5 +94,6 @@ struct session_cost {
 	double target_ns; /* estimated ns taken from the target in the last interval */
 };
 void session_add_cost(struct session *se, const struct session_cost *c);
+const struct session_cost *session_cost(const struct session *se); /* of this tick so far */
 
 #endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cpu.c: CPU samples: functions by self and total time, with stacks. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectors/clock.h"
+#include "collectors/collector.h"
+#include "collectors/profile.h"
+#include "collectors/sampler.h"
+#include "collectors/session.h"
+#include "collectors/symbols.h"
+#include "collectors/unwind.h"
+#include "probes/contract.h"
+
+struct cpu {
+	struct session *se;
+	struct sampler *sampler;
+	struct profile *profile;
+	struct unwinder *unwinder;
+	uint64_t taken, lost; /* at the last tick */
+	uint64_t lost_base;
+};
+
+static void add_sample(void *arg, const struct sampler_sample *in)
+{
+	struct cpu *c = arg;
+	struct symbols *syms = session_symbols(c->se);
+	uint64_t pcs[UNWIND_MAX_FRAMES];
+	uint32_t ids[UNWIND_MAX_FRAMES + CONTRACT_KSTACK], n = 0, user;
+	enum unwind_end end = UNWIND_FAILED;
+	struct symbol sym;
+
+	for (uint32_t i = 0; i < in->nkernel; i++) {
+		symbols_lookup_kernel(syms, in->kernel_ips[i], &sym);
+		ids[n++] = sym.id;
+	}
+	user = unwind_stack(c->unwinder, &in->regs, in->slice, in->slice_bytes, pcs,
+			    UNWIND_MAX_FRAMES, &end);
+	for (uint32_t i = 0; i < user; i++) {
+		/* Return addresses point behind the call. */
+		symbols_lookup(syms, pcs[i] - (i > 0), &sym);
+		ids[n++] = sym.id;
+	}
+	profile_add(c->profile, in->tid, ids, n, in->in_kernel, end == UNWIND_COMPLETE);
+}
+
+static void drain(struct session *se, void *priv)
+{
+	struct cpu *c = priv;
+
+	sampler_drain(c->sampler, add_sample, c);
+}
+
+static void cpu_stop(struct session *se, void *priv)
+{
+	struct cpu *c = priv;
+
+	if (c->sampler && sampler_fd(c->sampler) >= 0)
+		session_unwatch(se, sampler_fd(c->sampler));
+	sampler_free(c->sampler);
+	unwind_free(c->unwinder);
+	profile_free(c->profile);
+	free(c);
+}
+
+static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why_size)
+{
+	const struct session_config *cfg = session_config(se);
+	struct bpf *b = session_bpf(se);
+	char first[SNAP_TEXT] = "needs eBPF";
+
+	if (!cfg->sample_hz) {
+		snprintf(why, why_size, "turned off by --hz 0");
+		return -ENOENT;
+	}
+	if (!session_symbols(se)) {
+		snprintf(why, why_size, "no permission to read /proc/%d/maps", session_pid(se));
+		return -EACCES;
+	}
+	if (b)
+		c->sampler = sampler_new_bpf(b, cfg->sample_hz, first, sizeof(first));
+	if (c->sampler) {
+		session_section(se, "cpu", SECTION_LIVE, NULL,
+				"%u Hz on every CPU, kernel and user stacks", cfg->sample_hz);
+		return 0;
+	}
+	c->sampler = sampler_new_perf(session_pid(se), cfg->sample_hz, why, why_size);
+	if (!c->sampler)
+		return -EACCES;
+	session_section(se, "cpu", SECTION_DEGRADED, session_privilege_fix(se),
+			"user space alone, by perf_event_open: %s", first);
+	return 0;
+}
+
+static int cpu_start(struct session *se, void **priv)
+{
+	struct cpu *c = calloc(1, sizeof(*c));
+	char why[SNAP_TEXT] = "out of memory";
+	int err = -ENOMEM;
+
+	if (!c)
+		return err;
+	c->se = se;
+	err = open_sampler(se, c, why, sizeof(why));
+	if (!err) {
+		c->profile = profile_new();
+		c->unwinder = unwind_new(session_symbols(se));
+		if (!c->profile || !c->unwinder)
+			err = -ENOMEM;
+	}
+	if (err) {
+		session_section(se, "cpu", SECTION_ABSENT,
+				err == -EACCES ? session_privilege_fix(se) : "", "%s", why);
+		cpu_stop(se, c);
+		return err;
+	}
+	if (sampler_fd(c->sampler) >= 0)
+		session_watch(se, sampler_fd(c->sampler), drain, c);
+	*priv = c;
+	return 0;
+}
+
+static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
+{
+	struct cpu *c = priv;
+	uint64_t taken, lost;
+	struct session_cost cost = {0};
+
+	sampler_follow_threads(c->sampler);
+	drain(se, c);
+	taken = sampler_taken(c->sampler);
+	lost = sampler_lost(c->sampler);
+	profile_fill(c->profile, session_symbols(se), s);
+	s->cpu.samples_lost = lost - c->lost_base;
+	s->cpu.hz = session_config(se)->sample_hz;
+	cost.events = taken - c->taken;
+	cost.dropped = lost - c->lost;
+	session_add_cost(se, &cost);
+	c->taken = taken;
+	c->lost = lost;
+}
+
+static void cpu_reset(struct session *se, void *priv)
+{
+	struct cpu *c = priv;
+
+	profile_reset(c->profile);
+	c->lost_base = c->lost;
+}
+
+const struct collector collector_cpu = {
+	.name = "cpu",
+	.help = "CPU samples: functions by self and total time, with stacks",
+	.start = cpu_start,
+	.tick = cpu_tick,
+	.reset = cpu_reset,
+	.stop = cpu_stop,
+};

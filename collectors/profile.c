@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profile.c: samples added up: functions by self and total, stacks, the hottest of each thread. */
+#include "collectors/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROFILE_STACKS = 4096, PROFILE_PAIRS = 8192, PROFILE_PROBES = 32 };
+
+struct profile_function {
+	uint64_t self, total;
+	uint64_t stamp; /* the last sample that counted it: recursion counts once */
+};
+
+struct profile_stack {
+	uint64_t hash, count;
+	uint32_t n;
+	uint32_t ids[SNAP_FRAMES];
+};
+
+/* Samples of one function at the leaf of one thread. */
+struct profile_pair {
+	uint32_t tid, id;
+	uint64_t count;
+};
+
+struct profile {
+	struct profile_function *functions; /* by symbol id */
+	uint32_t nfunctions;
+	struct profile_stack *stacks; /* open addressing by hash */
+	struct profile_pair *pairs;   /* open addressing by tid and id */
+	uint64_t samples, kernel, complete, stacks_lost;
+	uint32_t *order; /* scratch for sorting, nfunctions long */
+};
+
+struct profile *profile_new(void)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->stacks = calloc(PROFILE_STACKS, sizeof(*p->stacks));
+	p->pairs = calloc(PROFILE_PAIRS, sizeof(*p->pairs));
+	if (!p->stacks || !p->pairs) {
+		profile_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void profile_free(struct profile *p)
+{
+	if (!p)
+		return;
+	free(p->functions);
+	free(p->stacks);
+	free(p->pairs);
+	free(p->order);
+	free(p);
+}
+
+void profile_reset(struct profile *p)
+{
+	/* calloc'ed pages that were never touched stay so: clear only what was used. */
+	if (p->functions)
+		memset(p->functions, 0, p->nfunctions * sizeof(*p->functions));
+	for (uint32_t i = 0; i < PROFILE_STACKS; i++)
+		if (p->stacks[i].count)
+			memset(&p->stacks[i], 0, sizeof(p->stacks[i]));
+	memset(p->pairs, 0, PROFILE_PAIRS * sizeof(*p->pairs));
+	p->samples = p->kernel = p->complete = p->stacks_lost = 0;
+}
+
+static int reserve(struct profile *p, uint32_t id)
+{
+	uint32_t want = p->nfunctions ? p->nfunctions : 256;
+	struct profile_function *f;
+	uint32_t *o;
+
+	if (id < p->nfunctions)
+		return 0;
+	while (want <= id)
+		want *= 2;
+	f = realloc(p->functions, want * sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	p->functions = f;
+	o = realloc(p->order, want * sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	p->order = o;
+	memset(f + p->nfunctions, 0, (want - p->nfunctions) * sizeof(*f));
+	p->nfunctions = want;
+	return 0;
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h ^= v;
+	h *= 0x9E3779B97F4A7C15ull;
+	return h ^ h >> 29;
+}
+
+static void add_stack(struct profile *p, const uint32_t *ids, uint32_t n)
+{
+	uint64_t hash = n;
+
+	if (n > SNAP_FRAMES)
+		n = SNAP_FRAMES;
+	for (uint32_t i = 0; i < n; i++)
+		hash = mix(hash, ids[i]);
+	for (uint32_t i = 0; i < PROFILE_PROBES; i++) {
+		struct profile_stack *st = &p->stacks[(hash + i) % PROFILE_STACKS];
+
+		if (!st->count) {
+			st->hash = hash;
+			st->n = n;
+			memcpy(st->ids, ids, n * sizeof(*ids));
+		}
+		if (st->hash == hash) {
+			st->count++;
+			return;
+		}
+	}
+	p->stacks_lost++;
+}
+
+static void add_pair(struct profile *p, uint32_t tid, uint32_t id)
+{
+	uint64_t hash = mix(tid, id);
+
+	for (uint32_t i = 0; i < PROFILE_PROBES; i++) {
+		struct profile_pair *pair = &p->pairs[(hash + i) % PROFILE_PAIRS];
+
+		if (!pair->count) {
+			pair->tid = tid;
+			pair->id = id;
+		}
+		if (pair->tid == tid && pair->id == id) {
+			pair->count++;
+			return;
+		}
+	}
+}
+
+int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n, bool in_kernel,
+		bool complete)
+{
+	uint32_t max = 0;
+
+	if (!n)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		max = ids[i] > max ? ids[i] : max;
+	if (reserve(p, max))
+		return -ENOMEM;
+	p->samples++;
+	p->kernel += in_kernel;
+	p->complete += complete;
+	p->functions[ids[0]].self++;
+	for (uint32_t i = 0; i < n; i++) {
+		struct profile_function *f = &p->functions[ids[i]];
+
+		if (f->stamp != p->samples)
+			f->total++;
+		f->stamp = p->samples;
+	}
+	add_stack(p, ids, n);
+	add_pair(p, tid, ids[0]);
+	return 0;
+}
+
+/* ---- into the snapshot ---------------------------------------------------------------------- */
+
+static int compare_total(const void *a, const void *b, void *arg)
+{
+	const struct profile *p = arg;
+	const struct profile_function *x = &p->functions[*(const uint32_t *)a];
+	const struct profile_function *y = &p->functions[*(const uint32_t *)b];
+
+	if (x->self != y->self)
+		return x->self > y->self ? -1 : 1;
+	return x->total > y->total ? -1 : x->total < y->total;
+}
+
+static void fill_functions(struct profile *p, struct symbols *syms, struct snapshot *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t id = 0; id < p->nfunctions; id++)
+		if (p->functions[id].total)
+			p->order[n++] = id;
+	qsort_r(p->order, n, sizeof(*p->order), compare_total, p);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct profile_function *f = &p->functions[p->order[i]];
+		struct snap_function *out;
+		struct symbol sym;
+
+		if (s->nfunctions == SNAP_FUNCTIONS) {
+			s->truncated += n - i;
+			break;
+		}
+		out = &s->functions[s->nfunctions++];
+		symbols_by_id(syms, p->order[i], &sym);
+		snapshot_string(out->name, sizeof(out->name), sym.name);
+		snapshot_string(out->module, sizeof(out->module), sym.module);
+		out->self = f->self;
+		out->total = f->total;
+		out->self_pct = 100.0 * (double)f->self / (double)p->samples;
+		out->total_pct = 100.0 * (double)f->total / (double)p->samples;
+	}
+}
+
+static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot *s)
+{
+	uint32_t top[SNAP_STACKS], n = 0;
+
+	/* The SNAP_STACKS largest, by insertion: the table is small and mostly empty. */
+	for (uint32_t i = 0; i < PROFILE_STACKS; i++) {
+		uint32_t at = n;
+
+		if (!p->stacks[i].count)
+			continue;
+		while (at && p->stacks[top[at - 1]].count < p->stacks[i].count)
+			at--;
+		if (at == SNAP_STACKS)
+			continue;
+		if (n < SNAP_STACKS)
+			n++;
+		memmove(top + at + 1, top + at, (n - 1 - at) * sizeof(*top));
+		top[at] = i;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct profile_stack *st = &p->stacks[top[i]];
+		struct snap_stack *out = &s->stacks[s->nstacks++];
+
+		out->count = st->count;
+		out->nframes = st->n;
+		for (uint32_t f = 0; f < st->n; f++) {
+			struct symbol sym;
+
+			symbols_by_id(syms, st->ids[f], &sym);
+			out->frames[f] = snapshot_symbol(s, sym.name, sym.module);
+		}
+	}
+}
+
+static void fill_thread_tops(struct profile *p, struct symbols *syms, struct snapshot *s)
+{
+	for (uint32_t t = 0; t < s->nthreads; t++) {
+		const struct profile_pair *best = NULL;
+		struct symbol sym;
+
+		/* Idle threads have no samples worth the walk. */
+		if (s->threads[t].cpu_pct <= 0 && t >= 64)
+			continue;
+		for (uint32_t i = 0; i < PROFILE_PAIRS; i++)
+			if (p->pairs[i].count && p->pairs[i].tid == (uint32_t)s->threads[t].tid &&
+			    (!best || p->pairs[i].count > best->count))
+				best = &p->pairs[i];
+		if (!best)
+			continue;
+		symbols_by_id(syms, best->id, &sym);
+		snapshot_string(s->threads[t].top, sizeof(s->threads[t].top), sym.name);
+	}
+}
+
+void profile_fill(struct profile *p, struct symbols *syms, struct snapshot *s)
+{
+	s->cpu.samples = p->samples;
+	s->cpu.kernel_samples = p->kernel;
+	if (!p->samples)
+		return;
+	s->cpu.unwound_pct = 100.0 * (double)p->complete / (double)p->samples;
+	fill_functions(p, syms, s);
+	fill_stacks(p, syms, s);
+	fill_thread_tops(p, syms, s);
+}

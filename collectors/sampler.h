@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sampler.h: two sources of CPU samples: eBPF for the whole machine, perf for one's own. */
+#ifndef PERFTOP_SAMPLER_H
+#define PERFTOP_SAMPLER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collectors/unwind.h"
+
+struct bpf;
+
+/* One sample as the collector gets it. Valid during the callback. */
+struct sampler_sample {
+	uint32_t tid;
+	uint32_t in_kernel;
+	const uint64_t *kernel_ips; /* leaf first */
+	uint32_t nkernel;
+	struct unwind_regs regs;
+	const void *slice; /* user stack from sp upwards */
+	size_t slice_bytes;
+};
+
+typedef void sampler_fn(void *arg, const struct sampler_sample *s);
+
+struct sampler;
+
+/* Everything of the target on every CPU, by the on_cpu_clock program. */
+struct sampler *sampler_new_bpf(struct bpf *b, uint32_t hz, char *why, size_t why_size);
+
+/* Threads of a process of one's own, user space alone, by perf_event_open(2); no privilege. */
+struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_size);
+void sampler_free(struct sampler *s);
+
+/* Hand every sample that waits to fn. */
+void sampler_drain(struct sampler *s, sampler_fn *fn, void *arg);
+uint64_t sampler_lost(const struct sampler *s);
+uint64_t sampler_taken(const struct sampler *s); /* events in the target that cost it something */
+
+/* Readable when the buffer fills before the tick; -1 if there is no such signal. */
+int sampler_fd(const struct sampler *s);
+
+/* New threads since the last call are sampled too. Called once a tick. */
+void sampler_follow_threads(struct sampler *s);
+
+#endif
