@@ -270,6 +270,24 @@ int elf_image_vaddr_of(struct elf_image *e, uint64_t offset, uint64_t *vaddr)
 	return -ENOENT;
 }
 
+int elf_image_bias(struct elf_image *e, uint64_t start, uint64_t offset, uint64_t *bias)
+{
+	/* Segments are mapped in whole pages, so the mapping can begin before the segment does. */
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (uint32_t i = 0; i < e->nsegments; i++) {
+		const Elf64_Phdr *ph = &e->segments[i];
+		uint64_t first = ph->p_offset & ~(page - 1);
+
+		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || offset < first ||
+		    offset - first >= ph->p_filesz + (ph->p_offset - first))
+			continue;
+		*bias = start - (ph->p_vaddr + (offset - ph->p_offset));
+		return 0;
+	}
+	return -ENOENT;
+}
+
 size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n)
 {
 	for (uint32_t i = 0; i < e->nsegments; i++) {

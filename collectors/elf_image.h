@@ -68,6 +68,8 @@ int elf_image_usdts(struct elf_image *e, const struct elf_usdt **out, uint32_t *
 /* vaddr <-> file offset through PT_LOAD; -ENOENT when no segment holds it. */
 int elf_image_offset_of(struct elf_image *e, uint64_t vaddr, uint64_t *offset);
 int elf_image_vaddr_of(struct elf_image *e, uint64_t offset, uint64_t *vaddr);
+/* What to add to a vaddr for its address, given where the file is mapped executable from offset. */
+int elf_image_bias(struct elf_image *e, uint64_t start, uint64_t offset, uint64_t *bias);
 
 /* Copy up to n bytes of code at vaddr; returns how many (file bytes, not memory). */
 size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n);

@@ -7,6 +7,11 @@
 
 #include "collectors/elf_image.h"
 
+/*
+ * Belongs to one thread. What it keeps is bounded: names of the functions that were looked up
+ * (65,536 at most, then "[other]"), 16 bytes a function of each mapped file, none of the files'
+ * name tables.
+ */
 struct symbols;
 
 struct symbol {
@@ -22,6 +27,7 @@ struct symbols_module {
 	uint64_t bias;		 /* address = vaddr + bias */
 	char path[256];		 /* as /proc/PID/maps names it, without " (deleted)" */
 	struct elf_image *image; /* NULL when it could not be opened; owned */
+	uint32_t file;		 /* internal */
 };
 
 struct symbols *symbols_new(int pid);
@@ -30,13 +36,15 @@ void symbols_free(struct symbols *s);
 /*
  * Read /proc/PID/maps again if it is due: call it once a tick, it is cheap. Files are opened
  * through /proc/PID/map_files, /proc/PID/root or /proc/PID/exe, so deleted binaries and containers
- * work. Returns 0, or -errno when maps cannot be read (-EACCES, -ESRCH).
+ * work. Returns 0, or -errno when maps cannot be read (-EACCES, -ESRCH); what was known of a
+ * process that is gone stays.
  */
 int symbols_refresh(struct symbols *s);
 void symbols_exec(struct symbols *s); /* the target ran execve: forget every mapping */
 
 /* Never fails: an unknown address gives name "[unknown]" and the module if there is one. */
 void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out);
+/* The first call reads /proc/kallsyms: some 100 ms. Names "[kernel]" when that is not allowed. */
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out);
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out);
 uint32_t symbols_count(const struct symbols *s); /* ids given out so far */
@@ -45,5 +53,7 @@ uint32_t symbols_count(const struct symbols *s); /* ids given out so far */
 const struct symbols_module *symbols_module_at(struct symbols *s, uint64_t addr);
 /* All executable mappings, for finding libraries by name. Valid until the next refresh. */
 const struct symbols_module *symbols_modules(struct symbols *s, uint32_t *n);
+/* Changes whenever the mappings do: what was derived from them is void then. */
+uint64_t symbols_generation(const struct symbols *s);
 
 #endif

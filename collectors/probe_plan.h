@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* probe_plan.h: what the -e probes come to on one target: rows, places and expected cost. */
+#ifndef PERFTOP_PROBE_PLAN_H
+#define PERFTOP_PROBE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "collectors/calibrate.h"
+#include "collectors/place.h"
+#include "collectors/snapshot.h"
+
+struct probe_plan;
+struct symbols;
+
+struct place_options {
+	pid_t pid;			 /* target, for its name and its root; 0 = not known */
+	bool force;			 /* single-step where nothing cheaper gives a latency */
+	const struct calibration *costs; /* NULL: calibrate now */
+};
+
+/* How a row is measured. */
+enum probe_measure {
+	PROBE_LATENCY, /* entry and return of a function */
+	PROBE_COUNT,   /* entries or markers */
+	PROBE_PAIR,    /* begin marker to end marker, per thread */
+	PROBE_REFUSED, /* listed, not attached */
+};
+
+struct probe_row {
+	char name[SNAP_NAME]; /* function as asked for, or PROVIDER:NAME */
+	char module[48];      /* file name */
+	uint32_t source;      /* enum latency_source */
+	enum probe_measure how;
+	struct place place;
+	double cost_ns; /* expected for each call; 0 = not known */
+	char note[64];
+	uint32_t nsites;
+};
+
+/* One address to probe. */
+struct probe_site {
+	uint32_t row, file;
+	uint64_t offset;	 /* in the file */
+	uint64_t ref_ctr_offset; /* USDT semaphore, 0 = none */
+	bool end;		 /* of a PROBE_PAIR */
+};
+
+/* A mapped file; perftop opens it through the mapping or the target's root. */
+struct probe_file {
+	char path[256];
+	uint64_t start, end; /* of an executable mapping */
+};
+
+/*
+ * Resolve specs against what the target maps now. NULL with a sentence in `why` when a spec is
+ * malformed, names nothing, or names too much. syms is read during the call only. A function that
+ * would be single-stepped is measured when it is named exactly, and refused when a pattern found
+ * it, unless forced.
+ */
+struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs, uint32_t n,
+				  const struct place_options *opt, char *why, size_t why_size);
+void probe_plan_free(struct probe_plan *p);
+
+/* Histograms to make room for: one a row, and one for calibration behind them. */
+uint32_t probe_plan_slots(const struct probe_plan *p);
+
+/* Rows 0..n: slots are their indices; refused rows come after the last slot. */
+uint32_t probe_plan_rows(const struct probe_plan *p);
+uint32_t probe_plan_refused(const struct probe_plan *p);
+const struct probe_row *probe_plan_row(const struct probe_plan *p, uint32_t i);
+const struct probe_site *probe_plan_sites(const struct probe_plan *p, uint32_t *n);
+const struct probe_file *probe_plan_file(const struct probe_plan *p, uint32_t i);
+uint32_t probe_plan_files(const struct probe_plan *p);
+const struct calibration *probe_plan_costs(const struct probe_plan *p);
+
+/* A table for --list-probes: expected ns, place, name, reason. 0, or -EIO. */
+int probe_plan_list(const struct probe_plan *p, FILE *out);
+
+#endif

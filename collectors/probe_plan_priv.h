@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* probe_plan_priv.h: what the files that build a plan share. */
+#ifndef PERFTOP_PROBE_PLAN_PRIV_H
+#define PERFTOP_PROBE_PLAN_PRIV_H
+
+#include "collectors/elf_image.h"
+#include "collectors/probe_plan.h"
+#include "collectors/probe_spec.h"
+#include "collectors/symbols.h"
+
+enum { PLAN_MAX_FILES = 64, PLAN_MAX_REFUSED = 256, PLAN_MAX_SITES = 4096 };
+
+struct probe_plan {
+	struct probe_row *rows;
+	uint32_t nrows, cap; /* cap: slots that memory is spent on */
+	struct probe_row *refused;
+	uint32_t nrefused;
+	struct probe_site *sites;
+	uint32_t nsites;
+	struct probe_file files[PLAN_MAX_FILES];
+	uint32_t nfiles;
+	struct calibration costs;
+	struct place_options opt;
+};
+
+/* One spec being resolved. */
+struct plan_work {
+	struct probe_plan *plan;
+	struct probe_spec *spec;
+	struct symbols *syms;
+	uint32_t matched, first_row, ifuncs, over;
+	char *why;
+	size_t why_size;
+};
+
+/* Mapped modules that the spec's module part names, each file once. Returns how many. */
+uint32_t plan_find_modules(struct plan_work *w, const struct symbols_module **out, uint32_t max);
+/* "a, b, c": file names of what is mapped. */
+void plan_list_modules(struct plan_work *w, char *buf, size_t size);
+
+/* Add what the spec names in one module. 0 or -errno with a sentence in w->why. */
+int plan_match_functions(struct plan_work *w, const struct symbols_module *m);
+int plan_match_markers(struct plan_work *w, const struct symbols_module *m);
+
+/* Nearest name to an exact one that was not found, or "". */
+void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n,
+		  char *buf, size_t size);
+
+/* Index of the file of m in the plan, -ENOSPC when there are too many. */
+int plan_add_file(struct probe_plan *p, const struct symbols_module *m);
+/* A row of that name and module since w->first_row, or a new one; NULL when over the cap. */
+struct probe_row *plan_add_row(struct plan_work *w, const char *name,
+			       const struct symbols_module *m, uint32_t source);
+int plan_add_site(struct probe_plan *p, const struct probe_site *site);
+bool plan_has_site(const struct probe_plan *p, uint32_t file, uint64_t offset);
+void plan_add_refused(struct plan_work *w, const char *name, const struct symbols_module *m,
+		      const struct place *place, double cost_ns, const char *note);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* symbols.c: addresses of a live process to names. */
+#include "collectors/symbols.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "collectors/demangle.h"
+#include "collectors/snapshot.h"
+#include "collectors/symbols_priv.h"
+
+enum {
+	PC_CACHE_SIZE = 8192,
+	/* Mappings can change without a lookup that misses, so look this often anyway. */
+	REFRESH_TICKS = 8,
+	REFRESH_TICKS_MAX = 64,
+};
+
+/* Where a name comes from; files have spaces of their own, with the top bit set. */
+enum name_space { SPACE_MODULE = 1, SPACE_JIT, SPACE_KERNEL };
+
+struct pc_slot {
+	uint64_t addr;
+	uint32_t id, offset;
+};
+
+struct symbols {
+	int pid;
+	struct symbols_module *modules;
+	uint32_t n, cap;
+	uint64_t maps_hash, generation;
+	bool loaded, missed, jit_missed, has_jit;
+	uint32_t ticks, wait; /* refreshes since maps was read, and how many to let pass */
+
+	struct files files;
+	struct names names;
+	struct jit jit;
+	struct kernel_symbols kernel;
+	struct pc_slot cache[PC_CACHE_SIZE];
+	struct pc_slot kernel_cache[PC_CACHE_SIZE / 4];
+};
+
+struct symbols *symbols_new(int pid)
+{
+	struct symbols *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->pid = pid;
+	jit_init(&s->jit);
+	if (names_init(&s->names)) {
+		symbols_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void symbols_free(struct symbols *s)
+{
+	if (!s)
+		return;
+	files_fini(&s->files);
+	names_fini(&s->names);
+	jit_fini(&s->jit);
+	kernel_symbols_fini(&s->kernel);
+	free(s->modules);
+	free(s);
+}
+
+/* ---- mappings ------------------------------------------------------------------------------- */
+
+struct refresh {
+	struct symbols *s;
+	uint64_t hash;
+	uint32_t lines;
+	bool store; /* second pass: the mappings differ from those known */
+};
+
+static uint64_t hash_more(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 29;
+}
+
+static void module_store(struct symbols *s, const struct maps_line *l)
+{
+	struct symbols_module *m;
+
+	if (s->n == s->cap) {
+		uint32_t cap = s->cap ? s->cap * 2 : 32;
+
+		m = realloc(s->modules, cap * sizeof(*m));
+		if (!m)
+			return;
+		s->modules = m;
+		s->cap = cap;
+	}
+	m = &s->modules[s->n];
+	memset(m, 0, sizeof(*m));
+	m->start = l->start;
+	m->end = l->end;
+	m->file_offset = l->offset;
+	snapshot_string(m->path, sizeof(m->path), l->path);
+	m->file = files_get(&s->files, s->pid, l);
+	if (m->file == UINT32_MAX)
+		return;
+	m->image = s->files.v[m->file].image;
+	if (m->image && elf_image_bias(m->image, l->start, l->offset, &m->bias))
+		m->image = NULL;
+	if (!m->image)
+		m->bias = l->start - l->offset;
+	s->has_jit |= !m->image;
+	s->n++;
+}
+
+static void refresh_line(void *ctx, const struct maps_line *l)
+{
+	struct refresh *r = ctx;
+
+	if (!l->exec || !strcmp(l->path, "[vsyscall]"))
+		return;
+	r->lines++;
+	if (r->store) {
+		module_store(r->s, l);
+		return;
+	}
+	r->hash = hash_more(hash_more(r->hash, l->start), l->end);
+	r->hash = hash_more(hash_more(r->hash, l->inode), l->offset);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* How long to leave maps alone: longer for a process whose maps take long to read. */
+static uint32_t wait_after(uint64_t cost_ns, bool changed, uint32_t before)
+{
+	uint64_t wait = REFRESH_TICKS + cost_ns / 500000;
+
+	/* Lookups that miss are the reason to read early; not again and again for nothing. */
+	if (!changed && before < REFRESH_TICKS_MAX)
+		wait = wait > before ? wait : before;
+	return wait < REFRESH_TICKS_MAX ? (uint32_t)wait : REFRESH_TICKS_MAX;
+}
+
+static void cache_clear(struct symbols *s)
+{
+	memset(s->cache, 0, sizeof(s->cache));
+}
+
+static void modules_replace(struct symbols *s)
+{
+	struct refresh r = {.s = s, .store = true};
+
+	s->n = 0;
+	s->has_jit = false;
+	files_begin(&s->files);
+	maps_read(s->pid, refresh_line, &r);
+	files_drop_unused(&s->files);
+	s->generation++;
+	cache_clear(s);
+}
+
+int symbols_refresh(struct symbols *s)
+{
+	struct refresh r = {.s = s};
+	bool due = !s->loaded || ++s->ticks >= s->wait || (s->missed && s->ticks >= 2);
+	bool changed;
+	uint64_t begin;
+	int err;
+
+	if (s->has_jit && s->jit_missed && jit_refresh(&s->jit, s->pid))
+		cache_clear(s);
+	s->jit_missed = false;
+	if (!due)
+		return 0;
+	begin = now_ns();
+	err = maps_read(s->pid, refresh_line, &r);
+	s->missed = false;
+	s->ticks = 0;
+	/* A process that is ending has no mappings: keep what was known of it. */
+	if (err || (!r.lines && s->loaded))
+		return err ? err : -ESRCH;
+	changed = !s->loaded || r.hash != s->maps_hash;
+	s->maps_hash = r.hash;
+	if (changed)
+		modules_replace(s);
+	if (changed && s->has_jit && jit_refresh(&s->jit, s->pid))
+		cache_clear(s);
+	s->loaded = true;
+	s->wait = wait_after(now_ns() - begin, changed, s->wait);
+	return 0;
+}
+
+void symbols_exec(struct symbols *s)
+{
+	s->n = 0;
+	s->loaded = false;
+	s->missed = false;
+	s->has_jit = false;
+	s->generation++;
+	jit_fini(&s->jit);
+	cache_clear(s);
+}
+
+const struct symbols_module *symbols_module_at(struct symbols *s, uint64_t addr)
+{
+	uint32_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (s->modules[mid].start <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && addr < s->modules[lo - 1].end ? &s->modules[lo - 1] : NULL;
+}
+
+const struct symbols_module *symbols_modules(struct symbols *s, uint32_t *n)
+{
+	*n = s->n;
+	return s->modules;
+}
+
+uint64_t symbols_generation(const struct symbols *s)
+{
+	return s->generation;
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static const char *module_name(const struct symbols_module *m)
+{
+	const char *slash = strrchr(m->path, '/');
+
+	if (!m->path[0])
+		return "[anon]";
+	return slash && slash[1] ? slash + 1 : m->path;
+}
+
+/* A name for what lies in a mapping of which no more is known. */
+static uint32_t resolve_unknown(struct symbols *s, const struct symbols_module *m)
+{
+	const char *name = module_name(m);
+	uint64_t key = 0;
+	int64_t id;
+
+	for (const char *p = name; *p; p++)
+		key = hash_more(key, (unsigned char)*p);
+	id = names_find(&s->names, SPACE_MODULE, key);
+	return id >= 0 ? (uint32_t)id : names_add(&s->names, SPACE_MODULE, key, "[unknown]", name);
+}
+
+static uint32_t resolve_jit(struct symbols *s, const struct symbols_module *m, uint64_t addr,
+			    uint64_t *start)
+{
+	const struct jit_entry *e = jit_find(&s->jit, addr);
+	char raw[NAME_BYTES];
+	uint64_t key;
+	int64_t id;
+
+	if (!e) {
+		s->jit_missed = true;
+		*start = m->start;
+		return resolve_unknown(s, m);
+	}
+	*start = e->start;
+	/* Its place in the file tells functions apart that lived at one address in turn. */
+	key = hash_more(e->start, e->name);
+	id = names_find(&s->names, SPACE_JIT, key);
+	if (id >= 0)
+		return (uint32_t)id;
+	jit_name(&s->jit, e, raw, sizeof(raw));
+	return names_add(&s->names, SPACE_JIT, key, raw, "[jit]");
+}
+
+static uint32_t resolve_file(struct symbols *s, const struct symbols_module *m, uint64_t addr,
+			     uint64_t *start)
+{
+	uint64_t space = s->files.v[m->file].space;
+	char raw[2048], name[NAME_BYTES];
+	struct elf_hit hit;
+	int64_t id;
+
+	if (elf_image_find(m->image, addr - m->bias, &hit)) {
+		*start = m->start;
+		return resolve_unknown(s, m);
+	}
+	*start = hit.start + m->bias;
+	id = names_find(&s->names, space, hit.start);
+	if (id >= 0)
+		return (uint32_t)id;
+	if (elf_image_name(m->image, &hit, raw, sizeof(raw)) || !raw[0])
+		return resolve_unknown(s, m);
+	demangle_name(raw, name, sizeof(name));
+	return names_add(&s->names, space, hit.start, name, module_name(m));
+}
+
+static void symbol_fill(const struct symbols *s, uint32_t id, uint64_t offset, struct symbol *out)
+{
+	out->name = s->names.records[id].name;
+	out->module = s->names.records[id].module;
+	out->offset = offset;
+	out->id = id;
+}
+
+static uint32_t pc_hash(uint64_t addr)
+{
+	return (uint32_t)((addr * 0x9e3779b97f4a7c15ull) >> 40);
+}
+
+void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out)
+{
+	struct pc_slot *slot = &s->cache[pc_hash(addr) % PC_CACHE_SIZE];
+	const struct symbols_module *m;
+	uint64_t start = addr;
+	uint32_t id = NAME_UNKNOWN;
+
+	if (slot->addr == addr && addr) {
+		symbol_fill(s, slot->id, slot->offset, out);
+		return;
+	}
+	m = symbols_module_at(s, addr);
+	if (!m)
+		s->missed = true;
+	else if (m->image)
+		id = resolve_file(s, m, addr, &start);
+	else
+		id = resolve_jit(s, m, addr, &start);
+	/* What is unknown now can be known after the next refresh, and is worth a try then. */
+	*slot = (struct pc_slot){
+		.addr = m ? addr : 0,
+		.id = id,
+		.offset = addr - start < UINT32_MAX ? (uint32_t)(addr - start) : UINT32_MAX,
+	};
+	symbol_fill(s, id, addr - start, out);
+}
+
+void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)
+{
+	struct pc_slot *slot = &s->kernel_cache[pc_hash(addr) % (PC_CACHE_SIZE / 4)];
+	char name[NAME_BYTES], module[64];
+	uint64_t start = 0;
+	int64_t id;
+
+	if (slot->addr == addr && addr) {
+		symbol_fill(s, slot->id, slot->offset, out);
+		return;
+	}
+	if (!kernel_symbols_find(&s->kernel, addr, &start, name, sizeof(name), module,
+				 sizeof(module))) {
+		strcpy(name, "[kernel]");
+		strcpy(module, "[kernel]");
+		start = 0;
+	}
+	id = names_find(&s->names, SPACE_KERNEL, start);
+	if (id < 0)
+		id = names_add(&s->names, SPACE_KERNEL, start, name, module);
+	*slot = (struct pc_slot){
+		.addr = addr,
+		.id = (uint32_t)id,
+		.offset = start ? (uint32_t)(addr - start) : 0,
+	};
+	symbol_fill(s, (uint32_t)id, slot->offset, out);
+}
+
+void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out)
+{
+	symbol_fill(s, id < s->names.n ? id : NAME_UNKNOWN, 0, out);
+}
+
+uint32_t symbols_count(const struct symbols *s)
+{
+	return s->names.n;
+}
