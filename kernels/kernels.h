@@ -11,12 +11,14 @@
 #include "kernels/cpu.h"
 #include "kernels/lora/lora.h"
 #include "kernels/peak/peak.h"
+#include "kernels/trajectory/trajectory.h"
 #include "probes/perftop.h"
 
 enum kernel_kind {
 	KERNEL_attention,
 	KERNEL_lora_forward,
 	KERNEL_lora_update,
+	KERNEL_quantize,
 	KERNEL_exp2,
 	KERNEL_peak,
 };
@@ -30,6 +32,7 @@ struct kernel {
 		attention_fn *attention;
 		lora_forward_fn *lora_forward;
 		lora_update_fn *lora_update;
+		quantize_fn *quantize;
 		exp2_fn *exp2;
 		peak_fn *peak;
 	} run;

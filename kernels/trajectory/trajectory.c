@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trajectory.c: compact records. */
+#include "kernels/trajectory/trajectory.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+float quantize_i8_scalar(const float *x, int8_t *codes, uint32_t n)
+{
+	float max = 0, inv;
+
+	for (uint32_t i = 0; i < n; i++)
+		max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+	/* Below this the inverse overflows: such a vector is all zeros. */
+	inv = max > 1e-36f ? 127 / max : 0;
+	for (uint32_t i = 0; i < n; i++)
+		codes[i] = (int8_t)lrintf(x[i] * inv);
+	return max / 127;
+}
+
+int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, const float *query,
+		     uint32_t dim, uint64_t now_ns)
+{
+	if (!dim || dim > TRAJECTORY_DIM)
+		return -EINVAL;
+	t->id = id;
+	t->start_ns = now_ns;
+	t->quality = 0;
+	t->dim = dim;
+	t->nsteps = 0;
+	t->query_scale = quantize(query, t->query, dim);
+	return 0;
+}
+
+int trajectory_add_step(struct trajectory *t, quantize_fn *quantize, const float *activations,
+			const struct trajectory_attention *attention, float reward, uint64_t now_ns)
+{
+	struct trajectory_step *s;
+
+	if (t->nsteps >= TRAJECTORY_STEPS)
+		return -ENOSPC;
+	s = &t->steps[t->nsteps++];
+	s->time_ns = now_ns;
+	s->reward = reward;
+	s->scale = quantize(activations, s->activations, t->dim);
+	if (attention)
+		s->attention = *attention;
+	else
+		memset(&s->attention, 0, sizeof(s->attention));
+	return 0;
+}
+
+/* One scan; a weight that beats the lightest kept one is inserted in order, which soon is rare. */
+void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, const float *weights,
+			     uint32_t n)
+{
+	float best[TRAJECTORY_TOP] = {0}, rest = 0;
+	uint16_t keys[TRAJECTORY_TOP] = {0};
+
+	for (uint32_t i = 0; i < n; i++) {
+		float w = weights[i];
+		int at = TRAJECTORY_TOP - 1;
+
+		if (w <= best[at]) {
+			rest += w;
+			continue;
+		}
+		rest += best[at];
+		for (; at > 0 && best[at - 1] < w; at--) {
+			best[at] = best[at - 1];
+			keys[at] = keys[at - 1];
+		}
+		best[at] = w;
+		keys[at] = (uint16_t)i;
+	}
+	for (int i = 0; i < TRAJECTORY_TOP; i++)
+		a->top[head][i] = (struct trajectory_weight){
+			keys[i], (uint16_t)lrintf(fminf(best[i], 1) * 65535)};
+	a->rest[head] = (uint16_t)lrintf(fminf(rest, 1) * 65535);
+}
+
+static void read_codes(const int8_t *codes, float scale, uint32_t n, float *x)
+{
+	for (uint32_t i = 0; i < n; i++)
+		x[i] = (float)codes[i] * scale;
+}
+
+void trajectory_read_query(const struct trajectory *t, float *query)
+{
+	read_codes(t->query, t->query_scale, t->dim, query);
+}
+
+int trajectory_read_step(const struct trajectory *t, uint32_t step, float *activations)
+{
+	if (step >= t->nsteps)
+		return -EINVAL;
+	read_codes(t->steps[step].activations, t->steps[step].scale, t->dim, activations);
+	return 0;
+}
+
+size_t trajectory_bytes(const struct trajectory *t)
+{
+	return offsetof(struct trajectory, steps) + t->nsteps * sizeof(t->steps[0]);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trajectory.h: what one query did, step by step, in a compact record of fixed size. */
+#ifndef KERNELS_TRAJECTORY_H
+#define KERNELS_TRAJECTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	TRAJECTORY_DIM = 256,  /* most floats of an embedding or of activations */
+	TRAJECTORY_HEADS = 8,  /* most attention heads */
+	TRAJECTORY_TOP = 8,    /* attention weights kept of each head */
+	TRAJECTORY_STEPS = 10, /* most steps */
+};
+
+/*
+ * Vectors are kept as int8 with one scale each: |stored - given| <= max|given| / 254 (rounding)
+ * plus one f32 rounding. Of a head's attention weights the TRAJECTORY_TOP heaviest are kept, in
+ * units of 1/65535, and the sum of the rest, so the L1 error of a row is at most 2 * rest + 9 /
+ * 131070. That is 5.6 KiB for a full record where floats take 92 KiB: 10,000 of them take 58 MB.
+ */
+struct trajectory_weight {
+	uint16_t key, weight;
+};
+
+struct trajectory_attention {
+	struct trajectory_weight top[TRAJECTORY_HEADS][TRAJECTORY_TOP]; /* heaviest first */
+	uint16_t rest[TRAJECTORY_HEADS];
+};
+
+struct trajectory_step {
+	uint64_t time_ns;
+	float reward;
+	float scale;
+	struct trajectory_attention attention;
+	int8_t activations[TRAJECTORY_DIM];
+};
+
+struct trajectory {
+	uint64_t id;
+	uint64_t start_ns;
+	float quality; /* of the whole; the caller's to set */
+	float query_scale;
+	uint32_t dim;
+	uint32_t nsteps;
+	int8_t query[TRAJECTORY_DIM];
+	struct trajectory_step steps[TRAJECTORY_STEPS];
+};
+
+/* x[n] to codes[n], finite values only; returns the scale: x is about codes * scale. */
+typedef float quantize_fn(const float *x, int8_t *codes, uint32_t n);
+quantize_fn quantize_i8_scalar, quantize_i8_avx2, quantize_i8_avx512;
+
+/* -EINVAL when dim is 0 or above TRAJECTORY_DIM. */
+int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, const float *query,
+		     uint32_t dim, uint64_t now_ns);
+/* attention may be NULL: none kept. -ENOSPC past TRAJECTORY_STEPS. */
+int trajectory_add_step(struct trajectory *t, quantize_fn *quantize, const float *activations,
+			const struct trajectory_attention *attention, float reward,
+			uint64_t now_ns);
+
+/* Keep the heaviest of one head's n <= 65536 weights (not negative, summing to at most 1). */
+void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, const float *weights,
+			     uint32_t n);
+
+/* Back to floats, t->dim of them. -EINVAL for a step that is not there. */
+void trajectory_read_query(const struct trajectory *t, float *query);
+int trajectory_read_step(const struct trajectory *t, uint32_t step, float *activations);
+
+/* Bytes of the record that are in use: what a copy of it has to move. */
+size_t trajectory_bytes(const struct trajectory *t);
+
+#endif
