@@ -1,0 +1,75 @@
+# Sourced by tests/system/*.sh: TAP, a private folder, processes that end with the test.
+set -u
+: "${BUILD:?run through tests/run}" "${PERFTOP:?}"
+export LC_ALL=C.UTF-8
+T=$(mktemp -d /tmp/perftop-test.XXXXXX)
+started=()
+status=0
+
+finish() {
+	local p
+	for p in "${started[@]:-}"; do
+		[ -n "$p" ] && kill "$p" 2>/dev/null
+	done
+	for p in "${started[@]:-}"; do
+		[ -n "$p" ] && { sleep 0.05; kill -9 "$p" 2>/dev/null; wait "$p" 2>/dev/null; }
+	done
+	rm -rf "$T"
+	exit "$status"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+ok() { echo "ok - $*"; }
+not_ok() { echo "not ok - $*"; status=1; }
+skip() { echo "ok - $* # SKIP"; }
+# check "what" CMD...: ok when CMD succeeds.
+check() {
+	local what=$1
+	shift
+	if "$@"; then ok "$what"; else not_ok "$what: $*"; fi
+}
+# equal "what" GOT WANT
+equal() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1: got '$2', want '$3'"; fi; }
+# between "what" GOT LOW HIGH, as decimal numbers
+between() {
+	if awk -v v="$2" -v a="$3" -v b="$4" 'BEGIN { exit !(v != "" && v >= a && v <= b) }'; then
+		ok "$1 ($2)"
+	else
+		not_ok "$1: $2 is not in [$3, $4]"
+	fi
+}
+# start NAME CMD...: in the background, output to $T/NAME.out; its pid in $pid
+start() {
+	local name=$1
+	shift
+	"$@" >"$T/$name.out" 2>"$T/$name.err" &
+	pid=$!
+	started+=("$pid")
+}
+# eventually SECONDS CMD...: retry until it succeeds
+eventually() {
+	local end=$(($(date +%s%N) + $1 * 1000000000))
+	shift
+	while ! "$@" 2>/dev/null; do
+		[ "$(date +%s%N)" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+bpf_works() { [ "$(id -u)" = 0 ] && [ -r /sys/kernel/btf/vmlinux ]; }
+# Tests that need BPF: where CI asks for it they run and so fail rather than skip.
+need_bpf() {
+	if ! bpf_works && [ "${PERFTOP_REQUIRE_BPF:-0}" != 1 ]; then
+		skip "$(basename "$0"): eBPF needs root and BTF here"
+		exit 0
+	fi
+}
+# redis on a unix socket and a private port; $redis_pid, $sock
+start_redis() {
+	local port=${1:-0}
+	sock=$T/redis.sock
+	start redis redis-server --port "$port" --unixsocket "$sock" --save '' --appendonly no \
+		--dir "$T" --daemonize no
+	redis_pid=$pid
+	eventually 10 redis-cli -s "$sock" ping >/dev/null || { not_ok "redis-server did not start"; exit 1; }
+}
