@@ -32,7 +32,8 @@ struct symbols {
 	uint32_t n, cap;
 	uint64_t maps_hash, generation;
 	bool loaded, missed, jit_missed, has_jit;
-	uint32_t ticks, wait; /* refreshes since maps was read, and how many to let pass */
+	uint32_t ticks;		  /* refreshes since maps was read */
+	uint32_t wait, miss_wait; /* how many to let pass, and how many after a lookup missed */
 
 	struct files files;
 	struct names names;
@@ -138,15 +139,19 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* How long to leave maps alone: longer for a process whose maps take long to read. */
-static uint32_t wait_after(uint64_t cost_ns, bool changed, uint32_t before)
+/*
+ * How long to leave maps alone: longer for a process whose maps take long to read, and longer each
+ * time that a miss led to a reading in vain.
+ */
+static void refresh_schedule(struct symbols *s, uint64_t cost_ns, bool changed, bool missed)
 {
 	uint64_t wait = REFRESH_TICKS + cost_ns / 500000;
 
-	/* Lookups that miss are the reason to read early; not again and again for nothing. */
-	if (!changed && before < REFRESH_TICKS_MAX)
-		wait = wait > before ? wait : before;
-	return wait < REFRESH_TICKS_MAX ? (uint32_t)wait : REFRESH_TICKS_MAX;
+	s->wait = wait < REFRESH_TICKS_MAX ? (uint32_t)wait : REFRESH_TICKS_MAX;
+	if (changed)
+		s->miss_wait = 1;
+	else if (missed && s->miss_wait < REFRESH_TICKS)
+		s->miss_wait *= 2;
 }
 
 static void cache_clear(struct symbols *s)
@@ -170,7 +175,7 @@ static void modules_replace(struct symbols *s)
 int symbols_refresh(struct symbols *s)
 {
 	struct refresh r = {.s = s};
-	bool due = !s->loaded || ++s->ticks >= s->wait || (s->missed && s->ticks >= 2);
+	bool due, missed = s->missed;
 	bool changed;
 	uint64_t begin;
 	int err;
@@ -178,6 +183,8 @@ int symbols_refresh(struct symbols *s)
 	if (s->has_jit && s->jit_missed && jit_refresh(&s->jit, s->pid))
 		cache_clear(s);
 	s->jit_missed = false;
+	s->ticks++;
+	due = !s->loaded || s->ticks >= s->wait || (missed && s->ticks >= s->miss_wait);
 	if (!due)
 		return 0;
 	begin = now_ns();
@@ -194,7 +201,7 @@ int symbols_refresh(struct symbols *s)
 	if (changed && s->has_jit && jit_refresh(&s->jit, s->pid))
 		cache_clear(s);
 	s->loaded = true;
-	s->wait = wait_after(now_ns() - begin, changed, s->wait);
+	refresh_schedule(s, now_ns() - begin, changed, missed);
 	return 0;
 }
 

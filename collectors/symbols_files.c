@@ -127,32 +127,43 @@ static void file_open(struct file_entry *f, int pid, const struct maps_line *l)
 		f->image = elf_image_open_fd(fd, l->path, &err);
 }
 
+/* A free slot, or a new one; UINT32_MAX without memory. */
+static uint32_t files_slot(struct files *f)
+{
+	for (uint32_t i = 0; i < f->n; i++)
+		if (!f->v[i].open)
+			return i;
+	if (f->n == f->cap) {
+		uint32_t cap = f->cap ? f->cap * 2 : 32;
+		struct file_entry *v = realloc(f->v, cap * sizeof(*v));
+
+		if (!v)
+			return UINT32_MAX;
+		f->v = v;
+		f->cap = cap;
+	}
+	return f->n++;
+}
+
 uint32_t files_get(struct files *f, int pid, const struct maps_line *l)
 {
 	uint64_t dev = makedev(l->major, l->minor);
-	struct file_entry *e;
+	uint32_t slot;
 
 	if (!l->inode)
 		dev = strcmp(l->path, "[vdso]") ? 0 : l->start;
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (f->v[i].dev == dev && f->v[i].inode == l->inode) {
+		if (f->v[i].open && f->v[i].dev == dev && f->v[i].inode == l->inode) {
 			f->v[i].used = true;
 			return i;
 		}
 	}
-	if (f->n == f->cap) {
-		uint32_t cap = f->cap ? f->cap * 2 : 32;
-
-		e = realloc(f->v, cap * sizeof(*e));
-		if (!e)
-			return UINT32_MAX;
-		f->v = e;
-		f->cap = cap;
-	}
-	e = &f->v[f->n];
-	*e = (struct file_entry){.dev = dev, .inode = l->inode, .used = true};
-	file_open(e, pid, l);
-	return f->n++;
+	slot = files_slot(f);
+	if (slot == UINT32_MAX)
+		return slot;
+	f->v[slot] = (struct file_entry){.dev = dev, .inode = l->inode, .open = true, .used = true};
+	file_open(&f->v[slot], pid, l);
+	return slot;
 }
 
 void files_begin(struct files *f)
@@ -164,10 +175,10 @@ void files_begin(struct files *f)
 void files_drop_unused(struct files *f)
 {
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (f->v[i].used)
+		if (!f->v[i].open || f->v[i].used)
 			continue;
 		elf_image_free(f->v[i].image);
-		f->v[i].image = NULL;
+		f->v[i] = (struct file_entry){0};
 	}
 }
 

@@ -43,7 +43,6 @@ static int target_identity(int pid, unsigned *uid, int *nspid)
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	*nspid = pid;
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "Uid: %*u %u", uid) == 1)
 			got = 1;
@@ -62,7 +61,7 @@ static int jit_open(int pid, struct stat *st)
 {
 	char path[64];
 	unsigned uid;
-	int nspid, fd;
+	int nspid = pid, fd;
 
 	if (target_identity(pid, &uid, &nspid))
 		return -1;

@@ -45,6 +45,7 @@ struct file_entry {
 	uint64_t dev, inode; /* as in maps; the vdso has inode 0 and its address as device */
 	struct elf_image *image;
 	uint64_t space; /* names the file's functions, the same while the file is the same */
+	bool open;	/* the slot is taken */
 	bool used;	/* by a mapping of the last refresh */
 };
 
@@ -56,7 +57,7 @@ struct files {
 void files_fini(struct files *f);
 /* Index of the entry for a mapping, opened if new; UINT32_MAX without memory. */
 uint32_t files_get(struct files *f, int pid, const struct maps_line *line);
-/* Close what no mapping uses. Indices change: call it before files_get is used again. */
+/* Around a reading of all mappings: those files that no mapping then uses are closed. */
 void files_begin(struct files *f);
 void files_drop_unused(struct files *f);
 /* Open a path as the target sees it; symlinks stay inside its root. An fd, or -errno. */
