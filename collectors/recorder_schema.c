@@ -6,13 +6,13 @@
 
 #include "collectors/snapshot_rows.h"
 
-#define TICK(member, type)                                               \
-	{                                                                \
+#define TICK(member, type)                                                \
+	{                                                                 \
 #member, offsetof(struct snapshot, member), 0, type, NULL \
 	}
 
 static const struct field tick_fields[] = {
-	TICK(seq, FIELD_U64),	    TICK(time_ns, FIELD_U64),  TICK(mono_ns, FIELD_U64),
+	TICK(seq, FIELD_U64),	      TICK(time_ns, FIELD_U64),	 TICK(mono_ns, FIELD_U64),
 	TICK(interval_ns, FIELD_U64), TICK(since_ns, FIELD_U64), TICK(finished, FIELD_U32),
 	TICK(truncated, FIELD_U32),
 };
@@ -55,7 +55,8 @@ static const char readme_text[] =
 	"NAME_rows behind them, which hold numbers of the table string in place of texts. "
 	"timeline has one line a tick, latest_latency the last tick, stack_frames one line a frame "
 	"(depth 0 is the leaf).\n"
-	"Counts and quantiles run since attach or reset (tick.since_ns), rates cover the interval.\n"
+	"Counts and quantiles run since attach or reset (tick.since_ns), rates cover the "
+	"interval.\n"
 	"latency.bins and syscalls.bins are histograms: pairs of LEB128 numbers, how far the "
 	"bucket is from the one before (the first from 0), then its count. Buckets 0-63 hold one "
 	"value each; above, bucket b holds values from (b - 32e) << e on, e = b / 32 - 1.\n"
