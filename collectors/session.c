@@ -18,7 +18,7 @@
 #include "collectors/collector.h"
 #include "collectors/mailbox.h"
 #include "collectors/privilege.h"
-#include "collectors/probe_spec.h"
+#include "collectors/probe_plan.h"
 #include "collectors/recorder.h"
 #include "collectors/replay.h"
 #include "collectors/rules.h"
@@ -204,6 +204,8 @@ void session_unwatch(struct session *se, int fd)
 
 static int resolve_probes(struct session *se, char *why, size_t why_size)
 {
+	struct place_options opt = {.pid = se->target.pid, .force = se->cfg.force};
+
 	if (!se->cfg.nprobes)
 		return 0;
 	if (!se->symbols) {
@@ -215,7 +217,7 @@ static int resolve_probes(struct session *se, char *why, size_t why_size)
 	}
 	probe_plan_free(se->plan);
 	se->plan =
-		probe_plan_new(se->symbols, se->cfg.probes, se->cfg.nprobes, NULL, why, why_size);
+		probe_plan_new(se->symbols, se->cfg.probes, se->cfg.nprobes, &opt, why, why_size);
 	return se->plan ? 0 : -ENOENT;
 }
 
