@@ -49,6 +49,9 @@ static const uint8_t reason_of[WAIT_CLASSES] = {
 	[WAIT_RW] = BLOCKED_OTHER,    [WAIT_RUNQ] = BLOCKED_RUNQ,
 };
 
+static void sum_waits(struct sched *sc);
+static void read_locks(struct sched *sc);
+
 static int attach(struct session *se, struct sched *sc, char *why, size_t why_size)
 {
 	struct bpf *b = session_bpf(se);
@@ -118,6 +121,16 @@ static int sched_start(struct session *se, void **priv)
 	}
 	session_section(se, "threads", SECTION_LIVE, NULL, "%s",
 			sc->threads.iter_fd >= 0 ? "eBPF task iterator" : "/proc/PID/task");
+	if (sc->hist) {
+		/* What goes on now counts from now. */
+		sum_waits(sc);
+		memcpy(sc->prev_wait_ns, sc->wait_ns, sizeof(sc->wait_ns));
+		memcpy(sc->base_wait_ns, sc->wait_ns, sizeof(sc->wait_ns));
+		read_locks(sc);
+		for (uint32_t i = 0; i < SCHED_LOCKS; i++)
+			sc->locks[i].prev_ns = sc->locks[i].base_ns =
+				sc->locks[i].total.wait_ns + sc->locks[i].waiting_ns;
+	}
 	*priv = sc;
 	return 0;
 }

@@ -120,7 +120,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (latency_track_update(track, &now, session_interval_ns(se), s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
-	if (row->sampled < row->count && p->every)
+	if (p->every > 1 || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
 			 (unsigned long long)row->sampled, (unsigned long long)row->count);
 	s->nsyscalls++;

@@ -79,7 +79,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	s->time_ns = bpf_ktime_get_ns();
 	s->pid = id >> 32;
 	s->tid = (u32)id;
-	/* cs is 16 bits wide in newer kernels: read the whole word, look at the privilege level. */
+	/* Volatile: the compiler would load one byte, and only whole words may be read. */
 	s->in_kernel = (*(volatile u64 *)&ctx->regs.cs & 3) != 3;
 	sample_registers(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 	s->nkernel = 0;

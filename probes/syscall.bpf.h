@@ -5,6 +5,8 @@
 
 /* One in this many calls is timed; the reader turns it with the rate. 0 = none, 1 = all. */
 __u32 syscall_every = 1;
+/* Calls under way that are timed: while there are none, an exit need not look for its start. */
+__s64 syscall_pending = 0;
 __u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
 
 struct {
@@ -74,6 +76,8 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	if (!start)
 		return 0;
 	start->nr = (u32)nr;
+	if (!start->ns)
+		__sync_fetch_and_add(&syscall_pending, 1);
 	start->ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -89,16 +93,19 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 	if ((u32)task->tgid != target_tgid)
 		return 0;
-	start = bpf_task_storage_get(&syscall_starts, task, 0, 0);
-	nr = (u32)BPF_CORE_READ(regs, orig_ax);
+	nr = (u32)regs->orig_ax;
 	row = syscall_row(nr);
 	if (!row)
 		return 0;
 	__sync_fetch_and_add(&row->count, 1);
+	if (!syscall_pending)
+		return 0;
+	start = bpf_task_storage_get(&syscall_starts, task, 0, 0);
 	if (!start || !start->ns)
 		return 0;
 	ns = bpf_ktime_get_ns() - start->ns;
 	start->ns = 0;
+	__sync_fetch_and_add(&syscall_pending, -1);
 	/* An exec or a sigreturn can end another call than it began. */
 	if (start->nr == nr)
 		hist_record_atomic(&row->hist, ns);

@@ -59,10 +59,17 @@ struct pt_regs {
 } __attribute__((preserve_access_index));
 #endif
 
-/* Context of a perf_event program: the interrupted registers come first. */
+/*
+ * Context of a perf_event program: the interrupted registers come first. A layout of its own, not
+ * relocated: newer kernels shrank cs to 16 bits, but the context only gives whole words.
+ */
 #if defined(__TARGET_ARCH_x86)
+struct perf_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip,
+		cs, flags, sp, ss;
+};
 struct bpf_perf_event_data {
-	struct pt_regs regs;
+	struct perf_regs regs;
 	u64 sample_period;
 	u64 addr;
 };
