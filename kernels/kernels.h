@@ -18,6 +18,7 @@ enum kernel_kind {
 	KERNEL_attention,
 	KERNEL_lora_forward,
 	KERNEL_lora_update,
+	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_exp2,
 	KERNEL_peak,
@@ -32,6 +33,7 @@ struct kernel {
 		attention_fn *attention;
 		lora_forward_fn *lora_forward;
 		lora_update_fn *lora_update;
+		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		exp2_fn *exp2;
 		peak_fn *peak;

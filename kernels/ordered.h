@@ -3,6 +3,7 @@
 #ifndef KERNELS_ORDERED_H
 #define KERNELS_ORDERED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <ck_pr.h>
@@ -36,8 +37,31 @@ static inline void ordered_store_64(uint64_t *p, uint64_t v)
 /* A full fence: the store before it is seen by others before what follows is read. */
 static inline void ordered_store_then_load(void)
 {
-#if !defined(__SANITIZE_THREAD__)
-	ck_pr_fence_store_load();
+#if defined(__SANITIZE_THREAD__) && defined(__x86_64__)
+	__asm__ volatile("mfence" ::: "memory");
+#else
+	ck_pr_fence_strict_store_load();
+#endif
+}
+
+/* Returns the value before adding. */
+static inline uint64_t ordered_fetch_add_64(uint64_t *p, uint64_t n)
+{
+#if defined(__SANITIZE_THREAD__)
+	return __atomic_fetch_add(p, n, __ATOMIC_RELAXED);
+#else
+	return ck_pr_faa_64(p, n);
+#endif
+}
+
+/* *p from *expected to `to`; on failure *expected becomes what is there. */
+static inline bool ordered_cas_64(uint64_t *p, uint64_t *expected, uint64_t to)
+{
+#if defined(__SANITIZE_THREAD__)
+	return __atomic_compare_exchange_n(p, expected, to, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
+#else
+	return ck_pr_cas_64_value(p, *expected, to, expected);
 #endif
 }
 

@@ -10,6 +10,7 @@
 #define TILE_KEYS(nr) ((nr) >= 3 ? 4 : (nr) == 2 ? 6 : 10)
 
 #include "kernels/attention/attention_tiles.h"
+#include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx2(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
@@ -19,6 +20,11 @@ int attention_flash_avx2(const struct attention *a, void *scratch, size_t scratc
 int attention_standard_avx2(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	return standard(a, scratch, scratch_bytes);
+}
+
+int attention_weights_avx2(const struct attention *a, uint32_t h, uint32_t i, float *weights)
+{
+	return row_weights(a, h, i, weights);
 }
 
 void exp2_avx2(const float *x, float *y, size_t n)

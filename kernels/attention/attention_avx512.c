@@ -10,6 +10,7 @@
 #define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : (nr) == 2 ? 12 : 14)
 
 #include "kernels/attention/attention_tiles.h"
+#include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
@@ -19,6 +20,11 @@ int attention_flash_avx512(const struct attention *a, void *scratch, size_t scra
 int attention_standard_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	return standard(a, scratch, scratch_bytes);
+}
+
+int attention_weights_avx512(const struct attention *a, uint32_t h, uint32_t i, float *weights)
+{
+	return row_weights(a, h, i, weights);
 }
 
 void exp2_avx512(const float *x, float *y, size_t n)

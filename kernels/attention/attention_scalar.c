@@ -129,3 +129,28 @@ void exp2_scalar(const float *x, float *y, size_t n)
 	for (size_t i = 0; i < n; i++)
 		y[i] = x[i] < -126 ? 0 : exp2f(x[i]);
 }
+
+int attention_weights_scalar(const struct attention *a, uint32_t h, uint32_t i, float *weights)
+{
+	float max = -INFINITY, sum = 0;
+	const float *q, *k;
+	uint32_t n;
+
+	if (attention_check(a) || h >= a->heads || i >= a->q_len || !weights)
+		return -EINVAL;
+	n = visible_keys(a, i);
+	q = a->q + h * a->q_head + i * a->q_row;
+	k = a->k + h / (a->heads / a->kv_heads) * a->k_head;
+	for (uint32_t j = 0; j < n; j++) {
+		weights[j] = a->scale * dot(q, k + j * a->k_row, a->head_dim);
+		max = weights[j] > max ? weights[j] : max;
+	}
+	for (uint32_t j = 0; j < n; j++) {
+		weights[j] = max == -INFINITY ? 0 : expf(weights[j] - max);
+		sum += weights[j];
+	}
+	for (uint32_t j = 0; j < n; j++)
+		weights[j] = sum == 0 ? 0 : weights[j] / sum;
+	memset(weights + n, 0, (a->kv_len - n) * sizeof(*weights));
+	return 0;
+}

@@ -3,7 +3,6 @@
 #include "kernels/trajectory/trajectory_ring.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
 #include "kernels/ordered.h"
 
@@ -28,16 +27,6 @@ int trajectory_ring_init(struct trajectory_ring *r, void *storage, size_t bytes)
 	return 0;
 }
 
-static bool claim_position(struct trajectory_ring *r, uint64_t *position)
-{
-#if defined(__SANITIZE_THREAD__)
-	return __atomic_compare_exchange_n(&r->head, position, *position + 1, false,
-					   __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-#else
-	return ck_pr_cas_64_value(&r->head, *position, *position + 1, position);
-#endif
-}
-
 struct trajectory *trajectory_ring_claim(struct trajectory_ring *r, struct trajectory_writer *w)
 {
 	uint64_t position = ordered_load_64(&r->head);
@@ -49,7 +38,7 @@ struct trajectory *trajectory_ring_claim(struct trajectory_ring *r, struct traje
 
 		if (lead == 0) {
 			ordered_store_64(&w->cas_attempts, w->cas_attempts + 1);
-			if (claim_position(r, &position)) {
+			if (ordered_cas_64(&r->head, &position, position + 1)) {
 				w->position = position;
 				return &slot->record;
 			}
