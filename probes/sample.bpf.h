@@ -7,6 +7,8 @@
 __u32 sample_slice_bytes = CONTRACT_SLICE_BYTES;
 __u64 samples_taken = 0, samples_lost = 0;
 
+enum { SAMPLE_RETURNS = 16 }; /* nested calls with a return probe that are put right */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, CONTRACT_SAMPLE_RING);
@@ -61,6 +63,29 @@ static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
 	return have;
 }
 
+/*
+ * A return probe replaces the return address on the stack by a trampoline's, which no unwind rule
+ * leads out of. The kernel keeps the real ones: put them back into the copy.
+ */
+static __always_inline void sample_restore_returns(struct sample_buffer *b,
+						   struct task_struct *task)
+{
+	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
+	struct return_instance *ri;
+
+	if (!utask)
+		return;
+	ri = BPF_CORE_READ(utask, return_instances);
+	for (int i = 0; i < SAMPLE_RETURNS && ri; i++) {
+		u64 off = BPF_CORE_READ(ri, stack) - b->head.sp;
+
+		if (off <= CONTRACT_SLICE_BYTES - 8 && off + 8 <= b->head.slice)
+			*(u64 *)(b->slice + (off & (CONTRACT_SLICE_BYTES - 8))) =
+				BPF_CORE_READ(ri, orig_ret_vaddr);
+		ri = BPF_CORE_READ(ri, next);
+	}
+}
+
 SEC("perf_event")
 int on_cpu_clock(struct bpf_perf_event_data *ctx)
 {
@@ -90,6 +115,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	if (want > CONTRACT_SLICE_BYTES)
 		want = CONTRACT_SLICE_BYTES;
 	s->slice = sample_slice(b->slice, s->sp, want);
+	sample_restore_returns(b, bpf_get_current_task_btf());
 	len = sizeof(*s) + s->slice;
 	if (len > sizeof(*b))
 		return 0;

@@ -25,6 +25,9 @@ struct {
 	__type(value, struct contract_syscall);
 } syscall_hist SEC(".maps");
 
+/* By these a probed function calls the kernel: perftop's own doing. x86-64, Linux 6.11 and 6.18. */
+enum { NR_URETPROBE = 335, NR_UPROBE = 336 };
+
 struct syscall_start {
 	u64 ns;
 	u32 nr, pad;
@@ -63,7 +66,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	struct syscall_start *start;
 	u32 every = syscall_every;
 
-	if ((u32)task->tgid != target_tgid || !every)
+	if ((u32)task->tgid != target_tgid || !every || nr == NR_URETPROBE || nr == NR_UPROBE)
 		return 0;
 	if (every > 1) {
 		row = syscall_row((u32)nr);
@@ -93,7 +96,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 	if ((u32)task->tgid != target_tgid)
 		return 0;
+	/* -1: a return probe's own call, or a return from a signal handler. */
+	if ((long)regs->orig_ax < 0)
+		return 0;
 	nr = (u32)regs->orig_ax;
+	if (nr == NR_UPROBE)
+		return 0;
 	row = syscall_row(nr);
 	if (!row)
 		return 0;

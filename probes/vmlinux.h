@@ -28,6 +28,14 @@ struct sched_entity {
 struct sched_info {
 	unsigned long long run_delay;
 };
+/* A call whose return is probed: where its return address lay, and what it was. */
+struct return_instance {
+	unsigned long orig_ret_vaddr, stack;
+	struct return_instance *next;
+};
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
 struct task_struct {
 	int pid, tgid;
 	unsigned int __state;
@@ -35,6 +43,7 @@ struct task_struct {
 	u64 start_time;
 	struct sched_entity se;
 	struct sched_info sched_info;
+	struct uprobe_task *utask;
 	char comm[16];
 };
 struct seq_file;
