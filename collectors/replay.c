@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "collectors/replay_priv.h"
@@ -154,6 +155,43 @@ static int check(struct replay *r, const char *path, char *why, size_t why_size)
 	return 0;
 }
 
+/*
+ * SQLite reads a last page that is cut off as if it ended in zeros. The header knows better
+ * (sqlite.org/fileformat.html, 1.3): page size at 16, pages at 28, valid when 24 and 92 agree.
+ */
+static int check_size(const uint8_t *header, uint64_t size, const char *path, char *why,
+		      size_t why_size)
+{
+	uint64_t page = (uint64_t)header[16] << 8 | header[17], pages = 0;
+
+	for (int i = 28; i < 32; i++)
+		pages = pages << 8 | header[i];
+	if (page == 1)
+		page = 65536;
+	if (memcmp(header, "SQLite format 3", 16) || memcmp(header + 24, header + 92, 4) ||
+	    page * pages <= size)
+		return 0;
+	snprintf(why, why_size,
+		 "%s is cut off: %llu of %llu bytes; 'sqlite3 FILE .recover' may save a part", path,
+		 (unsigned long long)size, (unsigned long long)(page * pages));
+	return -EBADMSG;
+}
+
+/* While there is a log beside the file, what the header says may not be there yet. */
+static int check_file(int fd, const char *path, char *why, size_t why_size)
+{
+	char *log = sqlite3_mprintf("%s-wal", path);
+	uint8_t header[100];
+	struct stat st;
+	int err = 0;
+
+	if (log && access(log, F_OK) && !fstat(fd, &st) &&
+	    pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header))
+		err = check_size(header, (uint64_t)st.st_size, path, why, why_size);
+	sqlite3_free(log);
+	return err;
+}
+
 static struct replay *fail(struct replay *r, int *err, int value)
 {
 	*err = value;
@@ -208,7 +246,10 @@ struct replay *replay_open(const char *path, int *err, char *why, size_t why_siz
 		snprintf(why, why_size, "cannot read %s: %s", path, strerror(-*err));
 		return NULL;
 	}
+	*err = check_file(fd, path, why, why_size);
 	close(fd);
+	if (*err)
+		return NULL;
 	snprintf(why, why_size, "out of memory");
 	r = calloc(1, sizeof(*r));
 	if (!r)
@@ -236,6 +277,10 @@ struct replay *replay_open_bytes(const void *bytes, size_t size, int *err, char 
 		return fail(r, err, -ENOMEM);
 	}
 	memcpy(copy, bytes, size);
+	if (size >= 100 && check_size(copy, size, "the recording", why, why_size)) {
+		sqlite3_free(copy);
+		return fail(r, err, -EBADMSG);
+	}
 	r->last_id = INT64_MIN;
 	rc = sqlite3_open_v2(":memory:", &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc) {
