@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rules.c: alerts are raised for what they name, after a while, and for nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "collectors/rules.h"
+
+static struct snapshot *s;
+static struct rules *rules;
+
+static int setup(void **state)
+{
+	s = snapshot_new();
+	rules = rules_new();
+	return !s || !rules;
+}
+
+static int teardown(void **state)
+{
+	snapshot_free(s);
+	rules_free(rules);
+	return 0;
+}
+
+static const struct snap_alert *alert(const char *rule)
+{
+	for (uint32_t i = 0; i < s->nalerts; i++)
+		if (!strcmp(s->alerts[i].rule, rule))
+			return &s->alerts[i];
+	return NULL;
+}
+
+static void run(uint64_t time_ns)
+{
+	s->nalerts = 0;
+	s->time_ns = time_ns;
+	rules_run(rules, s);
+}
+
+static void busy(double self_pct)
+{
+	s->proc.user_pct = 95;
+	s->cpu.samples = 500;
+	s->nfunctions = 1;
+	s->functions[0].self_pct = self_pct;
+	snprintf(s->functions[0].name, SNAP_NAME, "dictFind");
+	snprintf(s->functions[0].module, 48, "redis-server");
+}
+
+static void one_hot_function_is_named(void **state)
+{
+	const struct snap_alert *a;
+
+	busy(72);
+	run(1);
+	assert_null(alert("cpu_bound")); /* one tick may be chance */
+	run(2);
+	a = alert("cpu_bound");
+	assert_non_null(a);
+	assert_string_equal(a->subject, "dictFind");
+	assert_int_equal(a->severity, ALERT_CRITICAL);
+	assert_int_equal(a->since_ns, 2);
+	assert_non_null(strstr(a->evidence, "72 %"));
+	run(3);
+	assert_int_equal(alert("cpu_bound")->since_ns, 2);
+}
+
+static void a_spread_or_idle_profile_raises_nothing(void **state)
+{
+	busy(20);
+	for (int i = 0; i < 5; i++)
+		run((uint64_t)i);
+	assert_null(alert("cpu_bound"));
+	busy(90);
+	s->proc.user_pct = 10;
+	for (int i = 0; i < 5; i++)
+		run((uint64_t)i);
+	assert_null(alert("cpu_bound"));
+	busy(90);
+	s->cpu.samples = 5;
+	for (int i = 0; i < 5; i++)
+		run((uint64_t)i);
+	assert_null(alert("cpu_bound"));
+}
+
+static void an_alert_outlives_a_short_gap_and_then_clears(void **state)
+{
+	busy(72);
+	run(1);
+	run(2);
+	busy(5);
+	run(3);
+	assert_non_null(alert("cpu_bound"));
+	run(4);
+	assert_non_null(alert("cpu_bound"));
+	run(5);
+	assert_null(alert("cpu_bound"));
+}
+
+static void threads_idle_on_condition_variables_are_no_lock_contention(void **state)
+{
+	s->nlocks = 1;
+	s->locks[0].pct = 800;
+	s->locks[0].is_mutex = 0;
+	run(1);
+	run(2);
+	assert_null(alert("lock_wait"));
+	s->locks[0].is_mutex = 1;
+	s->locks[0].addr = 0x7f00;
+	s->locks[0].owner_tid = 4711;
+	run(3);
+	run(4);
+	assert_non_null(alert("lock_wait"));
+	assert_non_null(strstr(alert("lock_wait")->evidence, "4711"));
+	assert_string_equal(alert("lock_wait")->subject, "mutex 0x7f00");
+}
+
+static void dropped_trajectories_are_reported(void **state)
+{
+	run(1);
+	run(2);
+	assert_null(alert("trajectory_drop"));
+	s->ntrajectory = 1;
+	s->trajectory.recorded_rate = 900;
+	run(3);
+	run(4);
+	assert_null(alert("trajectory_drop"));
+	s->trajectory.dropped_rate = 100;
+	run(5);
+	run(6);
+	assert_non_null(alert("trajectory_drop"));
+	assert_true(alert("trajectory_drop")->value > 9.9);
+}
+
+static void the_last_screen_keeps_what_was_wrong(void **state)
+{
+	busy(72);
+	run(1);
+	run(2);
+	s->finished = 1;
+	s->proc.user_pct = 0;
+	run(3);
+	assert_non_null(alert("cpu_bound"));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(one_hot_function_is_named),
+		T(a_spread_or_idle_profile_raises_nothing),
+		T(an_alert_outlives_a_short_gap_and_then_clears),
+		T(threads_idle_on_condition_variables_are_no_lock_contention),
+		T(dropped_trajectories_are_reported),
+		T(the_last_screen_keeps_what_was_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
