@@ -35,6 +35,8 @@
  * and its store loses the handler's. A maximum that is interrupted may keep the lower of the two.
  * Registration takes a lock and is not for handlers.
  *
+ * Markers for tracers, PERFTOP_USDT and PERFTOP_SCOPE_USDT, are described below.
+ *
  * -DPERFTOP_DISABLED turns every call into nothing; no library is needed then.
  */
 
@@ -347,14 +349,167 @@ struct perftop_scope_guard {
 		perftop_scope_end(&scope);
 	}
 };
-#define PERFTOP_SCOPE(hist) struct perftop_scope_guard PERFTOP_CAT(perftop_scope_, __LINE__)(hist)
+#define PERFTOP_SCOPE(hist) \
+	struct perftop_scope_guard PERFTOP_CAT(perftop_scope_, __COUNTER__)(hist)
 #else
-#define PERFTOP_SCOPE(hist)                                        \
-	struct perftop_scope PERFTOP_CAT(perftop_scope_, __LINE__) \
+#define PERFTOP_SCOPE(hist)                                           \
+	struct perftop_scope PERFTOP_CAT(perftop_scope_, __COUNTER__) \
 		__attribute__((cleanup(perftop_scope_end), unused)) = perftop_scope_begin(hist)
 #endif
 
-#define PERFTOP_USDT(provider, name, ...)	 ((void)0)
-#define PERFTOP_SCOPE_USDT(provider, name, hist) PERFTOP_SCOPE(hist)
+/* ---- USDT ----------------------------------------------------------------------------------- */
+
+/*
+ *	PERFTOP_USDT(provider, name, ...)		a marker with 0 to 6 integer arguments
+ *	PERFTOP_SCOPE_USDT(provider, name, hist)	a scope with provider:name__begin, and
+ *							provider:name__end, whose argument is the ns
+ *
+ * Read by perftop -e usdt:PROG:PROVIDER:NAME, bpftrace and perf alike. provider and name are bare
+ * words. A semaphore guards each: while nobody is attached, a marker is a load and a branch, and
+ * its arguments are not evaluated. The marker is a nop of 5 bytes, the cheapest place for a probe.
+ */
+#if !defined(PERFTOP_DISABLED) && defined(__linux__) && defined(__LP64__)
+
+#ifdef __x86_64__
+#define PERFTOP_USDT_NOP  "992: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+#define PERFTOP_USDT_PAD  ".byte 0xf3, 0x0f, 0x1e, 0xfa\n" /* endbr64 */
+#define PERFTOP_USDT_ARG0 "8@%%rdi"
+#else
+#define PERFTOP_USDT_NOP  "992: nop\n"
+#define PERFTOP_USDT_PAD  "hint #34\n" /* bti c */
+#define PERFTOP_USDT_ARG0 "8@x0"
+#endif
+
+#define PERFTOP_USDT_SEMA(p, n) "perftop_sema_" #p "_" #n
+#define PERFTOP_USDT_FN(p, n)	"perftop_usdt_" #p "_" #n
+
+/* Defined where a file first uses it; the linker keeps one in a program or library. */
+#define PERFTOP_USDT_DEFINE_SEMA(sym)                                                     \
+	__asm__ __volatile__(".ifndef " sym "\n"                                          \
+			     ".pushsection .probes,\"awG\",@progbits," sym ",comdat\n"    \
+			     ".weak " sym "\n.hidden " sym "\n.balign 2\n"                \
+			     ".type " sym ",@object\n.size " sym ",2\n" sym ": .zero 2\n" \
+			     ".popsection\n.endif\n" ::)
+
+/* The note that tools look for. 992 is the marker; the base lets them notice prelinking. */
+#define PERFTOP_USDT_NOTE(section, p, n, args)                                             \
+	".pushsection .note.stapsdt," section "\n.balign 4\n"                              \
+	".4byte 994f-993f, 996f-995f, 3\n"                                                 \
+	"993: .asciz \"stapsdt\"\n994: .balign 4\n"                                        \
+	"995: .8byte 992b, _.stapsdt.base, " PERFTOP_USDT_SEMA(                            \
+		p, n) "\n"                                                                 \
+		      ".asciz \"" #p "\"\n.asciz \"" #n "\"\n.asciz \"" args "\"\n"        \
+		      "996: .balign 4\n.popsection\n"                                      \
+		      ".ifndef _.stapsdt.base\n"                                           \
+		      ".pushsection .stapsdt.base,\"aG\",@progbits,.stapsdt.base,comdat\n" \
+		      ".weak _.stapsdt.base\n.hidden _.stapsdt.base\n"                     \
+		      "_.stapsdt.base: .space 1\n.size _.stapsdt.base,1\n.popsection\n.endif\n"
+
+/* A marker in the flow of the code. Its note belongs to the group that the code is in ("?"). */
+#define PERFTOP_USDT_HERE(p, n, args) PERFTOP_USDT_NOP PERFTOP_USDT_NOTE("\"?\",@note", p, n, args)
+
+/* A marker in a function of its own, for where a scope ends: cleanup code knows no names. */
+#define PERFTOP_USDT_DEFINE_FN(fn, p, n)                                                         \
+	__asm__ __volatile__(".ifndef " fn "\n"                                                  \
+			     ".pushsection .text.perftop_usdt,\"axG\",@progbits," fn ",comdat\n" \
+			     ".weak " fn "\n.hidden " fn "\n.type " fn ",@function\n" fn         \
+			     ":\n" PERFTOP_USDT_PAD PERFTOP_USDT_NOP "ret\n.size " fn ",.-" fn   \
+			     "\n" PERFTOP_USDT_NOTE("\"G\",@note," fn ",comdat", p, n,           \
+						    PERFTOP_USDT_ARG0) ".popsection\n.endif\n" ::)
+
+/* The semaphore: how many are attached. The kernel counts it up and down. */
+#define PERFTOP_USDT_PTR(p, n)                                                          \
+	(__extension__({                                                                \
+		extern volatile unsigned short perftop_sema_##p##_##n __asm__(          \
+			PERFTOP_USDT_SEMA(p, n)) __attribute__((visibility("hidden"))); \
+		PERFTOP_USDT_DEFINE_SEMA(PERFTOP_USDT_SEMA(p, n));                      \
+		&perftop_sema_##p##_##n;                                                \
+	}))
+#define PERFTOP_USDT_ON(p, n, ...) PERFTOP_UNLIKELY(*PERFTOP_USDT_PTR(p, n))
+
+#define PERFTOP_USDT_V(x)	   "nr"((uint64_t)(x))
+#define PERFTOP_USDT_0(p, n)	   __asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "")::)
+#define PERFTOP_USDT_1(p, n, a) \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0") : : PERFTOP_USDT_V(a))
+#define PERFTOP_USDT_2(p, n, a, b)                                \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0 8@%1") \
+			     :                                    \
+			     : PERFTOP_USDT_V(a), PERFTOP_USDT_V(b))
+#define PERFTOP_USDT_3(p, n, a, b, c)                                  \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0 8@%1 8@%2") \
+			     :                                         \
+			     : PERFTOP_USDT_V(a), PERFTOP_USDT_V(b), PERFTOP_USDT_V(c))
+#define PERFTOP_USDT_4(p, n, a, b, c, d)                                                \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0 8@%1 8@%2 8@%3")             \
+			     :                                                          \
+			     : PERFTOP_USDT_V(a), PERFTOP_USDT_V(b), PERFTOP_USDT_V(c), \
+			       PERFTOP_USDT_V(d))
+#define PERFTOP_USDT_5(p, n, a, b, c, d, e)                                             \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0 8@%1 8@%2 8@%3 8@%4")        \
+			     :                                                          \
+			     : PERFTOP_USDT_V(a), PERFTOP_USDT_V(b), PERFTOP_USDT_V(c), \
+			       PERFTOP_USDT_V(d), PERFTOP_USDT_V(e))
+#define PERFTOP_USDT_6(p, n, a, b, c, d, e, f)                                          \
+	__asm__ __volatile__(PERFTOP_USDT_HERE(p, n, "8@%0 8@%1 8@%2 8@%3 8@%4 8@%5")   \
+			     :                                                          \
+			     : PERFTOP_USDT_V(a), PERFTOP_USDT_V(b), PERFTOP_USDT_V(c), \
+			       PERFTOP_USDT_V(d), PERFTOP_USDT_V(e), PERFTOP_USDT_V(f))
+#define PERFTOP_USDT_PICK(p, n, a, b, c, d, e, f, macro, ...) macro
+
+#define PERFTOP_USDT(...)                                                                 \
+	do {                                                                              \
+		if (PERFTOP_USDT_ON(__VA_ARGS__, 0))                                      \
+			PERFTOP_USDT_PICK(__VA_ARGS__, PERFTOP_USDT_6, PERFTOP_USDT_5,    \
+					  PERFTOP_USDT_4, PERFTOP_USDT_3, PERFTOP_USDT_2, \
+					  PERFTOP_USDT_1, PERFTOP_USDT_0, 0)              \
+		(__VA_ARGS__);                                                            \
+	} while (0)
+
+struct perftop_scope_usdt {
+	struct perftop_scope scope;
+	const volatile unsigned short *on;
+	void (*fire)(uint64_t ns);
+};
+
+static inline struct perftop_scope_usdt perftop_scope_usdt_begin(struct perftop_hist h,
+								 const volatile unsigned short *on,
+								 void (*fire)(uint64_t ns))
+{
+	struct perftop_scope_usdt s;
+
+	s.on = on;
+	s.fire = fire;
+	s.scope = perftop_scope_begin(h);
+	return s;
+}
+
+static inline void perftop_scope_usdt_end(struct perftop_scope_usdt *s)
+{
+	uint64_t ns = perftop_scope_ns(&s->scope);
+
+	perftop_record(s->scope.hist, ns);
+	if (PERFTOP_UNLIKELY(*s->on))
+		s->fire(ns);
+}
+
+/* By cleanup in C++ too: it runs as a destructor would, exceptions included. */
+#define PERFTOP_SCOPE_USDT(p, n, hist)                                                     \
+	struct perftop_scope_usdt PERFTOP_CAT(perftop_scope_, __COUNTER__)                 \
+		__attribute__((cleanup(perftop_scope_usdt_end), unused)) = __extension__({ \
+			extern void perftop_usdt_##p##_##n##__end(uint64_t) __asm__(       \
+				PERFTOP_USDT_FN(p, n##__end))                              \
+				__attribute__((visibility("hidden")));                     \
+			PERFTOP_USDT(p, n##__begin);                                       \
+			PERFTOP_USDT_DEFINE_FN(PERFTOP_USDT_FN(p, n##__end), p, n##__end); \
+			perftop_scope_usdt_begin(hist, PERFTOP_USDT_PTR(p, n##__end),      \
+						 perftop_usdt_##p##_##n##__end);           \
+		})
+
+#else /* PERFTOP_DISABLED, or not an ELF of 64 bits */
+
+#define PERFTOP_USDT(...)	       ((void)0)
+#define PERFTOP_SCOPE_USDT(p, n, hist) PERFTOP_SCOPE(hist)
+
+#endif
 
 #endif
