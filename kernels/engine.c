@@ -116,7 +116,10 @@ static void make_data(struct engine *e)
 	fill(e->start.a, ENGINE_DIM, 0.1f, &seed);
 	fill(e->start.b, ENGINE_DIM, 0.1f, &seed);
 	fill(e->teacher.a, ENGINE_DIM, 0.2f, &seed);
-	fill(e->teacher.b, ENGINE_DIM, 1, &seed);
+	fill(e->teacher.b, ENGINE_DIM, 0.5f, &seed);
+	/* Half of the way is given, so that learning shows within seconds. */
+	for (uint32_t d = 0; d < ENGINE_DIM; d++)
+		e->start.a[d] += e->teacher.a[d] / 2;
 	for (uint32_t i = 0; i < o->workers; i++) {
 		e->worker[i].engine = e;
 		e->worker[i].index = i;

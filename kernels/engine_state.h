@@ -86,7 +86,7 @@ struct engine {
 };
 
 /* Exploration: each step of a query answers with this much noise, so that rewards tell a slope. */
-#define ENGINE_SIGMA 0.25f
+#define ENGINE_SIGMA 0.1f
 
 void *engine_worker_run(void *worker);
 void *engine_learner_run(void *engine);

@@ -4,29 +4,24 @@
 
 #include "probes/perftop.h"
 
-/* Scalar code has no FMA on the base x86-64: a multiply and an add, in chains of their own. */
+#pragma GCC optimize("no-tree-vectorize")
+
+/* The base x86-64 has no FMA: a multiply, then an add. */
 uint64_t peak_scalar(uint64_t rounds)
 {
-	float m[8], s[8];
+	float s[12], sum = 0;
 
-	for (int i = 0; i < 8; i++)
-		m[i] = s[i] = 1;
+	for (int i = 0; i < 12; i++)
+		s[i] = (float)i;
 	for (uint64_t n = 0; n < rounds; n++) {
-#pragma GCC unroll 8
-		for (int i = 0; i < 8; i++) {
-			m[i] *= 0.999f;
-			s[i] += 0.001f;
-#if defined(__x86_64__)
-			__asm__ volatile("" : "+x"(m[i]), "+x"(s[i]));
-#else
-			__asm__ volatile("" : "+w"(m[i]), "+w"(s[i]));
-#endif
-		}
-		if (n % 1024 == 1023) /* before it is denormal */
-			for (int i = 0; i < 8; i++)
-				m[i] = 1;
+#pragma GCC unroll 12
+		for (int i = 0; i < 12; i++)
+			s[i] = s[i] * 0.5f + 0.25f;
 	}
-	return rounds * 16;
+	for (int i = 0; i < 12; i++)
+		sum += s[i];
+	__asm__ volatile("" : : "m"(sum));
+	return rounds * 24;
 }
 
 double peak_measure_gflops(peak_fn *fn, uint64_t budget_ns)

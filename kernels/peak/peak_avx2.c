@@ -12,14 +12,16 @@ uint64_t peak_avx2(uint64_t rounds)
 	vec s[CHAINS], a = vec_splat(0.5f), b = vec_splat(0.25f);
 
 	for (int i = 0; i < CHAINS; i++)
-		s[i] = vec_splat(1);
+		s[i] = vec_splat((float)i);
+	/* Chains of different values, or the compiler would keep one. */
 	for (uint64_t n = 0; n < rounds; n++) {
 #pragma GCC unroll 24
-		for (int i = 0; i < CHAINS; i++) {
+		for (int i = 0; i < CHAINS; i++)
 			s[i] = vec_fma(s[i], a, b);
-			VEC_KEEP(s[i]);
-		}
 	}
+	for (int i = 1; i < CHAINS; i++)
+		s[0] = vec_add(s[0], s[i]);
+	VEC_KEEP(s[0]);
 	return rounds * CHAINS * VEC_LANES * 2;
 }
 #endif
