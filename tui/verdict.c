@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verdict.c: what holds the target back, in one sentence. */
+#include "tui/verdict.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+#include "tui/time_split.h"
+
+/* Percent of one thread: below it, nothing is going on that could be made faster. */
+#define IDLE_PCT 5.0
+/* A thread that computes this much is held back by the CPU; above half of it, partly so. */
+#define BUSY_PCT 80.0
+/* A wait counts as the bottleneck when a fifth of a thread is lost to it. */
+#define WAIT_PCT 20.0
+/* Of samples: a function is worth naming as the cause. */
+#define FUNCTION_PCT 20.0
+#define MIN_SAMPLES  30
+
+static void say(struct verdict *v, enum verdict_mood mood, const char *label, const char *view,
+		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void say(struct verdict *v, enum verdict_mood mood, const char *label, const char *view,
+		const char *fmt, ...)
+{
+	va_list ap;
+
+	v->mood = mood;
+	snprintf(v->label, sizeof(v->label), "%s", label);
+	snprintf(v->view, sizeof(v->view), "%s", view);
+	va_start(ap, fmt);
+	vsnprintf(v->text, sizeof(v->text), fmt, ap);
+	va_end(ap);
+}
+
+static const struct snap_section *section(const struct snapshot *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->nsections; i++)
+		if (!strcmp(s->sections[i].name, name))
+			return &s->sections[i];
+	return NULL;
+}
+
+static bool is_absent(const struct snapshot *s, const char *name)
+{
+	const struct snap_section *sec = section(s, name);
+
+	return !sec || sec->status == SECTION_ABSENT;
+}
+
+/* The syscall that took most time, which for an idle target is the one it waits in. */
+static const struct snap_latency *longest_syscall(const struct snapshot *s)
+{
+	const struct snap_latency *top = NULL;
+
+	for (uint32_t i = 0; i < s->nsyscalls; i++)
+		if (s->syscalls[i].sum && (!top || s->syscalls[i].sum > top->sum))
+			top = &s->syscalls[i];
+	return top;
+}
+
+static const struct snap_latency *busiest_syscall(const struct snapshot *s)
+{
+	const struct snap_latency *top = NULL;
+
+	for (uint32_t i = 0; i < s->nsyscalls; i++)
+		if (!top || s->syscalls[i].rate > top->rate)
+			top = &s->syscalls[i];
+	return top;
+}
+
+static void say_cpu(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
+	const struct snap_latency *call = busiest_syscall(s);
+	const struct snap_function *f = NULL;
+	const char *label = busy >= BUSY_PCT ? "CPU-bound" : "Partly CPU-bound";
+	enum verdict_mood mood = busy >= BUSY_PCT ? VERDICT_BAD : VERDICT_WARN;
+	char rate[FORMAT_SIZE];
+
+	for (uint32_t i = 0; i < s->nfunctions; i++)
+		if (!f || s->functions[i].self_pct > f->self_pct)
+			f = &s->functions[i];
+	if (t->pct[TIME_SYS] > t->pct[TIME_USER] && call && call->rate > 0)
+		say(v, mood, label, "syscalls",
+		    "%.0f %% of a CPU, most of it in the kernel (%.0f %%); most frequent call %s, "
+		    "%s",
+		    busy, t->pct[TIME_SYS], call->name, format_rate(rate, call->rate));
+	else if (!f || s->cpu.samples < MIN_SAMPLES)
+		say(v, mood, label, "cpu", "%.0f %% of a CPU; %s", busy,
+		    is_absent(s, "cpu") ? "functions are not sampled, see Help"
+					: "too few samples yet to say where");
+	else if (f->self_pct >= FUNCTION_PCT)
+		say(v, mood, label, "cpu", "%.0f %% of samples in %s%s%s%s; %.0f %% of a CPU used",
+		    f->self_pct, f->name, f->module[0] ? " (" : "", f->module,
+		    f->module[0] ? ")" : "", busy);
+	else
+		say(v, mood, label, "cpu",
+		    "%.0f %% of a CPU, no function dominates; first is %s with %.0f %%", busy,
+		    f->name, f->self_pct);
+}
+
+static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	const struct snap_lock *top = NULL;
+	const char *comm = "";
+	char held[96] = "";
+
+	for (uint32_t i = 0; i < s->nlocks; i++)
+		if (s->locks[i].is_mutex && (!top || s->locks[i].pct > top->pct))
+			top = &s->locks[i];
+	if (!top)
+		return;
+	for (uint32_t i = 0; i < s->nthreads && top->owner_tid; i++)
+		if (s->threads[i].tid == top->owner_tid)
+			comm = s->threads[i].comm;
+	if (top->owner_tid)
+		snprintf(held, sizeof(held), ", held by tid %d%s%s%s", top->owner_tid,
+			 comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
+	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
+	    "%.0f %% of active thread time waits for locks, most for mutex 0x%llx%s",
+	    100 * t->pct[TIME_LOCK] / t->active, (unsigned long long)top->addr, held);
+}
+
+static void say_io(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	char rd[FORMAT_SIZE], wr[FORMAT_SIZE];
+
+	say(v, VERDICT_BAD, "I/O-bound", "blocked",
+	    "%.0f %% of active thread time waits for disk or page faults (reads %s/s, writes %s/s)",
+	    100 * t->pct[TIME_IO] / t->active, format_bytes(rd, (uint64_t)s->proc.read_rate),
+	    format_bytes(wr, (uint64_t)s->proc.write_rate));
+}
+
+static void say_idle(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	const struct snap_latency *call = longest_syscall(s);
+	char in[SNAP_NAME + 16] = "";
+
+	if (call)
+		snprintf(in, sizeof(in), "waits in %s; ", call->name);
+	if (t->active < IDLE_PCT)
+		say(v, VERDICT_GOOD, "Mostly idle", "", "%snothing to fix (%.1f %% of a CPU)", in,
+		    t->pct[TIME_USER] + t->pct[TIME_SYS]);
+	else
+		say(v, VERDICT_GOOD, "Not saturated", "cpu",
+		    "%.0f %% of a CPU; %swaits %.0f %% for CPU, %.0f %% for locks, %.0f %% for I/O",
+		    t->pct[TIME_USER] + t->pct[TIME_SYS], in, t->pct[TIME_RUNQ], t->pct[TIME_LOCK],
+		    t->pct[TIME_IO]);
+}
+
+/* States in which the numbers say nothing about a bottleneck. */
+static bool say_state(struct verdict *v, const struct snapshot *s)
+{
+	const struct snap_section *proc = section(s, "proc");
+
+	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE || s->finished)
+		say(v, VERDICT_NONE, s->replaying ? "End of the recording" : "Ended", "", "%s",
+		    s->target.note[0] ? s->target.note
+		    : s->replaying    ? "no more snapshots"
+				      : "the target has exited; last numbers shown");
+	else if (s->target.state == TARGET_STOPPED)
+		say(v, VERDICT_WARN, "Stopped", "",
+		    "the target is stopped (SIGSTOP or a debugger)%s",
+		    s->replaying ? "" : "; kill -CONT resumes it");
+	else if (proc && proc->status == SECTION_ABSENT)
+		say(v, VERDICT_NONE, "Not measured", "help", "%s%s%s", proc->reason,
+		    proc->fix[0] ? "; try: " : "", proc->fix);
+	else
+		return false;
+	return true;
+}
+
+static void say_also(struct verdict *v, const struct snapshot *s)
+{
+	const struct snap_alert *top = NULL;
+	char p99[FORMAT_SIZE], goal[FORMAT_SIZE];
+
+	for (uint32_t i = 0; i < s->nlatency; i++) {
+		const struct snap_latency *l = &s->latency[i];
+
+		if (!l->target || l->met || !l->count)
+			continue;
+		snprintf(v->also, sizeof(v->also), "goal missed: p99 of %s is %s, goal %s", l->name,
+			 format_ns(p99, l->p99), format_ns(goal, l->target));
+		snprintf(v->also_view, sizeof(v->also_view), "latency");
+		return;
+	}
+	for (uint32_t i = 0; i < s->nalerts; i++)
+		if (strcmp(s->alerts[i].rule, "cpu_bound") &&
+		    strcmp(s->alerts[i].rule, "lock_wait") &&
+		    (!top || s->alerts[i].severity > top->severity))
+			top = &s->alerts[i];
+	if (!top)
+		return;
+	snprintf(v->also, sizeof(v->also), "%s", top->evidence);
+	snprintf(v->also_view, sizeof(v->also_view), "alerts");
+}
+
+void verdict_compute(struct verdict *v, const struct snapshot *s)
+{
+	struct time_split t;
+	double busy;
+
+	memset(v, 0, sizeof(*v));
+	time_split_compute(&t, s);
+	busy = t.pct[TIME_USER] + t.pct[TIME_SYS];
+	say_also(v, s);
+	if (say_state(v, s))
+		return;
+	/* Waiting comes before computing: who waits for a lock or a CPU would run if it could. */
+	if (t.pct[TIME_LOCK] >= WAIT_PCT && t.pct[TIME_LOCK] >= busy / 4 &&
+	    t.pct[TIME_LOCK] >= t.pct[TIME_IO] && t.pct[TIME_LOCK] >= t.pct[TIME_RUNQ])
+		say_lock(v, s, &t);
+	else if (t.pct[TIME_IO] >= WAIT_PCT && t.pct[TIME_IO] >= t.pct[TIME_RUNQ] &&
+		 t.pct[TIME_IO] >= busy / 2)
+		say_io(v, s, &t);
+	else if (t.pct[TIME_RUNQ] >= WAIT_PCT && t.pct[TIME_RUNQ] >= busy / 3)
+		say(v, VERDICT_BAD, "Waiting for CPU", "threads",
+		    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy "
+		    "on "
+		    "%u CPUs",
+		    100 * t.pct[TIME_RUNQ] / t.active, s->proc.machine_cpu_pct, s->proc.ncpu);
+	else if (busy >= BUSY_PCT / 2)
+		say_cpu(v, s, &t);
+	else
+		say_idle(v, s, &t);
+	if (v->mood == VERDICT_GOOD && v->also[0])
+		v->mood = VERDICT_WARN;
+}

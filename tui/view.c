@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view.c: the table of views, and what most of them share. */
+#include "tui/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/ui.h"
+#include "tui/widgets.h"
+
+const struct view views[NVIEWS] = {
+#define X(id, key, title, short_title, help) \
+	[VIEW_##id] = {#id, title, short_title, help, key, &view_ops_##id},
+#include "tui/views.def"
+#undef X
+};
+
+int view_find(const char *name)
+{
+	for (int i = 0; i < NVIEWS; i++)
+		if (!strcmp(views[i].name, name))
+			return i;
+	return -1;
+}
+
+const struct snap_section *view_section(const struct ui *ui, const char *name)
+{
+	for (uint32_t i = 0; i < ui->shown->nsections; i++)
+		if (!strcmp(ui->shown->sections[i].name, name))
+			return &ui->shown->sections[i];
+	return NULL;
+}
+
+int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r)
+{
+	const struct snap_section *sec = view_section(ui, section);
+	enum style st;
+	char text[2 * SNAP_TEXT + 64];
+	int used;
+
+	if ((sec && sec->status == SECTION_LIVE) || r.h < 1)
+		return 0;
+	st = sec && sec->status == SECTION_DEGRADED ? STYLE_WARN : STYLE_BAD;
+	snprintf(text, sizeof(text), "%s %s: %s", section,
+		 sec && sec->status == SECTION_DEGRADED ? "measured in part" : "not measured",
+		 sec && sec->reason[0] ? sec->reason : "nothing measures it here");
+	used = widget_wrap(s, r, st, text);
+	if (!sec || !sec->fix[0] || used >= r.h)
+		return used;
+	surface_text(s, r.x, r.y + used, 5, STYLE_LABEL, "  fix");
+	used += widget_wrap(s, (struct rect){r.x + 6, r.y + used, r.w - 6, r.h - used},
+			    STYLE_STRONG, sec->fix);
+	return used;
+}
+
+void view_empty(struct surface *s, struct rect r, const char *text)
+{
+	int w = text_width(text);
+
+	if (r.h > 0)
+		surface_text(s, r.x + (w < r.w ? (r.w - w) / 2 : 0), r.y + r.h / 2, r.w, STYLE_DIM,
+			     text);
+}
+
+bool view_open_row(const struct ui *ui, const struct view_state *vs, const struct grid_model *m,
+		   uint32_t *row)
+{
+	char name[SNAP_NAME];
+
+	for (uint32_t i = 0; i < m->rows(ui); i++) {
+		m->name(ui, i, name, sizeof(name));
+		if (!strcmp(name, vs->open_name)) {
+			*row = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+void view_list(struct ui *ui, struct view_state *vs, const struct grid_model *m,
+	       const char *const *sections, const char *empty, struct surface *s, struct rect r)
+{
+	bool any = m->rows(ui) > 0, live = false;
+	struct rect rest = r;
+
+	for (; *sections; sections++) {
+		const struct snap_section *sec = view_section(ui, *sections);
+		int used;
+
+		live |= sec && sec->status != SECTION_ABSENT;
+		/* With rows to show, only what is measured in part is worth a line. */
+		if (any && (!sec || sec->status == SECTION_ABSENT))
+			continue;
+		used = view_notice(ui, *sections, s, rest);
+		rest.y += used;
+		rest.h -= used;
+	}
+	if (any) {
+		grid_draw(&vs->grid, m, ui, s, rest);
+		if (!vs->grid.n)
+			view_empty(s, rest, "no row matches the filter");
+	} else if (live) {
+		view_empty(s, rest, empty);
+	}
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* overview_panels.c: the short lists at the bottom of the overview. */
+#include "tui/views/overview_panels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+#include "tui/views/engine_panel.h"
+#include "tui/widgets.h"
+
+enum { TOP_MAX = 64, NUMBER_W = 8, SPARK_W = 16 };
+
+typedef double (*rank_fn)(const struct snapshot *s, uint32_t row);
+
+/* Indices of the largest `want` of n rows, largest first. */
+static uint32_t top_rows(const struct snapshot *s, uint32_t n, rank_fn rank, int want,
+			 uint32_t *out)
+{
+	uint32_t have = 0, max = want < 0 ? 0 : want > TOP_MAX ? TOP_MAX : (uint32_t)want;
+
+	for (uint32_t i = 0; i < n && max; i++) {
+		uint32_t at = have < max ? have : max - 1;
+
+		if (have == max && rank(s, i) <= rank(s, out[max - 1]))
+			continue;
+		while (at && rank(s, i) > rank(s, out[at - 1])) {
+			out[at] = out[at - 1];
+			at--;
+		}
+		out[at] = i;
+		have += have < max;
+	}
+	return have;
+}
+
+static double rank_function(const struct snapshot *s, uint32_t i)
+{
+	return s->functions[i].self_pct;
+}
+
+static double rank_latency(const struct snapshot *s, uint32_t i)
+{
+	return (double)s->latency[i].p99;
+}
+
+static double rank_syscall(const struct snapshot *s, uint32_t i)
+{
+	return s->syscalls[i].rate;
+}
+
+static double rank_thread(const struct snapshot *s, uint32_t i)
+{
+	return s->threads[i].cpu_pct;
+}
+
+static double rank_counter(const struct snapshot *s, uint32_t i)
+{
+	return s->counters[i].rate;
+}
+
+static void number(struct surface *s, struct rect *r, enum style st, const char *text)
+{
+	r->w -= NUMBER_W + 1;
+	surface_text_right(s, r->x + r->w + 1, r->y, NUMBER_W, st, text);
+}
+
+static void spark(struct surface *s, struct rect *r, const struct series *v)
+{
+	r->w -= SPARK_W + 1;
+	widget_spark(s, r->x + r->w + 1, r->y, SPARK_W, v, true, STYLE_GRAPH);
+}
+
+static bool always(const struct snapshot *s)
+{
+	return true;
+}
+
+static void functions(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nfunctions, rank_function, r.h, rows);
+	char buf[FORMAT_SIZE];
+
+	if (!n && !view_notice(ui, "cpu", s, r))
+		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no sample yet");
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_function *f = &sn->functions[rows[i]];
+		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+		int bar = r.w >= 56 ? 12 : 0;
+
+		number(s, &line, f->self_pct >= 40 ? STYLE_BAD : STYLE_STRONG,
+		       format_pct(buf, f->self_pct));
+		if (bar) {
+			line.w -= bar + 1;
+			widget_bar(s, line.x + line.w + 1, line.y, bar, f->self_pct / 100,
+				   STYLE_GRAPH);
+		}
+		line.x += 1 + surface_name(s, line.x, line.y, line.w, STYLE_TEXT, f->name);
+		line.w = r.x + r.w - NUMBER_W - 2 - (bar ? bar + 1 : 0) - line.x;
+		if (line.w > 6)
+			surface_name(s, line.x, line.y, line.w, STYLE_DIM, f->module);
+	}
+}
+
+static void latency(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	uint32_t rows[TOP_MAX], n;
+	char buf[FORMAT_SIZE];
+
+	n = top_rows(sn, sn->nlatency, rank_latency, r.h - 1, rows);
+	if (!n) {
+		if (!view_notice(ui, "func", s, r))
+			surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no call yet");
+		return;
+	}
+	for (int i = -1; i < (int)n; i++) {
+		const struct snap_latency *l = i < 0 ? NULL : &sn->latency[rows[i]];
+		struct rect line = {r.x, r.y + 1 + i, r.w, 1};
+		enum style bad = l && l->target && !l->met ? STYLE_BAD : STYLE_STRONG;
+
+		if (r.w >= 66 && l)
+			spark(s, &line,
+			      history_find(&ui->history, HISTORY_LATENCY, l->name, l->source));
+		else if (r.w >= 66)
+			line.w -= SPARK_W + 1;
+		number(s, &line, l ? STYLE_TEXT : STYLE_DIM,
+		       l ? format_rate(buf, l->rate) : "rate");
+		if (r.w >= 48)
+			number(s, &line, l ? STYLE_TEXT : STYLE_DIM,
+			       l ? format_value(buf, (double)l->max, l->unit) : "max");
+		number(s, &line, l ? bad : STYLE_DIM,
+		       l ? format_value(buf, (double)l->p99, l->unit) : "p99");
+		number(s, &line, l ? STYLE_TEXT : STYLE_DIM,
+		       l ? format_value(buf, (double)l->p50, l->unit) : "p50");
+		if (l)
+			surface_name(s, line.x, line.y, line.w, STYLE_TEXT, l->name);
+	}
+}
+
+static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nsyscalls, rank_syscall, r.h, rows);
+	char buf[FORMAT_SIZE], p99[FORMAT_SIZE + 8];
+
+	if (!n && !view_notice(ui, "syscalls", s, r))
+		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no system call yet");
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_latency *l = &sn->syscalls[rows[i]];
+		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+
+		if (r.w >= 56)
+			spark(s, &line, history_find(&ui->history, HISTORY_SYSCALL, l->name, 0));
+		number(s, &line, l->rate > 0 ? STYLE_STRONG : STYLE_DIM, format_rate(buf, l->rate));
+		if (l->sampled) {
+			snprintf(p99, sizeof(p99), "p99 %s", format_ns(buf, l->p99));
+			line.w -= 13;
+			surface_text_right(s, line.x + line.w + 1, line.y, 12, STYLE_TEXT, p99);
+		}
+		surface_name(s, line.x, line.y, line.w, STYLE_TEXT, l->name);
+	}
+}
+
+static void threads(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nthreads, rank_thread, r.h, rows);
+	char buf[FORMAT_SIZE];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_thread *t = &sn->threads[rows[i]];
+		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+
+		if (r.w >= 56)
+			spark(s, &line,
+			      history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid));
+		number(s, &line, t->cpu_pct >= 90 ? STYLE_BAD : STYLE_STRONG,
+		       format_pct(buf, t->cpu_pct));
+		surface_printf(s, line.x, line.y, 8, STYLE_DIM, "%d", t->tid);
+		line.x += 9;
+		line.w -= 9;
+		line.x += 2 + surface_name(s, line.x, line.y, line.w > 16 ? 16 : line.w, STYLE_TEXT,
+					   t->comm);
+		surface_name(s, line.x, line.y,
+			     r.x + r.w - line.x - NUMBER_W - 2 - (r.w >= 56 ? SPARK_W + 1 : 0),
+			     STYLE_DIM, t->top);
+	}
+}
+
+static bool has_counters(const struct snapshot *s)
+{
+	return s->ncounters > 0;
+}
+
+static void counters(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->ncounters, rank_counter, r.h, rows);
+	char buf[FORMAT_SIZE];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_counter *c = &sn->counters[rows[i]];
+		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+
+		if (r.w >= 56)
+			spark(s, &line, history_find(&ui->history, HISTORY_COUNTER, c->name, 0));
+		number(s, &line, STYLE_STRONG,
+		       c->kind == COUNTER_GAUGE ? format_value(buf, (double)c->value, "")
+						: format_rate(buf, c->rate));
+		surface_name(s, line.x, line.y, line.w, STYLE_TEXT, c->name);
+	}
+}
+
+static bool has_engine(const struct snapshot *s)
+{
+	return s->nkernels || s->ntrajectory;
+}
+
+static void engine(const struct ui *ui, struct surface *s, struct rect r)
+{
+	engine_panel_draw(ui, s, r);
+}
+
+static bool has_alerts(const struct snapshot *s)
+{
+	return s->nalerts > 0;
+}
+
+static void alerts(const struct ui *ui, struct surface *s, struct rect r)
+{
+	for (uint32_t i = 0; i < ui->shown->nalerts && r.h > 0; i++) {
+		const struct snap_alert *a = &ui->shown->alerts[i];
+		int used;
+
+		surface_put(s, r.x, r.y, 0x25cf,
+			    a->severity == ALERT_CRITICAL ? STYLE_BAD : STYLE_WARN);
+		used = widget_wrap(s, (struct rect){r.x + 2, r.y, r.w - 2, r.h > 2 ? 2 : r.h},
+				   STYLE_TEXT, a->evidence);
+		r.y += used;
+		r.h -= used;
+	}
+}
+
+const struct overview_panel overview_panels[] = {
+	{"top functions", always, functions}, {"latency", always, latency},
+	{"engine", has_engine, engine},	      {"alerts", has_alerts, alerts},
+	{"system calls", always, syscalls},   {"threads", always, threads},
+	{"counters", has_counters, counters},
+};
+const uint32_t noverview_panels = sizeof(overview_panels) / sizeof(overview_panels[0]);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* overview_panels.h: the short lists at the bottom of the overview. */
+#ifndef PERFTOP_OVERVIEW_PANELS_H
+#define PERFTOP_OVERVIEW_PANELS_H
+
+#include "tui/ui.h"
+
+/* wanted: whether there is anything to say; draw: below its title, into r. */
+struct overview_panel {
+	const char *title;
+	bool (*wanted)(const struct snapshot *s);
+	void (*draw)(const struct ui *ui, struct surface *s, struct rect r);
+};
+
+extern const struct overview_panel overview_panels[];
+extern const uint32_t noverview_panels;
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_cpu.c: functions by self and total time, and who calls them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+#include "tui/ui.h"
+#include "tui/views/caller_tree.h"
+#include "tui/widgets.h"
+
+enum { COL_SELF, COL_TOTAL, COL_BAR, COL_NAME, COL_MODULE, COL_SAMPLES, COLUMNS };
+
+static const struct grid_column columns[COLUMNS] = {
+	[COL_SELF] = {"SELF", 7},
+	[COL_TOTAL] = {"TOTAL", 7},
+	[COL_BAR] = {"", 16, .unsorted = true, .text = true, .drop = 2},
+	[COL_NAME] = {"FUNCTION", 24, .text = true, .flex = true},
+	[COL_MODULE] = {"MODULE", 20, .text = true, .unsorted = true, .drop = 1},
+	[COL_SAMPLES] = {"SAMPLES", 8, .drop = 3},
+};
+
+static uint32_t rows(const void *data)
+{
+	const struct ui *ui = data;
+
+	return ui->shown->nfunctions;
+}
+
+static void name(const void *data, uint32_t row, char *buf, size_t size)
+{
+	const struct ui *ui = data;
+	const struct snap_function *f = &ui->shown->functions[row];
+
+	snprintf(buf, size, "%s %s", f->name, f->module);
+}
+
+static double value(const void *data, uint32_t row, uint32_t col)
+{
+	const struct ui *ui = data;
+	const struct snap_function *f = &ui->shown->functions[row];
+
+	return col == COL_TOTAL ? f->total_pct : col == COL_SAMPLES ? (double)f->self : f->self_pct;
+}
+
+static enum style heat(double pct)
+{
+	return pct >= 40 ? STYLE_BAD : pct >= 15 ? STYLE_WARN : STYLE_TEXT;
+}
+
+static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell *out)
+{
+	const struct ui *ui = data;
+	const struct snap_function *f = &ui->shown->functions[row];
+	char buf[FORMAT_SIZE];
+
+	switch (col) {
+	case COL_SELF:
+		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, f->self_pct));
+		out->style = heat(f->self_pct);
+		break;
+	case COL_TOTAL:
+		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, f->total_pct));
+		break;
+	case COL_BAR:
+		out->bar = f->self_pct / 100;
+		out->style = STYLE_GRAPH;
+		break;
+	case COL_NAME:
+		snprintf(out->text, sizeof(out->text), "%s", f->name);
+		break;
+	case COL_MODULE:
+		snprintf(out->text, sizeof(out->text), "%s", f->module);
+		out->style = STYLE_DIM;
+		break;
+	default:
+		snprintf(out->text, sizeof(out->text), "%s", format_count(buf, (double)f->self));
+	}
+}
+
+static const struct grid_model model = {
+	.columns = columns,
+	.ncolumns = COLUMNS,
+	.sort = COL_SELF,
+	.rows = rows,
+	.name = name,
+	.value = value,
+	.cell = cell,
+};
+
+static int draw_summary(const struct snapshot *sn, struct surface *s, struct rect r)
+{
+	char n[FORMAT_SIZE];
+
+	if (!sn->cpu.samples || r.h < 6)
+		return 0;
+	surface_printf(
+		s, r.x, r.y, r.w, STYLE_LABEL,
+		"%s samples at %.0f Hz a CPU · %.0f %% unwound to the start · %.0f %% in the "
+		"kernel · user %.0f %% sys %.0f %% of a CPU",
+		format_count(n, (double)sn->cpu.samples), sn->cpu.hz, sn->cpu.unwound_pct,
+		100.0 * (double)sn->cpu.kernel_samples / (double)sn->cpu.samples, sn->proc.user_pct,
+		sn->proc.sys_pct);
+	return 1;
+}
+
+static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
+{
+	static const char *const sections[] = {"cpu", NULL};
+	int used = draw_summary(ui->shown, s, r);
+
+	r.y += used;
+	r.h -= used;
+	view_list(ui, vs, &model, sections, "no sample yet: the target has not used a CPU", s, r);
+}
+
+static void draw_line(const struct ui *ui, const struct caller_line *l, struct surface *s,
+		      struct rect r, bool root)
+{
+	const struct snapshot *sn = ui->shown;
+	double pct = 100.0 * (double)l->count / (double)sn->cpu.samples;
+	char text[FORMAT_SIZE];
+	int indent = (int)(l->indent > 20 ? 20 : l->indent) * 2, x = r.x + 8;
+
+	surface_text_right(s, r.x, r.y, 7, root ? STYLE_STRONG : heat(pct), format_pct(text, pct));
+	for (int i = 0; i < indent; i += 2)
+		surface_put(s, x + i, r.y, 0x2502, STYLE_BORDER);
+	x += indent;
+	surface_put(s, x, r.y, root ? 0x25b8 : 0x2190, STYLE_BORDER);
+	x += 2;
+	x += surface_name(s, x, r.y, r.x + r.w - x, root ? STYLE_STRONG : STYLE_TEXT,
+			  sn->symbols[l->symbol].name);
+	surface_name(s, x + 2, r.y, r.x + r.w - x - 2, STYLE_DIM, sn->symbols[l->symbol].module);
+}
+
+static void detail(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
+{
+	struct caller_line lines[CALLER_LINES];
+	const struct snap_function *f;
+	uint32_t row, n;
+	int top;
+
+	if (!view_open_row(ui, vs, &model, &row)) {
+		view_empty(s, r, "this function has no sample any more; Esc goes back");
+		return;
+	}
+	f = &ui->shown->functions[row];
+	n = caller_tree_build(ui->shown, f->name, f->module, lines, CALLER_LINES);
+	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s", f->name);
+	surface_printf(
+		s, r.x, r.y + 1, r.w, STYLE_LABEL,
+		"self %.1f %%  total %.1f %%  in %s  ·  below: its callers, from the %u heaviest "
+		"stacks",
+		f->self_pct, f->total_pct, f->module, ui->shown->nstacks);
+	r.y += 3;
+	r.h -= 3;
+	if (!n || !ui->shown->cpu.samples) {
+		view_empty(s, r, "none of the heaviest stacks holds it");
+		return;
+	}
+	vs->scroll_max = (int)n > r.h ? (int)n - r.h : 0;
+	top = vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max;
+	for (int i = 0; i < r.h && top + i < (int)n; i++)
+		draw_line(ui, &lines[top + i], s, (struct rect){r.x, r.y + i, r.w, 1},
+			  top + i == 0);
+}
+
+const struct view_ops view_ops_cpu = {.draw = draw, .model = &model, .detail = detail};
