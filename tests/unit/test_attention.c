@@ -402,6 +402,50 @@ static void flash_scratch_grows_with_the_sequence(void **state)
 	}
 }
 
+/* With v 1 at one key and 0 at the others, the reference's output is that key's weight. */
+static void check_weights(uint32_t q_len, uint32_t kv_len, uint32_t dim, bool causal)
+{
+	float got[300], want[300];
+	struct problem p;
+
+	problem_init(&p, 2, 1, q_len, kv_len, dim, causal);
+	for (uint32_t i = 0; i < q_len; i++) {
+		for (uint32_t j = 0; j < kv_len; j++) {
+			memset(p.v, 0, p.k_size * sizeof(float));
+			p.v[j * dim] = 1;
+			reference(&p);
+			want[j] = p.want[p.a.o_head + i * dim];
+		}
+		for (const struct kernel *k = kernels; k < kernels + kernels_count; k++) {
+			if (k->kind != KERNEL_weights || !kernels_supported(k))
+				continue;
+			memset(got, 0xff, sizeof(got));
+			assert_int_equal(k->run.weights(&p.a, 1, i, got), 0);
+			for (uint32_t j = 0; j < kv_len; j++)
+				if (!(fabsf(got[j] - want[j]) <= 4e-5f))
+					fail_msg("%s q%u kv%u D%u row %u key %u: %g, not %g",
+						 cpu_isa_name(k->isa), q_len, kv_len, dim, i, j,
+						 (double)got[j], (double)want[j]);
+			assert_true(isnan(got[kv_len])); /* untouched beyond the row */
+			assert_int_equal(k->run.weights(&p.a, 2, i, got), -EINVAL);
+			assert_int_equal(k->run.weights(&p.a, 1, q_len, got), -EINVAL);
+		}
+	}
+	problem_fini(&p);
+}
+
+static void weights_of_one_query_are_wrong(void **state)
+{
+	static const uint32_t kv[] = {1, 3, 15, 16, 17, 33, 50}, dims[] = {1, 8, 15, 33, 64};
+
+	for (size_t i = 0; i < COUNT(kv); i++) {
+		for (size_t d = 0; d < COUNT(dims); d++) {
+			check_weights(2, kv[i], dims[d], false);
+			check_weights(5, kv[i], dims[d], true);
+		}
+	}
+}
+
 static void exponentials_lose_precision(void **state)
 {
 	enum { N = 1 << 14 };
@@ -478,6 +522,7 @@ int main(void)
 		cmocka_unit_test(a_bad_query_is_hidden_or_spoils_others),
 		cmocka_unit_test(a_bad_shape_is_accepted),
 		cmocka_unit_test(flash_scratch_grows_with_the_sequence),
+		cmocka_unit_test(weights_of_one_query_are_wrong),
 		cmocka_unit_test(exponentials_lose_precision),
 		cmocka_unit_test(flops_of_a_causal_call_are_miscounted),
 		cmocka_unit_test(the_wrong_instruction_set_is_chosen),
