@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c: reading the command line, and its help. */
+#include "tui/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS 1000000000ull
+
+enum {
+	INTERVAL_MIN_NS = 50 * 1000 * 1000, /* below, /proc's own resolution shows: 10 ms */
+	HZ_DEFAULT = 99,		    /* beside the beat of timers that tick at 100 */
+	HZ_MAX = 1000,
+	OVERHEAD_DEFAULT_PCT = 30,
+};
+
+enum {
+	OPT_WATCH = 256,
+	OPT_DURATION,
+	OPT_SYSCALLS,
+	OPT_NO_OFFCPU,
+	OPT_HZ,
+	OPT_TARGET,
+	OPT_JSON,
+	OPT_JSON_HISTOGRAMS,
+	OPT_TEXT,
+	OPT_REPLAY,
+	OPT_SPEED,
+	OPT_NO_BPF,
+	OPT_FORCE,
+	OPT_MAX_OVERHEAD,
+	OPT_LIST_PROBES,
+	OPT_THEME,
+	OPT_ASCII,
+	OPT_NO_COLOR,
+	OPT_VIEW,
+	OPT_LOAD,
+	OPT_ENGINE_ARGS,
+	OPT_OUTPUT,
+};
+
+static const struct option long_options[] = {
+	{"pid", required_argument, NULL, 'p'},
+	{"name", required_argument, NULL, 'n'},
+	{"watch", optional_argument, NULL, OPT_WATCH},
+	{"interval", required_argument, NULL, 'd'},
+	{"delay", required_argument, NULL, 'd'},
+	{"duration", required_argument, NULL, OPT_DURATION},
+	{"probe", required_argument, NULL, 'e'},
+	{"syscalls", required_argument, NULL, OPT_SYSCALLS},
+	{"no-offcpu", no_argument, NULL, OPT_NO_OFFCPU},
+	{"hz", required_argument, NULL, OPT_HZ},
+	{"target", required_argument, NULL, OPT_TARGET},
+	{"json", optional_argument, NULL, OPT_JSON},
+	{"json-histograms", no_argument, NULL, OPT_JSON_HISTOGRAMS},
+	{"text", no_argument, NULL, OPT_TEXT},
+	{"record", required_argument, NULL, 'o'},
+	{"replay", required_argument, NULL, OPT_REPLAY},
+	{"speed", required_argument, NULL, OPT_SPEED},
+	{"no-bpf", no_argument, NULL, OPT_NO_BPF},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"max-overhead", required_argument, NULL, OPT_MAX_OVERHEAD},
+	{"list-probes", no_argument, NULL, OPT_LIST_PROBES},
+	{"theme", required_argument, NULL, OPT_THEME},
+	{"ascii", no_argument, NULL, OPT_ASCII},
+	{"no-color", no_argument, NULL, OPT_NO_COLOR},
+	{"view", required_argument, NULL, OPT_VIEW},
+	{"load", required_argument, NULL, OPT_LOAD},
+	{"engine-args", required_argument, NULL, OPT_ENGINE_ARGS},
+	{"output", required_argument, NULL, OPT_OUTPUT},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+void options_print_help(FILE *out)
+{
+	fputs("Usage: perftop [OPTIONS] [-p PID | -n NAME | -- COMMAND ARGS...]\n"
+	      "Show live where a process spends its time, and why. With no target on a terminal,\n"
+	      "pick one from a list. Without a terminal, print text.\n"
+	      "\n"
+	      "Target\n"
+	      "  -p, --pid PID          a running process; it is left running\n"
+	      "  -n, --name NAME        the one process of that name\n"
+	      "  -- COMMAND ARGS...     launch a command and watch it; when perftop ends, so does "
+	      "it\n"
+	      "      --output FILE      what the command prints (on a dashboard: discarded)\n"
+	      "      --watch[=TIME]     with no target, start the built-in engine and watch it\n"
+	      "      --load QPS         queries a second for the engine\n"
+	      "      --engine-args ARGS more options for it, see: perftop engine --help\n"
+	      "\n"
+	      "Measure\n"
+	      "  -d, --interval TIME    between updates: 1s (default), 500ms, 0.5; from 50ms\n"
+	      "      --duration TIME    stop after this long, counted from the first update\n"
+	      "  -e, --probe SPEC       latency of a function: libc.so.6:malloc, ./prog:parse*,\n"
+	      "                         usdt:prog:provider:name; may be repeated\n"
+	      "      --list-probes      show what -e would attach to and what it would cost\n"
+	      "      --target TIME      goal for the p99 of probed functions\n"
+	      "      --syscalls MODE    auto (default), full, count or off\n"
+	      "      --hz N             CPU samples a second and CPU, default 99; 0: none\n"
+	      "      --no-offcpu        do not measure blocked time\n"
+	      "      --no-bpf           use /proc and in-process counters alone\n"
+	      "      --max-overhead PCT take probes off that cost more of a CPU (default 30)\n"
+	      "      --force            attach whatever it costs; replace an existing recording\n"
+	      "\n"
+	      "Output\n"
+	      "      --json[=FILE]      one object a line for each update, perftop.snapshot/1\n"
+	      "      --json-histograms  with every histogram in it\n"
+	      "      --text             text, also on a terminal\n"
+	      "  -o, --record FILE      keep every update in FILE (SQLite)\n"
+	      "      --replay FILE      show a recording; --speed X times as fast, 0: at once\n"
+	      "\n"
+	      "Screen\n"
+	      "      --view NAME        begin with this view\n"
+	      "      --theme NAME       colours; a path with a / is a file\n"
+	      "      --ascii            no characters beyond ASCII\n"
+	      "      --no-color\n"
+	      "\n"
+	      "  -h, --help             this text\n"
+	      "  -V, --version\n"
+	      "\n"
+	      "Also: perftop engine [OPTIONS], the built-in subject by itself.\n"
+	      "Exit status: 0; that of a launched command that ended; 1 cannot go on; 2 bad "
+	      "usage;\n"
+	      "128 + signal when one ended perftop.\n",
+	      out);
+}
+
+int options_parse_time(const char *text, uint64_t *ns)
+{
+	static const struct {
+		const char *suffix;
+		double ns;
+	} units[] = {{"", 1e9}, {"s", 1e9},  {"ms", 1e6},   {"us", 1e3},
+		     {"ns", 1}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}};
+	char *end;
+	double v;
+
+	/* strtod() takes more than a user would write: "inf", "0x1", " 1". */
+	if ((text[0] < '0' || text[0] > '9') && text[0] != '.')
+		return -EINVAL;
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+		return -EINVAL;
+	v = strtod(text, &end);
+	if (end == text)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(end, units[i].suffix) && v * units[i].ns < 1e18) {
+			*ns = (uint64_t)(v * units[i].ns + 0.5);
+			return 0;
+		}
+	return -EINVAL;
+}
+
+struct parser {
+	struct options *o;
+	char *why;
+	size_t why_size;
+};
+
+__attribute__((format(printf, 2, 3))) static int bad(struct parser *p, const char *text, ...)
+{
+	va_list ap;
+
+	va_start(ap, text);
+	vsnprintf(p->why, p->why_size, text, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static int parse_time(struct parser *p, const char *option, const char *text, uint64_t min_ns,
+		      const char *least, uint64_t *ns)
+{
+	if (options_parse_time(text, ns))
+		return bad(p, "%s %s: no time; write 1s, 500ms or 0.5", option, text);
+	if (*ns < min_ns)
+		return bad(p, "%s %s: too short; the least is %s", option, text, least);
+	return 0;
+}
+
+static int parse_long(struct parser *p, const char *option, const char *text, long min, long max,
+		      long *v)
+{
+	char *end;
+
+	errno = 0;
+	*v = strtol(text, &end, 10);
+	if (errno || end == text || *end || text[0] == ' ' || text[0] == '+' || *v < min ||
+	    *v > max)
+		return bad(p, "%s %s: give a whole number from %ld to %ld", option, text, min, max);
+	return 0;
+}
+
+static int parse_double(struct parser *p, const char *option, const char *text, double max,
+			double *v)
+{
+	char *end;
+
+	*v = strtod(text, &end);
+	if (end == text || *end || !(*v >= 0 && *v <= max))
+		return bad(p, "%s %s: give a number from 0 to %g", option, text, max);
+	return 0;
+}
+
+static int parse_pid(struct parser *p, const char *text)
+{
+	long v = 0;
+	char *end;
+
+	errno = 0;
+	v = strtol(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end)
+		return bad(p, "-p %.60s: no pid; give a number, or a name with -n %.60s", text,
+			   text);
+	if (errno || v < 1 || v > INT_MAX)
+		return bad(p, "-p %.60s: no pid; list them with: ps -e", text);
+	p->o->session.pid = (pid_t)v;
+	return 0;
+}
+
+static int parse_syscalls(struct parser *p, const char *text)
+{
+	static const char *const names[] = {
+		[SYSCALL_AUTO] = "auto",
+		[SYSCALL_FULL] = "full",
+		[SYSCALL_COUNT] = "count",
+		[SYSCALL_OFF] = "off",
+	};
+
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(text, names[i])) {
+			p->o->session.syscalls = (enum syscall_mode)i;
+			return 0;
+		}
+	return bad(p, "--syscalls %s: no such mode; use auto, full, count or off", text);
+}
+
+static int add_probe(struct parser *p, const char *text)
+{
+	struct session_config *s = &p->o->session;
+
+	if (s->nprobes == SESSION_MAX_PROBES)
+		return bad(p, "-e %s: more than %d probes; use a pattern: prog:parse*", text,
+			   SESSION_MAX_PROBES);
+	s->probes[s->nprobes++] = text;
+	return 0;
+}
+
+static int set_measure(struct parser *p, int c, const char *arg)
+{
+	struct session_config *s = &p->o->session;
+	int err = 0;
+	long v = 0;
+
+	switch (c) {
+	case 'd':
+		return parse_time(p, "-d", arg, INTERVAL_MIN_NS, "50ms", &s->interval_ns);
+	case OPT_DURATION:
+		return parse_time(p, "--duration", arg, 1000000, "1ms", &p->o->duration_ns);
+	case OPT_TARGET:
+		return parse_time(p, "--target", arg, 1, "1ns", &s->latency_target_ns);
+	case 'e':
+		return add_probe(p, arg);
+	case OPT_SYSCALLS:
+		return parse_syscalls(p, arg);
+	case OPT_HZ:
+		err = parse_long(p, "--hz", arg, 0, HZ_MAX, &v);
+		s->sample_hz = (uint32_t)v;
+		return err;
+	case OPT_MAX_OVERHEAD:
+		return parse_double(p, "--max-overhead", arg, 1000000, &s->max_overhead_pct);
+	case OPT_NO_OFFCPU:
+		s->offcpu = false;
+		return 0;
+	case OPT_NO_BPF:
+		s->no_bpf = true;
+		return 0;
+	case OPT_FORCE:
+		s->force = s->record_overwrite = true;
+		return 0;
+	case OPT_LIST_PROBES:
+		p->o->command = OPTIONS_LIST_PROBES;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int set_target(struct parser *p, int c, const char *arg)
+{
+	struct options *o = p->o;
+	double v;
+
+	switch (c) {
+	case 'p':
+		return parse_pid(p, arg);
+	case 'n':
+		if (!*arg)
+			return bad(p, "-n: no name given; list them with: ps -e");
+		o->name = arg;
+		return 0;
+	case OPT_WATCH:
+		o->watch = true;
+		return arg ? parse_time(p, "--watch", arg, INTERVAL_MIN_NS, "50ms",
+					&o->session.interval_ns)
+			   : 0;
+	case OPT_LOAD:
+		o->load = arg;
+		return parse_double(p, "--load", arg, 1e9, &v);
+	case OPT_ENGINE_ARGS:
+		o->engine_args = arg;
+		return 0;
+	case OPT_OUTPUT:
+		o->output_path = arg;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+static int set_output(struct parser *p, int c, const char *arg)
+{
+	struct options *o = p->o;
+
+	switch (c) {
+	case OPT_JSON:
+		o->json = true;
+		o->json_path = arg && strcmp(arg, "-") ? arg : NULL;
+		return 0;
+	case OPT_JSON_HISTOGRAMS:
+		o->json = o->json_histograms = true;
+		return 0;
+	case OPT_TEXT:
+		o->text = true;
+		return 0;
+	case 'o':
+		o->session.record_path = arg;
+		return 0;
+	case OPT_REPLAY:
+		o->session.replay_path = arg;
+		return 0;
+	case OPT_SPEED:
+		return parse_double(p, "--speed", arg, 1e6, &o->session.replay_speed);
+	case OPT_THEME:
+		o->app.theme = arg;
+		return 0;
+	case OPT_VIEW:
+		o->app.view = arg;
+		return 0;
+	case OPT_ASCII:
+		o->app.ascii = true;
+		return 0;
+	case OPT_NO_COLOR:
+		o->app.color = COLOR_MODE_NONE;
+		return 0;
+	case 'h':
+		o->command = OPTIONS_HELP;
+		return 0;
+	case 'V':
+		o->command = OPTIONS_SHOW_VERSION;
+		return 0;
+	default:
+		return -ENOENT;
+	}
+}
+
+/* getopt has no words of its own here: opterr is 0. */
+static int bad_option(struct parser *p, int c, char **argv, int before)
+{
+	const char *text = argv[before];
+
+	if (c == ':' && text[1] != '-')
+		return bad(p, "-%c needs a value; see perftop --help", optopt);
+	if (c == ':')
+		return bad(p, "%s needs a value; see perftop --help", text);
+	if (text[0] == '-' && text[1] == '-')
+		return bad(p, "%s: unknown, ambiguous, or takes no value; see perftop --help",
+			   text);
+	return bad(p, "unknown option -%c; see perftop --help", optopt);
+}
+
+static int check_targets(struct parser *p)
+{
+	struct options *o = p->o;
+	int n = (o->session.pid != 0) + (o->name != NULL) + (o->launch != NULL) +
+		(o->session.replay_path != NULL);
+
+	if (n > 1)
+		return bad(p, "more than one target; give one of -p, -n, --replay and -- COMMAND");
+	if (o->session.replay_path && o->session.record_path)
+		return bad(p, "--record and --replay together; copy the file instead");
+	if (o->output_path && !o->launch)
+		return bad(p, "--output is for a command that perftop launches: -- COMMAND");
+	if ((o->load || o->engine_args) && (n || !o->watch))
+		return bad(p,
+			   "--load and --engine-args are for the built-in engine: --watch with no "
+			   "other target");
+	if (o->command == OPTIONS_LIST_PROBES && !o->session.nprobes)
+		return bad(p, "--list-probes needs something to look for: -e libc.so.6:malloc");
+	if (o->command == OPTIONS_LIST_PROBES && o->session.replay_path)
+		return bad(p, "--list-probes needs a process: -p, -n or -- COMMAND");
+	if (o->session.nprobes && o->session.no_bpf && o->command != OPTIONS_LIST_PROBES)
+		return bad(p, "-e works by eBPF; leave out --no-bpf");
+	return 0;
+}
+
+static void set_defaults(struct options *o)
+{
+	*o = (struct options){
+		.session = {.interval_ns = SECOND_NS,
+			    .sample_hz = HZ_DEFAULT,
+			    .offcpu = true,
+			    .max_overhead_pct = OVERHEAD_DEFAULT_PCT,
+			    .replay_speed = 1},
+	};
+}
+
+/* What follows the options: nothing, or -- COMMAND. */
+static int parse_rest(struct parser *p, int argc, char **argv)
+{
+	if (optind == argc) {
+		if (optind > 1 && !strcmp(argv[optind - 1], "--"))
+			return bad(p, "-- without a command; give one: perftop -- make");
+		return 0;
+	}
+	if (strcmp(argv[optind - 1], "--"))
+		return bad(p,
+			   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: "
+			   "perftop -n %.60s",
+			   argv[optind], argv[optind], argv[optind]);
+	p->o->launch = argv + optind;
+	return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv, char *why, size_t why_size)
+{
+	struct parser p = {o, why, why_size};
+	int c, err, before = 1;
+
+	set_defaults(o);
+	if (argc > 1 && !strcmp(argv[1], "engine")) {
+		o->command = OPTIONS_ENGINE;
+		return 0;
+	}
+	if (argc > 1 && !strcmp(argv[1], "benchmark"))
+		return bad(&p, "there is no benchmark command yet; 'make bench' measures");
+	optind = 0; /* begin anew, also when this is not the first command line of the process */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:p:n:d:e:o:hV", long_options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(&p, c, argv, before);
+		err = set_target(&p, c, optarg);
+		if (err == -ENOENT)
+			err = set_measure(&p, c, optarg);
+		if (err == -ENOENT)
+			err = set_output(&p, c, optarg);
+		if (err)
+			return err;
+		if (o->command == OPTIONS_HELP || o->command == OPTIONS_SHOW_VERSION)
+			return 0;
+		before = optind;
+	}
+	err = parse_rest(&p, argc, argv);
+	if (err)
+		return err;
+	o->app.interval_ns = o->session.interval_ns;
+	return check_targets(&p);
+}
