@@ -10,6 +10,7 @@
 #define TILE_KEYS(nr) ((nr) >= 3 ? 4 : (nr) == 2 ? 6 : 10)
 
 #include "kernels/attention/attention_tiles.h"
+#include "kernels/attention/attention_flash.h"
 #include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx2(const struct attention *a, void *scratch, size_t scratch_bytes)

@@ -10,6 +10,7 @@
 #define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : (nr) == 2 ? 12 : 14)
 
 #include "kernels/attention/attention_tiles.h"
+#include "kernels/attention/attention_flash.h"
 #include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
