@@ -32,7 +32,10 @@ struct bpf {
 	uint32_t ncpu;
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
 	uint32_t nprograms;
-	struct bpf_link *links[BPF_MAX_LINKS];
+	struct {
+		struct bpf_link *link;
+		const char *program; /* its name in the object */
+	} links[BPF_MAX_LINKS];
 	uint32_t nlinks;
 	struct {
 		void *at;
@@ -254,7 +257,7 @@ void bpf_free(struct bpf *b)
 	if (!b)
 		return;
 	for (uint32_t i = 0; i < b->nlinks; i++)
-		bpf_link__destroy(b->links[i]);
+		bpf_link__destroy(b->links[i].link);
 	for (uint32_t i = 0; i < b->nmappings; i++)
 		munmap(b->mappings[i].at, b->mappings[i].size);
 	perftop_bpf__destroy(b->skel);
@@ -293,6 +296,12 @@ int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size)
 	return p ? bpf_program__fd(p) : -ENOENT;
 }
 
+static void keep_link(struct bpf *b, struct bpf_link *link, const struct bpf_program *p)
+{
+	b->links[b->nlinks].link = link;
+	b->links[b->nlinks++].program = bpf_program__name(p);
+}
+
 int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size)
 {
 	struct bpf_program *p = find_program(b, program, why, why_size);
@@ -309,15 +318,25 @@ int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size
 		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
 		return err;
 	}
-	b->links[b->nlinks++] = link;
+	keep_link(b, link, p);
 	return 0;
+}
+
+void bpf_detach_tp(struct bpf *b, const char *program)
+{
+	for (uint32_t i = 0; i < b->nlinks; i++) {
+		if (strcmp(b->links[i].program, program))
+			continue;
+		bpf_link__destroy(b->links[i].link);
+		b->links[i] = b->links[--b->nlinks];
+		return;
+	}
 }
 
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size)
 {
 	union bpf_iter_link_info info;
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
-		    .link_info_len = sizeof(info));
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
 	struct bpf_program *p = find_program(b, program, why, why_size);
 	struct bpf_link *link;
 
@@ -334,7 +353,7 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
 		return err;
 	}
-	b->links[b->nlinks++] = link;
+	keep_link(b, link, p);
 	return bpf_link__fd(link);
 }
 

@@ -37,7 +37,11 @@ int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size);
 /* Attach a tp_btf program; the link is closed by bpf_free. 0 or -errno. */
 int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size);
 
-/* Attach an iterator over the target's tasks; returns the link's fd for bpf_iter_create, or -errno. */
+/* Take it off again before bpf_free. */
+void bpf_detach_tp(struct bpf *b, const char *program);
+
+/* Attach an iterator over the target's tasks; returns the link's fd for bpf_iter_create, or -errno.
+ */
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size);
 
 /* Attach types that Debian bookworm's headers do not name yet (linux/bpf.h of 6.6 and 6.13). */

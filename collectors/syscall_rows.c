@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscall_rows.c: system calls: exact counts, latency of all or of one in N by rate. */
+/* syscall_rows.c: system calls: exact counts, latency of all or of those in short windows. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/collector.h"
@@ -14,19 +16,50 @@
 #include "probes/contract.h"
 
 /*
- * Timing every call costs the target about 170 ns a call more than counting it. Up to this rate
- * that is below 0.5 % of a CPU; above, one call in N is timed so that it stays there.
+ * Timing a call costs the target about 170 ns more than counting it. Up to SYSCALL_FULL_RATE a
+ * second that is below 0.4 % of a CPU and every call is timed; above, all calls of one short
+ * window a tick are. A call belongs to a window by its start, so long ones are not favoured.
  */
 #define SYSCALL_FULL_RATE 20000.0
+#define SYSCALL_WINDOW_NS (20 * 1000 * 1000)
 
 struct syscalls_priv {
 	struct perftop_bpf *skel;
 	const struct contract_syscall *rows; /* CONTRACT_SYSCALL_SLOTS * ncpu */
 	const uint32_t *slots;		     /* CONTRACT_SYSCALLS */
-	uint32_t ncpu, every;
+	uint32_t ncpu;
+	bool timing;  /* on_sys_enter is attached */
+	bool windows; /* only in windows */
+	int timer_fd; /* ends a window */
 	struct latency_track tracks[CONTRACT_SYSCALL_SLOTS];
 	struct latency_sum sum; /* scratch */
 };
+
+static void close_window(struct session *se, void *priv)
+{
+	struct syscalls_priv *p = priv;
+	uint64_t expirations;
+
+	if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0 || !p->windows || !p->timing)
+		return;
+	bpf_detach_tp(session_bpf(se), "on_sys_enter");
+	p->timing = false;
+}
+
+static void open_window(struct session *se, struct syscalls_priv *p)
+{
+	struct itimerspec end = {.it_value.tv_nsec = SYSCALL_WINDOW_NS};
+	char why[SNAP_TEXT];
+
+	if (!p->timing && bpf_attach_tp(session_bpf(se), "on_sys_enter", why, sizeof(why))) {
+		session_section(se, "syscalls", SECTION_DEGRADED, "", "counted, not timed: %s",
+				why);
+		return;
+	}
+	p->timing = true;
+	if (p->windows)
+		timerfd_settime(p->timer_fd, 0, &end, NULL);
+}
 
 static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t why_size)
 {
@@ -44,8 +77,6 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 	}
 	p->skel = bpf_skeleton(b);
 	p->ncpu = bpf_ncpu(b);
-	p->every = mode == SYSCALL_COUNT ? 0 : 1;
-	p->skel->data->syscall_every = p->every;
 	p->rows = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_hist), sizeof(*p->rows),
 				(size_t)CONTRACT_SYSCALL_SLOTS * p->ncpu, false);
 	p->slots = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_slot), 8, CONTRACT_SYSCALLS,
@@ -55,8 +86,13 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 		return -ENOMEM;
 	}
 	err = bpf_attach_tp(b, "on_sys_exit", why, why_size);
-	if (!err && mode != SYSCALL_COUNT)
-		err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
+	if (err || mode == SYSCALL_COUNT)
+		return err;
+	err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
+	p->timing = !err;
+	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (!err && p->timer_fd >= 0)
+		session_watch(se, p->timer_fd, close_window, p);
 	return err;
 }
 
@@ -66,6 +102,10 @@ static void syscalls_stop(struct session *se, void *priv)
 
 	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++)
 		latency_track_fini(&p->tracks[i]);
+	if (p->timer_fd >= 0) {
+		session_unwatch(se, p->timer_fd);
+		close(p->timer_fd);
+	}
 	free(p);
 }
 
@@ -73,17 +113,22 @@ static int syscalls_start(struct session *se, void **priv)
 {
 	struct syscalls_priv *p = calloc(1, sizeof(*p));
 	char why[SNAP_TEXT] = "out of memory";
-	int err = p ? attach(se, p, why, sizeof(why)) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (p) {
+		p->timer_fd = -1;
+		err = attach(se, p, why, sizeof(why));
+	}
 	if (err) {
 		session_section(se, "syscalls", SECTION_ABSENT,
 				err == -EPERM ? session_privilege_fix(se) : "", "%s", why);
-		free(p);
+		if (p)
+			syscalls_stop(se, p);
 		return err;
 	}
 	session_section(se, "syscalls", SECTION_LIVE, NULL, "%s",
-			p->every ? "every call counted and timed"
-				 : "every call counted, none timed (--syscalls=count)");
+			p->timing ? "every call counted and timed"
+				  : "every call counted, none timed (--syscalls=count)");
 	*priv = p;
 	return 0;
 }
@@ -120,31 +165,34 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (latency_track_update(track, &now, session_interval_ns(se), s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
-	if (p->every > 1 || row->sampled < row->count * 9 / 10)
+	if (p->windows || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
 			 (unsigned long long)row->sampled, (unsigned long long)row->count);
 	s->nsyscalls++;
 	return fresh ? row->rate : 0;
 }
 
-/* Keep the timed calls near SYSCALL_FULL_RATE a second. */
+/* Time every call while they are few; some way apart, so that the mode does not flicker. */
 static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 {
-	uint32_t every = p->every;
+	bool windows = rate > SYSCALL_FULL_RATE * (p->windows ? 0.7 : 1.3);
 
-	if (session_config(se)->syscalls != SYSCALL_AUTO)
+	if (session_config(se)->syscalls != SYSCALL_AUTO || p->timer_fd < 0)
 		return;
-	if (rate > SYSCALL_FULL_RATE * every * 1.5 || rate < SYSCALL_FULL_RATE * every / 3)
-		every = rate <= SYSCALL_FULL_RATE ? 1 : (uint32_t)(rate / SYSCALL_FULL_RATE) + 1;
-	if (every == p->every)
-		return;
-	p->every = every;
-	p->skel->data->syscall_every = every;
-	if (every == 1)
-		session_section(se, "syscalls", SECTION_LIVE, NULL, "every call counted and timed");
-	else
-		session_section(se, "syscalls", SECTION_LIVE, "--syscalls=full times every call",
-				"every call counted; one in %u timed at this rate", every);
+	if (windows != p->windows) {
+		p->windows = windows;
+		if (windows)
+			session_section(
+				se, "syscalls", SECTION_LIVE,
+				"--syscalls=full times every call, for some 170 ns each",
+				"every call counted; at this rate those of %d ms a tick timed",
+				SYSCALL_WINDOW_NS / 1000000);
+		else
+			session_section(se, "syscalls", SECTION_LIVE, NULL,
+					"every call counted and timed");
+	}
+	if (windows || !p->timing)
+		open_window(se, p);
 }
 
 static int compare_sum(const void *a, const void *b)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscall.bpf.h: exact counts of every syscall, and the latency of one in N. */
+/* syscall.bpf.h: exact counts of every syscall, and the latency of those timed. */
 #ifndef PERFTOP_SYSCALL_BPF_H
 #define PERFTOP_SYSCALL_BPF_H
 
-/* One in this many calls is timed; the reader turns it with the rate. 0 = none, 1 = all. */
-__u32 syscall_every = 1;
 /* Calls under way that are timed: while there are none, an exit need not look for its start. */
 __s64 syscall_pending = 0;
 __u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
@@ -58,23 +56,15 @@ static __always_inline struct contract_syscall *syscall_row(u32 nr)
 	return bpf_map_lookup_elem(&syscall_hist, &i);
 }
 
+/* Attached all the time, or in short windows when calls are many: the reader decides. */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct contract_syscall *row;
 	struct syscall_start *start;
-	u32 every = syscall_every;
 
-	if ((u32)task->tgid != target_tgid || !every || nr == NR_URETPROBE || nr == NR_UPROBE)
+	if ((u32)task->tgid != target_tgid || nr == NR_URETPROBE || nr == NR_UPROBE)
 		return 0;
-	if (every > 1) {
-		row = syscall_row((u32)nr);
-		if (!row || ++row->entered < row->next)
-			return 0;
-		/* Random gaps of mean `every`: calls that come in a pattern are met evenly. */
-		row->next = row->entered + 1 + bpf_get_prandom_u32() % (2 * every - 1);
-	}
 	start = bpf_task_storage_get(&syscall_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!start)
 		return 0;
