@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* func_rig.c: symbols, plan, programs, attach. */
+#include "tests/lib/func_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collectors/bpf.h"
+#include "collectors/symbols.h"
+#include "perftop.skel.h"
+
+void func_rig_plan(struct func_rig *r, pid_t pid, const char *const *specs, uint32_t n, bool force)
+{
+	struct place_options opt = {.pid = pid, .force = force};
+
+	memset(r, 0, sizeof(*r));
+	r->syms = symbols_new(pid);
+	if (!r->syms || symbols_refresh(r->syms)) {
+		snprintf(r->why, sizeof(r->why), "no mappings of pid %d", (int)pid);
+		return;
+	}
+	r->plan = probe_plan_new(r->syms, specs, n, &opt, r->why, sizeof(r->why));
+}
+
+int func_rig_open(struct func_rig *r, pid_t pid, const char *const *specs, uint32_t n, bool force,
+		  bool sessions)
+{
+	struct bpf_request req = {.pid = pid, .sessions = sessions};
+	char fix[256];
+
+	func_rig_plan(r, pid, specs, n, force);
+	if (!r->plan)
+		return -ENOENT;
+	req.nslots = probe_plan_slots(r->plan);
+	r->bpf = bpf_new(&req, r->why, sizeof(r->why), fix, sizeof(fix));
+	if (!r->bpf)
+		return -EPERM;
+	r->hists = bpf_map_array(r->bpf, bpf_map__fd(bpf_skeleton(r->bpf)->maps.func_hist),
+				 sizeof(*r->hists), (size_t)req.nslots * bpf_ncpu(r->bpf), false);
+	if (!r->hists)
+		return -ENOMEM;
+	r->attach = func_attach_new(r->bpf, r->plan, pid, r->why, sizeof(r->why));
+	return r->attach ? func_attach_all(r->attach, r->why, sizeof(r->why)) : -ENOTSUP;
+}
+
+void func_rig_close(struct func_rig *r)
+{
+	func_attach_free(r->attach);
+	bpf_free(r->bpf);
+	probe_plan_free(r->plan);
+	symbols_free(r->syms);
+	memset(r, 0, sizeof(*r));
+}
+
+int func_rig_read(struct func_rig *r, const char *name)
+{
+	uint32_t ncpu = bpf_ncpu(r->bpf);
+
+	for (uint32_t i = 0; i < probe_plan_rows(r->plan); i++) {
+		if (strcmp(probe_plan_row(r->plan, i)->name, name))
+			continue;
+		latency_sum_cpus(&r->sum, r->hists + (size_t)i * ncpu, ncpu, sizeof(*r->hists));
+		return (int)i;
+	}
+	return -ENOENT;
+}
+
+uint64_t func_rig_quantile(const struct func_rig *r, double q)
+{
+	struct snap_bin bins[BUCKET_COUNT];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < BUCKET_COUNT; i++)
+		if (r->sum.bins[i])
+			bins[n++] = (struct snap_bin){i, (uint32_t)r->sum.bins[i]};
+	return snapshot_quantile(bins, n, r->sum.count, q);
+}
