@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text_report.c: lines of text, aligned, the important ones only. */
+#include "tui/text_report.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "tui/format.h"
+
+enum {
+	REPORT_FUNCTIONS = 5,
+	REPORT_LATENCY = 10,
+	REPORT_SYSCALLS = 8,
+	REPORT_LOCKS = 3,
+	REPORT_COUNTERS = 16,
+	REPORT_MAX_TOP = 16,
+	REPORT_LABEL = 10, /* columns of the first word */
+	REPORT_LINE = 1024,
+};
+
+/* ---- lines ---------------------------------------------------------------------------------- */
+
+struct line {
+	char text[REPORT_LINE];
+	size_t n;
+};
+
+/* Bytes of n more characters' worth of s, which may end in the middle of nothing. */
+static size_t columns(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void add(struct line *l, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n > sizeof(l->text) - 1 - l->n)
+		n = sizeof(l->text) - 1 - l->n;
+	memcpy(l->text + l->n, text, n);
+	l->n += n;
+	l->text[l->n] = '\0';
+}
+
+/* Padded to `width` columns: on the left when it is positive, on the right when negative. */
+static void cell(struct line *l, const char *text, int width)
+{
+	size_t used = columns(text), want = (size_t)(width < 0 ? -width : width);
+
+	if (width < 0)
+		add(l, text);
+	for (; used < want; used++)
+		add(l, " ");
+	if (width >= 0)
+		add(l, text);
+}
+
+static void begin(struct line *l, const char *label)
+{
+	l->n = 0;
+	cell(l, label, -REPORT_LABEL);
+}
+
+__attribute__((format(printf, 2, 3))) static void addf(struct line *l, const char *format, ...)
+{
+	char text[REPORT_LINE];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	add(l, text);
+}
+
+static void end(const struct text_report *r, struct line *l, FILE *out)
+{
+	while (l->n && l->text[l->n - 1] == ' ')
+		l->n--;
+	l->text[l->n] = '\0';
+	for (const unsigned char *p = (unsigned char *)l->text; *p; p++) {
+		if (!r->ascii || *p < 0x80) {
+			putc(*p, out);
+		} else if ((*p & 0xc0) != 0x80) {
+			/* The micro sign is the one that numbers use. */
+			putc(p[0] == 0xc2 && p[1] == 0xb5 ? 'u' : '?', out);
+		}
+	}
+	putc('\n', out);
+}
+
+/* ---- the highest rows ----------------------------------------------------------------------- */
+
+typedef double (*score_fn)(const struct snapshot *, uint32_t);
+
+/* Up to max (REPORT_MAX_TOP) of n rows with a score above 0, the highest first. */
+static uint32_t top_rows(const struct snapshot *s, uint32_t n, score_fn score, uint32_t max,
+			 uint32_t *rows)
+{
+	double scores[REPORT_MAX_TOP];
+	uint32_t used = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		double v = score(s, i);
+		uint32_t at = used;
+
+		if (!(v > 0))
+			continue;
+		while (at && scores[at - 1] < v)
+			at--;
+		if (at == max)
+			continue;
+		used += used < max;
+		for (uint32_t k = used - 1; k > at; k--) {
+			scores[k] = scores[k - 1];
+			rows[k] = rows[k - 1];
+		}
+		scores[at] = v;
+		rows[at] = i;
+	}
+	return used;
+}
+
+static double function_score(const struct snapshot *s, uint32_t i)
+{
+	return (double)s->functions[i].self;
+}
+
+/* Time spent where it is known, else how often. */
+static double latency_row_score(const struct snap_latency *row)
+{
+	return row->sum ? (double)row->sum : (double)row->count * 1e-9;
+}
+
+static double latency_score(const struct snapshot *s, uint32_t i)
+{
+	return latency_row_score(&s->latency[i]);
+}
+
+static double syscall_score(const struct snapshot *s, uint32_t i)
+{
+	return latency_row_score(&s->syscalls[i]);
+}
+
+static double lock_score(const struct snapshot *s, uint32_t i)
+{
+	return (double)s->locks[i].wait_ns;
+}
+
+static double counter_score(const struct snapshot *s, uint32_t i)
+{
+	return fabs(s->counters[i].rate) + 1;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+static void write_head(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	const struct snap_target *t = &s->target;
+	char when[32] = "", age[FORMAT_SIZE];
+	time_t seconds = (time_t)(s->time_ns / 1000000000u);
+	struct tm tm;
+	struct line l = {.n = 0};
+
+	if (localtime_r(&seconds, &tm))
+		strftime(when, sizeof(when), "%F %T", &tm);
+	addf(&l, "%s.%03u %s (%d) %s, %u threads", when,
+	     (unsigned int)(s->time_ns / 1000000 % 1000), t->comm, t->pid,
+	     target_state_name(t->state), t->threads);
+	if (t->age_ns)
+		addf(&l, ", %s old", format_age(age, t->age_ns));
+	if (s->finished)
+		addf(&l, "; %s", t->note[0] ? t->note : "end");
+	end(r, &l, out);
+}
+
+static void write_usage(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE], d[FORMAT_SIZE];
+	struct line l;
+
+	begin(&l, "cpu");
+	addf(&l, "user %s  sys %s  waiting for a CPU %s  machine %s of %u CPUs",
+	     format_pct(a, s->cpu.user_pct), format_pct(b, s->cpu.sys_pct),
+	     format_pct(c, s->cpu.runq_wait_pct), format_pct(d, s->proc.machine_cpu_pct),
+	     s->proc.ncpu);
+	end(r, &l, out);
+	begin(&l, "memory");
+	addf(&l, "rss %s  peak %s", format_bytes(a, s->proc.rss_bytes),
+	     format_bytes(b, s->proc.rss_peak_bytes));
+	addf(&l, "  faults %s minor %s major", format_rate(a, s->proc.minflt_rate),
+	     format_rate(b, s->proc.majflt_rate));
+	addf(&l, "  read %s/s  write %s/s", format_bytes(a, (uint64_t)s->proc.read_rate),
+	     format_bytes(b, (uint64_t)s->proc.write_rate));
+	end(r, &l, out);
+}
+
+static void write_blocked(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	uint32_t rows[REPORT_MAX_TOP], n;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE];
+	struct line l;
+
+	if (s->nblocked) {
+		begin(&l, "blocked");
+		for (uint32_t i = 0; i < s->nblocked; i++)
+			addf(&l, "%s %s  ", blocked_reason_name(s->blocked[i].reason),
+			     format_pct(a, s->blocked[i].pct));
+		end(r, &l, out);
+	}
+	n = top_rows(s, s->nlocks, lock_score, REPORT_LOCKS, rows);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_lock *lock = &s->locks[rows[i]];
+
+		begin(&l, "lock");
+		addf(&l, "0x%llx  %s waits  %s in all  %s at most", (unsigned long long)lock->addr,
+		     format_count(a, (double)lock->waits), format_ns(b, lock->wait_ns),
+		     format_ns((char[FORMAT_SIZE]){0}, lock->max_ns));
+		if (lock->owner_tid)
+			addf(&l, "  held by thread %d", lock->owner_tid);
+		end(r, &l, out);
+	}
+}
+
+static void write_functions(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	uint32_t rows[REPORT_MAX_TOP];
+	uint32_t n = top_rows(s, s->nfunctions, function_score, REPORT_FUNCTIONS, rows);
+	char a[FORMAT_SIZE];
+	struct line l;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_function *f = &s->functions[rows[i]];
+
+		begin(&l, "function");
+		cell(&l, format_pct(a, f->self_pct), 8);
+		add(&l, " self");
+		cell(&l, format_pct(a, f->total_pct), 8);
+		addf(&l, " total  %s", f->name);
+		if (f->module[0])
+			addf(&l, " (%s)", f->module);
+		end(r, &l, out);
+	}
+}
+
+static void write_latency_row(const struct text_report *r, const char *label,
+			      const struct snap_latency *row, FILE *out)
+{
+	const uint64_t values[] = {row->p50, row->p99, row->p999, row->max};
+	static const char *const names[] = {"  p50", "  p99", "  p99.9", "  max"};
+	char a[FORMAT_SIZE];
+	struct line l;
+
+	begin(&l, label);
+	cell(&l, format_rate(a, row->rate), 8);
+	add(&l, "  count");
+	cell(&l, format_count(a, (double)row->count), 6);
+	for (int i = 0; i < 4; i++) {
+		add(&l, names[i]);
+		if (!strcmp(row->unit, "ns") || !row->unit[0])
+			cell(&l, format_ns(a, values[i]), 8);
+		else
+			cell(&l, format_value(a, (double)values[i], row->unit), 8);
+	}
+	addf(&l, "  %s", row->name);
+	if (row->module[0])
+		addf(&l, " (%s)", row->module);
+	if (row->note[0])
+		addf(&l, "  [%s]", row->note);
+	if (row->target)
+		addf(&l, "  goal %s %s", format_ns(a, row->target), row->met ? "met" : "missed");
+	end(r, &l, out);
+}
+
+static void write_latency(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	uint32_t rows[REPORT_MAX_TOP];
+	uint32_t n = top_rows(s, s->nlatency, latency_score, REPORT_LATENCY, rows);
+
+	for (uint32_t i = 0; i < n; i++)
+		write_latency_row(r, "latency", &s->latency[rows[i]], out);
+	n = top_rows(s, s->nsyscalls, syscall_score, REPORT_SYSCALLS, rows);
+	for (uint32_t i = 0; i < n; i++)
+		write_latency_row(r, "syscall", &s->syscalls[rows[i]], out);
+}
+
+static void write_counters(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	uint32_t rows[REPORT_MAX_TOP];
+	uint32_t n = top_rows(s, s->ncounters, counter_score, REPORT_COUNTERS, rows);
+	char a[FORMAT_SIZE];
+	struct line l;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_counter *c = &s->counters[rows[i]];
+
+		begin(&l, "counter");
+		addf(&l, "%s %s", c->name, format_value(a, (double)c->value, c->unit));
+		if (c->kind == COUNTER_SUM)
+			addf(&l, "  %s", format_rate(a, c->rate));
+		end(r, &l, out);
+	}
+}
+
+static void write_engine(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	const struct snap_trajectory *t = &s->trajectory;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
+	struct line l;
+
+	for (uint32_t i = 0; i < s->nkernels; i++) {
+		const struct snap_kernel *k = &s->kernels[i];
+
+		begin(&l, "kernel");
+		cell(&l, format_rate(a, k->rate), 8);
+		addf(&l, "  %.1f GFLOP/s", k->gflops);
+		if (k->pct_peak > 0)
+			addf(&l, " (%s of peak)", format_pct(b, k->pct_peak));
+		addf(&l, "  p50 %s  p99 %s  %s %s", format_ns(a, k->p50), format_ns(c, k->p99),
+		     k->name, k->isa);
+		end(r, &l, out);
+	}
+	if (!s->ntrajectory)
+		return;
+	begin(&l, "trajectory");
+	addf(&l, "%llu of %llu used  recorded %s  drained %s  dropped %s (%llu in all)",
+	     (unsigned long long)t->used, (unsigned long long)t->capacity,
+	     format_rate(a, t->recorded_rate), format_rate(b, t->drained_rate),
+	     format_rate(c, t->dropped_rate), (unsigned long long)t->dropped);
+	end(r, &l, out);
+}
+
+static bool section_changed(const struct text_report *r, const struct snap_section *sec)
+{
+	for (uint32_t i = 0; i < r->nsections; i++)
+		if (!strcmp(r->sections[i].name, sec->name))
+			return r->sections[i].status != sec->status ||
+			       (sec->status != SECTION_LIVE &&
+				strcmp(r->sections[i].reason, sec->reason));
+	return sec->status != SECTION_LIVE;
+}
+
+static void write_news(struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	struct line l;
+
+	for (uint32_t i = 0; i < s->nalerts; i++) {
+		begin(&l, "alert");
+		addf(&l, "%s %s: %s; %s", alert_severity_name(s->alerts[i].severity),
+		     s->alerts[i].rule, s->alerts[i].evidence, s->alerts[i].advice);
+		end(r, &l, out);
+	}
+	for (uint32_t i = 0; i < s->nevents; i++) {
+		if (s->events[i].time_ns <= r->last_event_ns)
+			continue;
+		r->last_event_ns = s->events[i].time_ns;
+		begin(&l, "event");
+		add(&l, s->events[i].text);
+		end(r, &l, out);
+	}
+	for (uint32_t i = 0; i < s->nsections; i++) {
+		const struct snap_section *sec = &s->sections[i];
+
+		if (!section_changed(r, sec))
+			continue;
+		begin(&l, "section");
+		addf(&l, "%s is %s: %s", sec->name, section_status_name(sec->status), sec->reason);
+		if (sec->fix[0])
+			addf(&l, "; %s", sec->fix);
+		end(r, &l, out);
+	}
+	memcpy(r->sections, s->sections, s->nsections * sizeof(s->sections[0]));
+	r->nsections = s->nsections;
+}
+
+static void write_cost(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
+	struct line l;
+
+	begin(&l, "cost");
+	addf(&l, "perftop %s CPU %s  target %s", format_pct(a, s->cost.self_cpu_pct),
+	     format_bytes(b, s->cost.self_rss_bytes), format_pct(c, s->cost.target_pct_est));
+	if (s->cost.dropped)
+		addf(&l, "  dropped %llu", (unsigned long long)s->cost.dropped);
+	if (s->truncated)
+		addf(&l, "  %u rows did not fit", s->truncated);
+	end(r, &l, out);
+}
+
+void text_report_write(struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	write_head(r, s, out);
+	write_usage(r, s, out);
+	write_blocked(r, s, out);
+	write_functions(r, s, out);
+	write_latency(r, s, out);
+	write_engine(r, s, out);
+	write_counters(r, s, out);
+	write_news(r, s, out);
+	write_cost(r, s, out);
+	putc('\n', out);
+}
