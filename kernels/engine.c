@@ -40,7 +40,7 @@ static void register_metrics(struct engine_metrics *m)
 
 static void choose_kernels(struct engine *e)
 {
-	enum cpu_isa isa = e->options.isa;
+	enum isa isa = e->options.isa;
 
 	metered_init(&e->metrics.attention, kernels_select("attention_flash", isa));
 	metered_init(&e->metrics.lora_forward, kernels_select("micro_lora_forward", isa));
@@ -226,7 +226,7 @@ static int engine_run(struct engine *e, const sigset_t *set)
 
 	if (o->verbose) {
 		printf("engine pid %d workers %u load %g isa %s\n", (int)getpid(), o->workers,
-		       o->load_qps, cpu_isa_name(e->metrics.attention.kernel->isa));
+		       o->load_qps, isa_name(e->metrics.attention.kernel->isa));
 		fflush(stdout);
 	}
 	err = start_threads(e);

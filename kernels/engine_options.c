@@ -123,9 +123,9 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static int parse_isa(const char *text, enum cpu_isa *isa)
+static int parse_isa(const char *text, enum isa *isa)
 {
-	int err = cpu_choose_isa(text, isa);
+	int err = isa_choose(text, isa);
 
 	if (!text)
 		text = "(of the environment's PERFTOP_ISA)";

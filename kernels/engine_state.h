@@ -25,7 +25,7 @@ struct engine_options {
 	uint64_t duration_ns; /* 0: until told to stop */
 	uint32_t seq, dim, heads, kv_heads;
 	bool causal;
-	enum cpu_isa isa;
+	enum isa isa;
 	uint64_t buffer; /* slots */
 	uint64_t drain_delay_ns;
 	bool verbose, die_with_parent, help;

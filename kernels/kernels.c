@@ -10,8 +10,8 @@ const struct kernel kernels[] = {
 	{                                          \
 		.name = #name_,                    \
 		.kind = KERNEL_##kind_,            \
-		.isa = CPU_##isa_,                 \
-		.features = CPU_##features_,       \
+		.isa = ISA_##isa_,                 \
+		.features = ISA_##features_,       \
 		.run.kind_ = fn_,                  \
 	},
 #include "kernels/kernels.def"
@@ -21,10 +21,10 @@ const uint32_t kernels_count = sizeof(kernels) / sizeof(kernels[0]);
 
 bool kernels_supported(const struct kernel *k)
 {
-	return (cpu_features() & k->features) == k->features;
+	return (isa_features() & k->features) == k->features;
 }
 
-const struct kernel *kernels_find(const char *name, enum cpu_isa isa)
+const struct kernel *kernels_find(const char *name, enum isa isa)
 {
 	for (uint32_t i = 0; i < kernels_count; i++)
 		if (kernels[i].isa == isa && !strcmp(kernels[i].name, name))
@@ -32,12 +32,12 @@ const struct kernel *kernels_find(const char *name, enum cpu_isa isa)
 	return NULL;
 }
 
-const struct kernel *kernels_select(const char *name, enum cpu_isa isa)
+const struct kernel *kernels_select(const char *name, enum isa isa)
 {
 	const struct kernel *k = NULL;
 
 	for (int i = (int)isa; i >= 0 && !k; i--)
-		k = kernels_find(name, (enum cpu_isa)i);
+		k = kernels_find(name, (enum isa)i);
 	return k;
 }
 
@@ -52,7 +52,7 @@ size_t kernels_attention_scratch(const struct kernel *k, const struct attention 
 
 void metered_init(struct metered *m, const struct kernel *k)
 {
-	const char *isa = cpu_isa_name(k->isa);
+	const char *isa = isa_name(k->isa);
 	char name[96];
 
 	m->kernel = k;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/attention/attention.h"
-#include "kernels/cpu.h"
+#include "kernels/isa.h"
 #include "kernels/lora/lora.h"
 #include "kernels/peak/peak.h"
 #include "kernels/trajectory/trajectory.h"
@@ -27,8 +27,8 @@ enum kernel_kind {
 struct kernel {
 	const char *name;
 	enum kernel_kind kind; /* which member of run is set */
-	enum cpu_isa isa;
-	unsigned int features; /* of cpu_features() that it needs */
+	enum isa isa;
+	unsigned int features; /* of isa_features() that it needs */
 	union {
 		attention_fn *attention;
 		lora_forward_fn *lora_forward;
@@ -46,9 +46,9 @@ extern const uint32_t kernels_count;
 /* Can this CPU run it? */
 bool kernels_supported(const struct kernel *k);
 /* Exactly that row; NULL if there is none or this CPU cannot run it. */
-const struct kernel *kernels_find(const char *name, enum cpu_isa isa);
+const struct kernel *kernels_find(const char *name, enum isa isa);
 /* The best row of that name that is no better than isa and runs here; NULL for an unknown name. */
-const struct kernel *kernels_select(const char *name, enum cpu_isa isa);
+const struct kernel *kernels_select(const char *name, enum isa isa);
 /* Scratch bytes, ATTENTION_ALIGN-aligned, that an attention row needs for a. */
 size_t kernels_attention_scratch(const struct kernel *k, const struct attention *a);
 

@@ -13,7 +13,7 @@
 /* Rounds of all contenders in turn, so that a busy moment of the machine hits all alike. */
 enum { ROUNDS = 15 };
 
-static double peak[CPU_ISA_COUNT];
+static double peak[ISA_COUNT];
 
 static void *alloc(size_t bytes)
 {
@@ -72,9 +72,9 @@ static void measure_peaks(uint64_t budget_ns)
 static void print_peaks(void)
 {
 	printf("peak GFLOP/s of one core, f32:");
-	for (int i = 0; i < CPU_ISA_COUNT; i++)
+	for (int i = 0; i < ISA_COUNT; i++)
 		if (peak[i] > 0)
-			printf("  %s %.0f", cpu_isa_name((enum cpu_isa)i), peak[i]);
+			printf("  %s %.0f", isa_name((enum isa)i), peak[i]);
 	printf("\n");
 }
 
@@ -85,7 +85,7 @@ struct contest {
 	uint32_t n;
 };
 
-static double ns_of(const struct contest *c, const char *name, enum cpu_isa isa)
+static double ns_of(const struct contest *c, const char *name, enum isa isa)
 {
 	for (uint32_t i = 0; i < c->n; i++)
 		if (c->kernel[i]->isa == isa && !strcmp(c->kernel[i]->name, name))
@@ -109,11 +109,11 @@ static void print_attention(const struct contest *c, const struct attention *a)
 		const struct kernel *k = c->kernel[i];
 		double ns = c->median_ns[i], best = c->sample[i].ns[0];
 
-		printf("%-20s %-7s %9.1f %9.1f %9.1f %6.1f%% %6.1f%%", k->name,
-		       cpu_isa_name(k->isa), ns / 1e3, (double)flops / ns, (double)flops / best,
+		printf("%-20s %-7s %9.1f %9.1f %9.1f %6.1f%% %6.1f%%", k->name, isa_name(k->isa),
+		       ns / 1e3, (double)flops / ns, (double)flops / best,
 		       100 * (double)flops / ns / peak[k->isa],
 		       100 * (double)flops / best / peak[k->isa]);
-		ratio(ns_of(c, "attention_textbook", CPU_SCALAR), ns);
+		ratio(ns_of(c, "attention_textbook", ISA_SCALAR), ns);
 		ratio(ns_of(c, "attention_standard", k->isa), ns);
 		printf(" %9zu\n", kernels_attention_scratch(k, a) / 1024);
 	}
@@ -149,7 +149,7 @@ static void bench_attention(uint32_t s, uint32_t d, uint32_t heads, bool causal)
 			uint64_t t0;
 
 			/* Scalar ones take a hundred times as long: a few rounds tell enough. */
-			if (c.kernel[i]->isa == CPU_SCALAR && r > 1) {
+			if (c.kernel[i]->isa == ISA_SCALAR && r > 1) {
 				c.sample[i].ns[r] = c.sample[i].ns[r - 1];
 				continue;
 			}
@@ -210,8 +210,8 @@ static void bench_lora(uint32_t dim, uint32_t rank)
 		} else {
 			continue;
 		}
-		printf("%-20s %-7s r=%u d=%-5u %9.1f ns %9.1f GFLOP/s\n", k->name,
-		       cpu_isa_name(k->isa), rank, dim, ns, flops / ns);
+		printf("%-20s %-7s r=%u d=%-5u %9.1f ns %9.1f GFLOP/s\n", k->name, isa_name(k->isa),
+		       rank, dim, ns, flops / ns);
 	}
 	free(m);
 }
@@ -244,7 +244,7 @@ static void bench_record(void)
 							      &attention, 1, 2);
 			  }));
 		printf("%-20s %-7s %9.1f ns, %.1f a step, %.2fx memcpy\n", "record",
-		       cpu_isa_name(kernels[i].isa), ns, ns / TRAJECTORY_STEPS, ns / copy_ns);
+		       isa_name(kernels[i].isa), ns, ns / TRAJECTORY_STEPS, ns / copy_ns);
 	}
 	free(x);
 }
@@ -281,7 +281,7 @@ static void bench_weights(uint32_t s, uint32_t d)
 	for (uint32_t i = 0; i < kernels_count; i++)
 		if (kernels[i].kind == KERNEL_weights && kernels_supported(&kernels[i]))
 			printf("%-20s %-7s %9.1f ns for one row of %u keys, D=%u\n",
-			       kernels[i].name, cpu_isa_name(kernels[i].isa),
+			       kernels[i].name, isa_name(kernels[i].isa),
 			       TIME(100, kernels[i].run.weights(&a, 0, s - 1, mem + 3ul * s * d)),
 			       s, d);
 	printf("%-20s %-7s %9.1f ns of them\n", "keep the heaviest", "",
@@ -294,7 +294,7 @@ int main(void)
 	static const uint32_t dims[] = {64, 128}, lora_dims[] = {256, 1024};
 
 	printf("instruction set in use: %s; medians of %d rounds, all contenders in turn\n",
-	       cpu_isa_name(cpu_best()), ROUNDS);
+	       isa_name(isa_best()), ROUNDS);
 	for (size_t i = 0; i < COUNT(dims); i++) {
 		bench_attention(512, dims[i], 8, false);
 		bench_attention(512, dims[i], 8, true);

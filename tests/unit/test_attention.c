@@ -108,7 +108,7 @@ static void run_row(struct problem *p, const struct kernel *k)
 	assert_int_equal(k->run.attention(&p->a, p->scratch, need), 0);
 	for (size_t i = need; i < p->scratch_bytes; i++)
 		if (((unsigned char *)p->scratch)[i] != 0xff)
-			fail_msg("%s %s wrote beyond its scratch", k->name, cpu_isa_name(k->isa));
+			fail_msg("%s %s wrote beyond its scratch", k->name, isa_name(k->isa));
 }
 
 static void compare(const struct problem *p, const struct kernel *k)
@@ -126,9 +126,9 @@ static void compare(const struct problem *p, const struct kernel *k)
 				if (!(diff <= bound))
 					fail_msg("%s %s: H%u/%u q%u kv%u D%u causal%d bq%u bk%u: "
 						 "head %u row %u dim %u: %g, not %g (bound %g)",
-						 k->name, cpu_isa_name(k->isa), a->heads,
-						 a->kv_heads, a->q_len, a->kv_len, a->head_dim,
-						 a->causal, a->block_q, a->block_k, h, i, d,
+						 k->name, isa_name(k->isa), a->heads, a->kv_heads,
+						 a->q_len, a->kv_len, a->head_dim, a->causal,
+						 a->block_q, a->block_k, h, i, d,
 						 (double)p->got[at], (double)p->want[at], bound);
 			}
 		}
@@ -424,7 +424,7 @@ static void check_weights(uint32_t q_len, uint32_t kv_len, uint32_t dim, bool ca
 			for (uint32_t j = 0; j < kv_len; j++)
 				if (!(fabsf(got[j] - want[j]) <= 4e-5f))
 					fail_msg("%s q%u kv%u D%u row %u key %u: %g, not %g",
-						 cpu_isa_name(k->isa), q_len, kv_len, dim, i, j,
+						 isa_name(k->isa), q_len, kv_len, dim, i, j,
 						 (double)got[j], (double)want[j]);
 			assert_true(isnan(got[kv_len])); /* untouched beyond the row */
 			assert_int_equal(k->run.weights(&p.a, 2, i, got), -EINVAL);
@@ -462,7 +462,7 @@ static void exponentials_lose_precision(void **state)
 			double ulp = nextafterf((float)want, INFINITY) - (double)(float)want;
 
 			if (!(fabs(y[i] - want) <= 3 * ulp))
-				fail_msg("%s: 2^%a = %a, not %a", cpu_isa_name(k->isa), x[i], y[i],
+				fail_msg("%s: 2^%a = %a, not %a", isa_name(k->isa), x[i], y[i],
 					 want);
 		}
 		x[0] = -INFINITY;
@@ -492,19 +492,19 @@ static void flops_of_a_causal_call_are_miscounted(void **state)
 
 static void the_wrong_instruction_set_is_chosen(void **state)
 {
-	enum cpu_isa isa;
+	enum isa isa;
 
-	assert_int_equal(cpu_choose_isa("vax", &isa), -EINVAL);
-	assert_int_equal(cpu_choose_isa("scalar", &isa), 0);
-	assert_int_equal(isa, CPU_SCALAR);
-	for (int i = 0; i < CPU_ISA_COUNT; i++) {
-		const struct kernel *k = kernels_select("attention_flash", (enum cpu_isa)i);
+	assert_int_equal(isa_choose("vax", &isa), -EINVAL);
+	assert_int_equal(isa_choose("scalar", &isa), 0);
+	assert_int_equal(isa, ISA_SCALAR);
+	for (int i = 0; i < ISA_COUNT; i++) {
+		const struct kernel *k = kernels_select("attention_flash", (enum isa)i);
 
 		assert_non_null(k); /* there is always the scalar one */
-		assert_true(k->isa <= (enum cpu_isa)i && kernels_supported(k));
+		assert_true(k->isa <= (enum isa)i && kernels_supported(k));
 	}
-	assert_int_equal(kernels_select("attention_flash", cpu_best())->isa, cpu_best());
-	assert_null(kernels_select("no_such_kernel", CPU_AVX512));
+	assert_int_equal(kernels_select("attention_flash", isa_best())->isa, isa_best());
+	assert_null(kernels_select("no_such_kernel", ISA_AVX512));
 }
 
 int main(void)

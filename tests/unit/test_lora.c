@@ -69,8 +69,8 @@ static void assert_close(const char *what, const struct kernel *k, const float *
 {
 	for (size_t i = 0; i < n; i++)
 		if (!(fabs((double)got[i] - want[i]) <= LORA_ERROR * (fabs(want[i]) + size)))
-			fail_msg("%s %s %s[%zu]: %g, not %g", k->name, cpu_isa_name(k->isa), what,
-				 i, (double)got[i], (double)want[i]);
+			fail_msg("%s %s %s[%zu]: %g, not %g", k->name, isa_name(k->isa), what, i,
+				 (double)got[i], (double)want[i]);
 }
 
 static void assert_same_beyond(const float *got, const float *before, size_t from, size_t size)
@@ -182,8 +182,8 @@ static void learning_does_not_learn(void **state)
 {
 	struct layer *t = layer_new(64, 64, 1);
 	float target[64], y[64], grad[64];
-	const struct kernel *fwd = kernels_select("micro_lora_forward", cpu_best());
-	const struct kernel *upd = kernels_select("micro_lora_update", cpu_best());
+	const struct kernel *fwd = kernels_select("micro_lora_forward", isa_best());
+	const struct kernel *upd = kernels_select("micro_lora_update", isa_best());
 	double first = 0, last = 0;
 
 	fill(target, 64);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* isa.c: detection of instruction sets. */
+#include "kernels/isa.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const isa_names[ISA_COUNT] = {
+	[ISA_SCALAR] = "scalar",
+	[ISA_NEON] = "neon",
+	[ISA_AVX2] = "avx2",
+	[ISA_AVX512] = "avx512",
+};
+
+unsigned int isa_features(void)
+{
+	unsigned int f = ISA_NONE;
+
+#if defined(__x86_64__)
+	/* The builtin reads XCR0 too: a feature whose registers the kernel does not save is absent.
+	 */
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		f |= ISA_HAS_AVX2_FMA;
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+		f |= ISA_HAS_AVX512;
+#elif defined(__aarch64__)
+	f |= ISA_HAS_NEON;
+#endif
+	return f;
+}
+
+bool isa_supports(enum isa isa)
+{
+	static const unsigned int need[ISA_COUNT] = {
+		[ISA_NEON] = ISA_HAS_NEON,
+		[ISA_AVX2] = ISA_HAS_AVX2_FMA,
+		[ISA_AVX512] = ISA_HAS_AVX512,
+	};
+
+	return (unsigned int)isa < ISA_COUNT && (isa_features() & need[isa]) == need[isa];
+}
+
+enum isa isa_best(void)
+{
+	for (int isa = ISA_COUNT - 1; isa > ISA_SCALAR; isa--)
+		if (isa_supports((enum isa)isa))
+			return (enum isa)isa;
+	return ISA_SCALAR;
+}
+
+const char *isa_name(enum isa isa)
+{
+	return (unsigned int)isa < ISA_COUNT ? isa_names[isa] : "?";
+}
+
+int isa_choose(const char *text, enum isa *isa)
+{
+	if (!text || !*text || !strcmp(text, "auto"))
+		text = getenv("PERFTOP_ISA");
+	if (!text || !*text || !strcmp(text, "auto")) {
+		*isa = isa_best();
+		return 0;
+	}
+	for (int i = 0; i < ISA_COUNT; i++) {
+		if (strcmp(text, isa_names[i]))
+			continue;
+		if (!isa_supports((enum isa)i))
+			return -ENOTSUP;
+		*isa = (enum isa)i;
+		return 0;
+	}
+	return -EINVAL;
+}
