@@ -14,7 +14,7 @@
 #include "tests/lib/func_rig.h"
 #include "tests/lib/known_process.h"
 
-enum { ROUNDS = 3, ATTACH_SECONDS = 20 };
+enum { ROUNDS = 7, ATTACH_SECONDS = 20 };
 
 struct row {
 	const char *title, *spec, *command; /* command has the number of calls in it */
@@ -128,11 +128,11 @@ int main(void)
 	struct row rows[] = {
 		{.title = "push prologue",
 		 .spec = "known:known_push",
-		 .command = "calls known_push 100000 1",
+		 .command = "calls known_push 50000 1",
 		 .probe_command = "calls known_push 20000 1"},
 		{.title = "libc free",
 		 .spec = "libc.so.6:free",
-		 .command = "heap 30000",
+		 .command = "heap 10000",
 		 .probe_command = "heap 3000"},
 	};
 	struct known_process k;

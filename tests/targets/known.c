@@ -14,10 +14,10 @@
  * Commands come on stdin, one a line; each is answered on stdout with one line of truth.
  *
  *   script N            N calls of known_work by the script below: its exact quantiles
- *   calls FN N THREADS  each thread calls FN N times: total calls, ns a call
+ *   calls FN N THREADS  each thread calls FN N times: total calls, CPU ns a call
  *   recurse DEPTH N     N calls of known_recurse, DEPTH deep
  *   longjmp N           N calls of known_leave, every third leaves by longjmp
- *   heap N              N pairs of malloc and free: ns a pair
+ *   heap N              N pairs of malloc and free: CPU ns a pair
  *   marks N             N pairs of markers, and N single ones when someone listens
  *
  * It ends with its stdin.
@@ -33,6 +33,15 @@ static uint64_t now_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* CPU time, so that others on the machine do not count. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -168,12 +177,12 @@ static void run_calls(const char *name, uint32_t n, uint32_t threads)
 {
 	static struct caller callers[MAX_THREADS];
 	void (*fn)(void *) = NULL;
-	uint64_t begin = now_ns();
+	uint64_t begin = cpu_ns();
 
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
 		if (!strcmp(functions[i].name, name))
 			fn = functions[i].fn;
-	threads = threads > MAX_THREADS ? MAX_THREADS : threads;
+	threads = threads > MAX_THREADS ? MAX_THREADS : threads ? threads : 1;
 	for (uint32_t i = 0; fn && i < threads; i++) {
 		callers[i].fn = fn;
 		callers[i].n = n;
@@ -183,7 +192,7 @@ static void run_calls(const char *name, uint32_t n, uint32_t threads)
 	for (uint32_t i = 0; fn && i < threads; i++)
 		pthread_join(callers[i].thread, NULL);
 	printf("calls count=%llu ns=%.1f\n", fn ? (unsigned long long)n * threads : 0,
-	       (double)(now_ns() - begin) / n);
+	       (double)(cpu_ns() - begin) / n / threads);
 }
 
 __attribute__((noinline)) uint32_t known_recurse(uint32_t depth)
@@ -218,14 +227,14 @@ static void run_longjmp(uint32_t n)
 
 static void run_heap(uint32_t n)
 {
-	uint64_t begin = now_ns();
+	uint64_t begin = cpu_ns();
 
 	for (uint32_t i = 0; i < n; i++) {
 		void *volatile p = malloc(64);
 
 		free(p);
 	}
-	printf("heap count=%u ns=%.1f\n", n, (double)(now_ns() - begin) / n);
+	printf("heap count=%u ns=%.1f\n", n, (double)(cpu_ns() - begin) / n);
 }
 
 /* USDT notes by hand: sys/sdt.h is a package that not every machine has. */
