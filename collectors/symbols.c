@@ -242,6 +242,11 @@ uint64_t symbols_generation(const struct symbols *s)
 	return s->generation;
 }
 
+void symbols_note_miss(struct symbols *s)
+{
+	s->missed = true;
+}
+
 /* ---- names ---------------------------------------------------------------------------------- */
 
 static const char *module_name(const struct symbols_module *m)

@@ -87,6 +87,9 @@ bool jit_refresh(struct jit *j, int pid);
 const struct jit_entry *jit_find(const struct jit *j, uint64_t addr);
 void jit_name(const struct jit *j, const struct jit_entry *e, char *buf, size_t size);
 
+/* An address lay in no mapping: have maps read again soon. symbols.c */
+void symbols_note_miss(struct symbols *s);
+
 /* ---- kernel: /proc/kallsyms. symbols_kernel.c ----------------------------------------------- */
 
 struct kernel_entry {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -175,6 +176,7 @@ static void child_start(struct child *c, const char *path)
 	snprintf(fd, sizeof(fd), "%d", fds[1]);
 	c->pid = fork();
 	if (!c->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl(path, path, "child", fd, NULL);
 		_exit(127);
 	}
