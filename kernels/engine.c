@@ -71,7 +71,7 @@ static size_t lay_out(struct engine *e, size_t *ring_at, size_t *shared_at)
 	attention_set_packed(&a, o->heads, o->kv_heads, o->seq, o->seq, o->dim);
 	e->worker = take(m, &used, o->workers * sizeof(*e->worker));
 	for (uint32_t i = 0; i < o->workers; i++) {
-		struct engine_worker dry, *w = m ? &e->worker[i] : &dry;
+		struct engine_worker none = {.index = i}, *w = m ? &e->worker[i] : &none;
 
 		w->out = take(m, &used, floats * sizeof(float));
 		w->weights = take(m, &used, o->seq * sizeof(float));
@@ -207,15 +207,14 @@ static void wait_for_end(const sigset_t *set, uint64_t duration_ns)
 
 static void report(const struct engine *e)
 {
-	uint64_t recorded = 0, dropped = 0;
+	unsigned long long recorded = 0, dropped = 0;
 
 	for (uint32_t i = 0; i < e->options.workers; i++) {
 		recorded += e->worker[i].writer.recorded;
 		dropped += e->worker[i].writer.dropped;
 	}
-	printf("engine served %llu recorded %llu dropped %llu\n",
-	       (unsigned long long)(recorded + dropped), (unsigned long long)recorded,
-	       (unsigned long long)dropped);
+	printf("engine served %llu recorded %llu dropped %llu\n", recorded + dropped, recorded,
+	       dropped);
 }
 
 static int engine_run(struct engine *e, const sigset_t *set)

@@ -67,7 +67,7 @@ static int parse_time(const char *option, const char *text, uint64_t *ns)
 	double v = strtod(text, &end);
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (end == text || strcmp(end, units[i].unit))
+		if (end == text || strcmp(end, units[i].unit) != 0)
 			continue;
 		if (!(v >= 0) || v * units[i].ns > 1e18)
 			break;

@@ -65,7 +65,7 @@ int isa_choose(const char *text, enum isa *isa)
 		return 0;
 	}
 	for (int i = 0; i < ISA_COUNT; i++) {
-		if (strcmp(text, isa_names[i]))
+		if (strcmp(text, isa_names[i]) != 0)
 			continue;
 		if (!isa_supports((enum isa)i))
 			return -ENOTSUP;

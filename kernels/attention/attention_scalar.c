@@ -7,7 +7,9 @@
 #include <string.h>
 
 /* Scalar on purpose: it is the baseline, and the only variant on an unknown machine. */
+#if !defined(__clang__)
 #pragma GCC optimize("no-tree-vectorize")
+#endif
 
 static uint32_t visible_keys(const struct attention *a, uint32_t i)
 {

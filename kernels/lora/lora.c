@@ -101,5 +101,10 @@ void lora_apply(struct lora *l, struct lora_gradient *g, float rate)
 	}
 
 /* The scalar variant stays scalar on purpose: it is a baseline. */
+#if defined(__clang__)
+#define SCALAR_ONLY
+#else
+#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
+#endif
 DEFINE_LORA(ref, double, )
-DEFINE_LORA(scalar, float, __attribute__((optimize("no-tree-vectorize"))))
+DEFINE_LORA(scalar, float, SCALAR_ONLY)

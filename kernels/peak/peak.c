@@ -4,7 +4,9 @@
 
 #include "probes/perftop.h"
 
+#if !defined(__clang__)
 #pragma GCC optimize("no-tree-vectorize")
+#endif
 
 /* The base x86-64 has no FMA: a multiply, then an add. */
 uint64_t peak_scalar(uint64_t rounds)
