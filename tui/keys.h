@@ -26,10 +26,10 @@ enum key_code {
 };
 
 /* One row of keys.def. */
-struct key_help {
+struct key_row {
 	const char *keys, *help;
 };
-extern const struct key_help key_helps[];
-extern const uint32_t nkey_helps;
+extern const struct key_row key_rows[];
+extern const uint32_t nkey_rows;
 
 #endif

@@ -75,10 +75,10 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	int height;
 
 	title(&p, "keys");
-	for (uint32_t i = 0; i < nkey_helps; i++, p.y++)
+	for (uint32_t i = 0; i < nkey_rows; i++, p.y++)
 		if (visible(&p)) {
-			surface_text(s, r.x, p.y, 23, STYLE_TAB_KEY, key_helps[i].keys);
-			surface_name(s, r.x + 24, p.y, r.w - 24, STYLE_TEXT, key_helps[i].help);
+			surface_text(s, r.x, p.y, 23, STYLE_TAB_KEY, key_rows[i].keys);
+			surface_name(s, r.x + 24, p.y, r.w - 24, STYLE_TEXT, key_rows[i].help);
 		}
 	title(&p, "what is measured");
 	for (uint32_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* screen.c: curses. */
+#include "tui/screen.h"
+
+#include <curses.h>
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <term.h>
+#include <unistd.h>
+
+#include "tui/keys.h"
+#include "tui/term_guard.h"
+#include "tui/theme.h"
+
+struct screen {
+	struct surface now, shown; /* shown: what curses was told last */
+	SCREEN *curses;
+	attr_t attrs[NSTYLES];
+	int ncolors;
+	bool gone;
+	char message[256];
+};
+
+/* Terminals whose character sets lack the glyphs, whatever the locale says. */
+static bool needs_ascii(void)
+{
+	static const char *const plain[] = {"linux",  "vt52", "vt100", "vt102", "vt220", "ansi",
+					    "cons25", "dumb", "sun",   "hurd",	NULL};
+	const char *term = getenv("TERM");
+
+	for (int i = 0; plain[i] && term; i++)
+		if (!strcmp(term, plain[i]))
+			return true;
+	return strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+}
+
+static int color_count(enum color_mode mode)
+{
+	const char *no_color = getenv("NO_COLOR");
+	int have = has_colors() ? COLORS : 0;
+	static const int wanted[] = {[COLOR_MODE_NONE] = 0,
+				     [COLOR_MODE_8] = 8,
+				     [COLOR_MODE_16] = 16,
+				     [COLOR_MODE_256] = 256};
+
+	if (mode == COLOR_MODE_AUTO)
+		return no_color && no_color[0] ? 0 : have;
+	return wanted[mode] < have ? wanted[mode] : have;
+}
+
+/* Pair 2i + 1 is style i, pair 2i + 2 the same on the cursor's row. */
+static void make_pair(struct screen *sc, int i, const struct theme_style *st, int selected_bg)
+{
+	int fg = theme_index(&st->fg, sc->ncolors), bg = theme_index(&st->bg, sc->ncolors);
+
+	/* On eight colours the bright ones are the dark ones in bold. */
+	if (sc->ncolors < 16 && fg >= 8) {
+		fg -= 8;
+		sc->attrs[i] |= A_BOLD;
+	}
+	init_pair((short)(2 * i + 1), (short)fg, (short)bg);
+	init_pair((short)(2 * i + 2), (short)fg, (short)selected_bg);
+}
+
+static void apply_theme(struct screen *sc, const struct theme *t)
+{
+	int bg;
+
+	for (int i = 0; i < NSTYLES; i++) {
+		uint8_t a = t->styles[i].attrs;
+
+		sc->attrs[i] = (a & THEME_BOLD ? A_BOLD : 0) | (a & THEME_DIM ? A_DIM : 0) |
+			       (a & THEME_UNDERLINE ? A_UNDERLINE : 0) |
+			       (a & THEME_REVERSE ? A_REVERSE : 0);
+		/* Without colours a background is shown by reversing. */
+		if (!sc->ncolors && (t->styles[i].bg.rgb >= 0 || t->styles[i].bg.index >= 0))
+			sc->attrs[i] |= A_REVERSE;
+	}
+	if (!sc->ncolors)
+		return;
+	use_default_colors();
+	bg = theme_index(&t->styles[STYLE_SELECTED].bg, sc->ncolors);
+	for (int i = 0; i < NSTYLES; i++)
+		make_pair(sc, i, &t->styles[i], bg);
+}
+
+/* A theme of default colours alone is one for a terminal without colours. */
+static bool theme_is_mono(const struct theme *t)
+{
+	return t->styles[STYLE_PART_USER].fg.rgb == THEME_DEFAULT &&
+	       t->styles[STYLE_PART_USER].fg.index < 0;
+}
+
+static void setup(struct screen *sc, const struct app_options *opt)
+{
+	struct theme t;
+
+	cbreak();
+	noecho();
+	nonl();
+	intrflush(stdscr, FALSE);
+	keypad(stdscr, TRUE);
+	nodelay(stdscr, TRUE);
+	curs_set(0);
+	leaveok(stdscr, TRUE);
+	theme_load(&t, opt->theme && opt->theme[0] ? opt->theme : "dark", sc->message,
+		   sizeof(sc->message));
+	start_color(); /* COLORS is not known before */
+	sc->ncolors = color_count(opt->color);
+	apply_theme(sc, &t);
+	sc->now.ascii = opt->ascii || needs_ascii();
+	sc->now.mono = !sc->ncolors || theme_is_mono(&t);
+}
+
+struct screen *screen_new(const struct app_options *opt, int *err)
+{
+	struct screen *sc = NULL;
+	const char *term = getenv("TERM");
+
+	*err = -ENOTTY;
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		fprintf(stderr,
+			"perftop: stdin and stdout are not a terminal; --json or a pipe with "
+			"--watch works without one\n");
+		return NULL;
+	}
+	sc = calloc(1, sizeof(*sc));
+	*err = sc ? term_guard_enter() : -ENOMEM;
+	if (*err) {
+		free(sc);
+		return NULL;
+	}
+	setlocale(LC_CTYPE, "");
+	set_escdelay(25);
+	sc->curses = newterm(NULL, stdout, stdin);
+	if (!sc->curses) {
+		term_guard_leave();
+		free(sc);
+		*err = -ENODEV;
+		fprintf(stderr, "perftop: the terminal type TERM=%s is not known; try TERM=xterm\n",
+			term ? term : "");
+		return NULL;
+	}
+	term_guard_arm();
+	setup(sc, opt);
+	screen_resize(sc);
+	*err = sc->now.cells && sc->shown.cells ? 0 : -ENOMEM;
+	if (*err) {
+		screen_free(sc);
+		return NULL;
+	}
+	return sc;
+}
+
+void screen_free(struct screen *sc)
+{
+	if (!sc)
+		return;
+	if (!sc->gone)
+		endwin();
+	term_guard_leave();
+	delscreen(sc->curses);
+	surface_fini(&sc->now);
+	surface_fini(&sc->shown);
+	free(sc);
+}
+
+struct surface *screen_surface(struct screen *sc)
+{
+	return &sc->now;
+}
+
+const char *screen_message(const struct screen *sc)
+{
+	return sc->message;
+}
+
+static void put_cell(const struct screen *sc, const struct cell *c)
+{
+	wchar_t text[2] = {(wchar_t)c->ch, 0};
+	attr_t attrs = sc->attrs[c->style];
+	short pair = 0;
+	cchar_t cc;
+
+	if (sc->ncolors)
+		pair = (short)(2 * c->style + (c->flags & CELL_SELECTED ? 2 : 1));
+	else if (c->flags & CELL_SELECTED)
+		attrs ^= A_REVERSE;
+	if (setcchar(&cc, text, attrs, pair, NULL) == OK)
+		add_wch(&cc);
+}
+
+void screen_flush(struct screen *sc, bool all)
+{
+	size_t row_bytes = (size_t)sc->now.w * sizeof(struct cell);
+
+	for (int y = 0; y < sc->now.h; y++) {
+		struct cell *now = &sc->now.cells[(size_t)y * (size_t)sc->now.w];
+		struct cell *old = &sc->shown.cells[(size_t)y * (size_t)sc->now.w];
+
+		if (!all && !memcmp(now, old, row_bytes))
+			continue;
+		move(y, 0);
+		for (int x = 0; x < sc->now.w; x++)
+			if (now[x].ch)
+				put_cell(sc, &now[x]);
+		memcpy(old, now, row_bytes);
+	}
+	if (all)
+		clearok(curscr, TRUE);
+	refresh();
+}
+
+static uint32_t curses_key(wint_t key)
+{
+	switch (key) {
+	case KEY_UP:
+		return KEYC_UP;
+	case KEY_DOWN:
+		return KEYC_DOWN;
+	case KEY_LEFT:
+		return KEYC_LEFT;
+	case KEY_RIGHT:
+		return KEYC_RIGHT;
+	case KEY_PPAGE:
+		return KEYC_PAGE_UP;
+	case KEY_NPAGE:
+		return KEYC_PAGE_DOWN;
+	case KEY_HOME:
+		return KEYC_HOME;
+	case KEY_END:
+		return KEYC_END;
+	case KEY_BTAB:
+		return KEYC_BACK_TAB;
+	case KEY_BACKSPACE:
+		return KEYC_BACKSPACE;
+	case KEY_ENTER:
+		return KEYC_ENTER;
+	case KEY_RESIZE:
+		return KEYC_RESIZE;
+	default:
+		return key >= (wint_t)KEY_F(1) && key <= (wint_t)KEY_F(12)
+			       ? (uint32_t)(KEYC_F1 + (int)key - KEY_F(1))
+			       : 0;
+	}
+}
+
+int64_t screen_key(struct screen *sc)
+{
+	wint_t key;
+	int kind = get_wch(&key);
+
+	if (kind == ERR)
+		return sc->gone ? -1 : 0;
+	if (kind == KEY_CODE_YES)
+		return curses_key(key);
+	if (key == 127 || key == 8)
+		return KEYC_BACKSPACE;
+	return key == '\n' ? KEYC_ENTER : (int64_t)key;
+}
+
+bool screen_resize(struct screen *sc)
+{
+	struct winsize ws;
+	int w = COLS, h = LINES;
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) && ws.ws_col && ws.ws_row) {
+		w = ws.ws_col;
+		h = ws.ws_row;
+	}
+	if (sc->now.cells && sc->now.w == w && sc->now.h == h)
+		return false;
+	resizeterm(h, w);
+	if (surface_resize(&sc->now, w, h) || surface_resize(&sc->shown, w, h))
+		return false;
+	erase();
+	return true;
+}
+
+void screen_suspend(struct screen *sc)
+{
+	endwin();
+	term_guard_stop();
+	refresh();
+	screen_resize(sc);
+}
+
+int screen_wait(struct screen *sc, int fd, int timeout_ms, bool *redraw)
+{
+	struct pollfd fds[3] = {
+		{STDIN_FILENO, POLLIN, 0}, {term_guard_fd(), POLLIN, 0}, {fd, POLLIN, 0}};
+	int sig, n;
+
+	n = poll(fds, 3, timeout_ms);
+	if (n < 0)
+		return 0;
+	if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) {
+		sc->gone = true;
+		return SIGHUP;
+	}
+	while ((sig = term_guard_next())) {
+		if (sig == SIGHUP)
+			sc->gone = true;
+		if (sig == SIGTSTP)
+			screen_suspend(sc);
+		else if (sig == SIGWINCH)
+			screen_resize(sc);
+		else if (sig != SIGCONT)
+			return sig;
+		*redraw = true;
+	}
+	return 0;
+}
