@@ -222,8 +222,14 @@ bool launch_stop(struct launch *l, unsigned int grace_ms, bool force)
 
 	if (launch_ended(l))
 		return true;
-	launch_release(l);
-	kill(l->pid, SIGTERM);
+	if (l->held) {
+		/* It never ran: it has nothing to put in order. */
+		l->held = false;
+		force = true;
+		grace_ms = 0;
+	} else {
+		kill(l->pid, SIGTERM);
+	}
 	kill(l->pid, SIGCONT); /* one that is stopped could not answer */
 	for (unsigned int ms = 0; ms < grace_ms; ms += 5) {
 		if (launch_ended(l))
