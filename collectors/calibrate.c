@@ -10,13 +10,14 @@
 #include "collectors/clock.h"
 #include "collectors/uprobe_link.h"
 
-enum { CALIBRATE_BATCHES = 3, CALIBRATE_CALLS = 12, CALIBRATE_CALLS_STEPPED = 3 };
+/* Many short batches: the best one is free of interrupts even on a busy machine. */
+enum { CALIBRATE_BATCHES = 8, CALIBRATE_CALLS = 6, CALIBRATE_CALLS_STEPPED = 2 };
 
 /*
  * What a run of the recording program adds to an empty one, ns: two runs with histogram for a
  * latency, one for a count. Replaced by a measurement once the program is loaded.
  */
-static const double program_latency_ns = 250, program_count_ns = 30;
+static const double program_latency_ns = 100, program_count_ns = 30;
 
 /* Emulated by every kernel that has uprobe_multi, see arch/x86/kernel/uprobes.c. */
 static const uint32_t always_emulated =

@@ -21,7 +21,7 @@ int calibrate_run(struct calibration *cal);
 
 /*
  * Attach a program to a function of perftop's own that begins with an instruction of `kind` and
- * does nothing else, call it, and detach. *ns gets the cost of a call, best of three batches.
+ * does nothing else, call it, and detach. *ns gets the cost of a call, the best batch's.
  */
 int calibrate_program(int prog_fd, uint32_t link_type, uint64_t cookie, enum insn_kind kind,
 		      uint32_t calls, double *ns);

@@ -30,7 +30,7 @@ static const char *const program_names[FUNC_PROGRAMS] = {
 	"func_count",	"func_mark_begin", "func_mark_end",
 };
 
-enum { FUNC_MAX_LINKS = 256, FUNC_CALIBRATE_CALLS = 24 };
+enum { FUNC_MAX_LINKS = 256, FUNC_CALIBRATE_CALLS = 8 };
 
 struct func_link {
 	int fd;

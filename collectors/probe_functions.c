@@ -298,6 +298,28 @@ static void suggest_marker(const struct symbols_module *m, char *buf, size_t siz
 		snprintf(buf, size, "%s:%s", u[0].provider, u[0].name);
 }
 
+/* The same name in a file that was not asked: python3's functions are in libpython. */
+static void suggest_elsewhere(struct plan_work *w, char *buf, size_t size)
+{
+	uint32_t nmods, n;
+	const struct symbols_module *mods = symbols_modules(w->syms, &nmods);
+
+	for (uint32_t m = 0; m < nmods; m++) {
+		const struct elf_function *fns;
+
+		if (!mods[m].image || mods[m].path[0] != '/' ||
+		    elf_image_functions(mods[m].image, &fns, &n))
+			continue;
+		for (uint32_t i = 0; i < n; i++) {
+			if (!name_pattern_match(&w->spec->name, fns[i].name))
+				continue;
+			snprintf(buf, size, "%.60s:%.60s", strrchr(mods[m].path, '/') + 1,
+				 w->spec->name.text);
+			return;
+		}
+	}
+}
+
 void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n,
 		  char *buf, size_t size)
 {
@@ -312,4 +334,8 @@ void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods,
 		else if (w->spec->name.kind == PATTERN_EXACT)
 			suggest_in(mods[i], asked, &limit, buf, size);
 	}
+	/* A regular expression would lose its slashes here. */
+	if (w->spec->kind == SPEC_FUNCTION && w->spec->module[0] &&
+	    w->spec->name.kind != PATTERN_REGEX)
+		suggest_elsewhere(w, buf, size);
 }
