@@ -17,6 +17,7 @@
 
 #include "collectors/bpf.h"
 #include "collectors/elf_image.h"
+#include "collectors/session.h"
 #include "collectors/symbols.h"
 #include "tests/lib/func_rig.h"
 #include "tests/lib/known_process.h"
@@ -468,6 +469,123 @@ static void a_pattern_leaves_out_what_would_be_single_stepped(void **state)
 	target_end(&t);
 }
 
+/* ---- through a session ----------------------------------------------------------------------- */
+
+static struct session *session_on(pid_t pid, const char *spec, double budget_pct, bool force)
+{
+	struct session_config cfg = {
+		.pid = pid,
+		.interval_ns = 50000000,
+		.syscalls = SYSCALL_OFF,
+		.max_overhead_pct = budget_pct,
+		.force = force,
+		.probes = {spec},
+		.nprobes = 1,
+	};
+	char why[256] = "";
+	int err = 0;
+	struct session *se = session_new(&cfg, &err, why, sizeof(why));
+
+	if (!se || session_start(se))
+		fail_msg("%s", why);
+	return se;
+}
+
+/* The newest snapshot that has a latency row of that name; NULL when patience ends. */
+static const struct snap_latency *next_row(struct session *se, const char *name,
+					   const struct snapshot **out)
+{
+	for (int wait = 0; wait < PATIENCE_MS; wait += 10) {
+		const struct snapshot *s = session_snapshot(se);
+
+		for (uint32_t i = 0; s && i < s->nlatency; i++) {
+			if (strcmp(s->latency[i].name, name))
+				continue;
+			*out = s;
+			return &s->latency[i];
+		}
+		poll(NULL, 0, 10);
+	}
+	return NULL;
+}
+
+static void a_row_has_the_counts_the_cost_and_the_place(void **state)
+{
+	const struct snap_latency *row;
+	const struct snapshot *s;
+	struct known_process t;
+	struct session *se;
+
+	need_bpf();
+	target_run(&t);
+	se = session_on(t.pid, "known:known_test", 0, false);
+	assert_non_null(next_row(se, "known_test", &s)); /* attached by now */
+	tell(&t, "calls known_test 700 2");
+	do {
+		row = next_row(se, "known_test", &s);
+		assert_non_null(row);
+	} while (row->count < 1400);
+	assert_int_equal(row->count, 1400);
+	assert_int_equal(row->calls, 1400);
+	assert_int_equal(row->source, LATENCY_UPROBE);
+	assert_string_equal(row->module, "known");
+	assert_true(row->p50 > 0 && row->p50 <= row->p99 && row->p99 <= row->max + row->max / 32);
+	assert_true(row->bin_count > 0);
+#if defined(__x86_64__)
+	assert_true(row->cost_ns > 0);
+	assert_non_null(strstr(row->note, "+3"));
+#endif
+	session_free(se);
+	target_end(&t);
+}
+
+static void a_probe_over_its_budget_is_taken_off_and_says_so(void **state)
+{
+	const struct snap_latency *row;
+	const struct snapshot *s;
+	struct known_process t;
+	struct session *se;
+	bool told_user = false;
+
+	need_bpf();
+	target_run(&t);
+	se = session_on(t.pid, "known:known_push", 0.01, false);
+	row = next_row(se, "known_push", &s);
+	for (int i = 0; row && i < 200 && !strstr(row->note, "detached"); i++) {
+		tell(&t, "calls known_push 100000 1");
+		row = next_row(se, "known_push", &s);
+	}
+	assert_non_null(row);
+	assert_non_null(strstr(row->note, "detached: over budget"));
+	for (uint32_t i = 0; i < s->nevents; i++)
+		told_user |= strstr(s->events[i].text, "detached known_push") != NULL;
+	assert_true(told_user);
+	tell(&t, "calls known_push 100000 1");
+	assert_true(known_told(&t, "ns") < 150);
+	session_free(se);
+	target_end(&t);
+}
+
+static void force_keeps_a_probe_over_its_budget(void **state)
+{
+	const struct snap_latency *row;
+	const struct snapshot *s;
+	struct known_process t;
+	struct session *se;
+
+	need_bpf();
+	target_run(&t);
+	se = session_on(t.pid, "known:known_push", 0.01, true);
+	for (int i = 0; i < 8; i++) {
+		tell(&t, "calls known_push 100000 1");
+		row = next_row(se, "known_push", &s);
+		assert_non_null(row);
+		assert_null(strstr(row->note, "detached"));
+	}
+	session_free(se);
+	target_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +599,9 @@ int main(void)
 		cmocka_unit_test(glibc_s_malloc_and_free_need_no_single_step),
 		cmocka_unit_test(a_dropped_probe_leaves_the_others_counting),
 		cmocka_unit_test(a_killed_perftop_leaves_no_breakpoint_behind),
+		cmocka_unit_test(a_row_has_the_counts_the_cost_and_the_place),
+		cmocka_unit_test(a_probe_over_its_budget_is_taken_off_and_says_so),
+		cmocka_unit_test(force_keeps_a_probe_over_its_budget),
 		cmocka_unit_test(a_probe_that_names_nothing_says_what_there_is),
 		cmocka_unit_test(aliases_of_one_function_are_one_row),
 		cmocka_unit_test(a_pattern_leaves_out_what_would_be_single_stepped),
