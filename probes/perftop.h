@@ -80,6 +80,11 @@ static inline uint64_t perftop_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* functions are named as their structures are */
+#endif
+
 #ifndef PERFTOP_DISABLED
 
 /* One thread's part of the segment: only its owner writes here. Part of the segment's layout. */
@@ -104,8 +109,6 @@ struct perftop_bins {
 
 #ifdef __cplusplus
 extern "C" {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* a function may be called as its structure is */
 #endif
 
 /*
@@ -129,7 +132,6 @@ extern __thread struct perftop_shard **perftop_cell __attribute__((tls_model("in
 extern uint64_t perftop_tsc_mult; /* ns per tick << 32; 0: scopes use the clock */
 
 #ifdef __cplusplus
-#pragma GCC diagnostic pop
 }
 #endif
 
@@ -337,6 +339,8 @@ static inline void perftop_scope_end(struct perftop_scope *s)
 #endif /* PERFTOP_DISABLED */
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
+
 struct perftop_scope_guard {
 	struct perftop_scope scope;
 	explicit perftop_scope_guard(struct perftop_hist h) : scope(perftop_scope_begin(h))

@@ -482,6 +482,85 @@ static void a_signal_handler_interrupts_an_add_and_nothing_is_lost(void **state)
 }
 #endif
 
+/* ---- building and markers ------------------------------------------------------------------- */
+
+static int evaluated;
+
+static int evaluate(void)
+{
+	return ++evaluated;
+}
+
+static void a_marker_costs_its_arguments_nothing_until_attached(void **state)
+{
+	volatile unsigned short *on = (void *)(uintptr_t)PERFTOP_USDT_PTR(perftop_test, marker);
+
+	for (int i = 0; i < 3; i++) {
+		*on = i == 1; /* what the kernel does when a tracer attaches and leaves */
+		PERFTOP_USDT(perftop_test, marker, evaluate(), i, 1, 2, 3, 4);
+	}
+	assert_int_equal(evaluated, 1);
+}
+
+static void a_scope_with_markers_records_attached_or_not(void **state)
+{
+	struct perftop_hist h = perftop_hist("usdt.scope", "ns", "");
+	volatile unsigned short *on = (void *)(uintptr_t)PERFTOP_USDT_PTR(perftop_test, run__end);
+	struct segment *s;
+
+	for (int i = 0; i < 4; i++) {
+		PERFTOP_SCOPE_USDT(perftop_test, run, h);
+		*on = i & 1;
+	}
+	s = attach(getpid());
+	assert_int_equal(find(s, "usdt.scope")->count, 4);
+	segment_free(s);
+}
+
+static const char sample[] = "#include \"probes/perftop.h\"\n"
+			     "int main(void) {\n"
+			     "  struct perftop_counter c = perftop_counter(\"a\", \"b\", \"c\");\n"
+			     "  struct perftop_gauge g = perftop_gauge(\"a\", \"b\", \"c\");\n"
+			     "  struct perftop_hist h = perftop_hist(\"a\", \"b\", \"c\");\n"
+			     "  PERFTOP_SCOPE(h);\n"
+			     "  PERFTOP_SCOPE_USDT(some, scope, h);\n"
+			     "  PERFTOP_USDT(some, marker);\n"
+			     "  PERFTOP_USDT(some, other, 1, 2, 3);\n"
+			     "  perftop_inc(c); perftop_set(g, 1); perftop_gauge_add(g, 1);\n"
+			     "  perftop_record(h, perftop_now_ns());\n"
+			     "  return 0;\n"
+			     "}\n";
+
+static void compile_sample(const char *command)
+{
+	FILE *to = popen(command, "w");
+
+	assert_non_null(to);
+	fputs(sample, to);
+	if (pclose(to)) {
+		print_error("%s\n", command);
+		fail();
+	}
+}
+
+#define WARNINGS "-Wall -Wextra -Wshadow -Werror -I. -o /dev/null"
+
+static void a_program_builds_without_the_library_when_disabled(void **state)
+{
+	compile_sample("cc -std=c11 -D_GNU_SOURCE -DPERFTOP_DISABLED " WARNINGS " -x c -");
+}
+
+static void a_program_builds_as_strict_c_and_as_cxx(void **state)
+{
+	compile_sample("cc -std=c11 -D_GNU_SOURCE -O1 -c " WARNINGS " -x c -");
+	if (system("command -v g++ >/dev/null")) {
+		print_message("no g++ here: C++ is not checked\n");
+		return;
+	}
+	compile_sample("g++ -std=c++17 -O1 -c " WARNINGS " -x c++ -");
+	compile_sample("g++ -std=c++17 -DPERFTOP_DISABLED " WARNINGS " -x c++ -");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -498,6 +577,10 @@ int main(void)
 		cmocka_unit_test(a_child_that_counts_nothing_has_no_segment),
 		cmocka_unit_test(a_vforked_child_and_exec_leave_the_counters_alone),
 		cmocka_unit_test(a_program_that_may_not_make_the_segment_runs_on),
+		cmocka_unit_test(a_marker_costs_its_arguments_nothing_until_attached),
+		cmocka_unit_test(a_scope_with_markers_records_attached_or_not),
+		cmocka_unit_test(a_program_builds_without_the_library_when_disabled),
+		cmocka_unit_test(a_program_builds_as_strict_c_and_as_cxx),
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 		cmocka_unit_test(a_signal_handler_interrupts_an_add_and_nothing_is_lost),
 #endif
