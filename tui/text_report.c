@@ -14,9 +14,9 @@ enum {
 	REPORT_LATENCY = 10,
 	REPORT_SYSCALLS = 8,
 	REPORT_LOCKS = 3,
-	REPORT_COUNTERS = 16,
+	REPORT_COUNTERS = 10,
 	REPORT_MAX_TOP = 16,
-	REPORT_LABEL = 10, /* columns of the first word */
+	REPORT_LABEL = 12, /* columns of the first word */
 	REPORT_LINE = 1024,
 };
 
@@ -27,7 +27,7 @@ struct line {
 	size_t n;
 };
 
-/* Bytes of n more characters' worth of s, which may end in the middle of nothing. */
+/* Every character that is printed here takes one column. */
 static size_t columns(const char *s)
 {
 	size_t n = 0;
@@ -169,9 +169,9 @@ static void write_head(const struct text_report *r, const struct snapshot *s, FI
 
 	if (localtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%F %T", &tm);
-	addf(&l, "%s.%03u %s (%d) %s, %u threads", when,
+	addf(&l, "%s.%03u %s (%d) %s, %u thread%s", when,
 	     (unsigned int)(s->time_ns / 1000000 % 1000), t->comm, t->pid,
-	     target_state_name(t->state), t->threads);
+	     target_state_name(t->state), t->threads, t->threads == 1 ? "" : "s");
 	if (t->age_ns)
 		addf(&l, ", %s old", format_age(age, t->age_ns));
 	if (s->finished)
@@ -302,7 +302,7 @@ static void write_counters(const struct text_report *r, const struct snapshot *s
 		begin(&l, "counter");
 		addf(&l, "%s %s", c->name, format_value(a, (double)c->value, c->unit));
 		if (c->kind == COUNTER_SUM)
-			addf(&l, "  %s", format_rate(a, c->rate));
+			addf(&l, "  %s/s", format_value(a, c->rate, c->unit));
 		end(r, &l, out);
 	}
 }
