@@ -18,6 +18,7 @@ struct proc {
 	uint32_t ncpu;
 	uint64_t tick_ns;
 	bool have_io;
+	struct snap_proc last; /* shown on when the process is gone */
 };
 
 static int read_machine(uint64_t *busy, uint64_t *total)
@@ -142,8 +143,10 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	struct procfs_stat st;
 
 	out->ncpu = p->ncpu;
-	if (procfs_stat(session_pid(se), &st))
+	if (procfs_stat(session_pid(se), &st) || st.state == 'Z' || st.state == 'X') {
+		*out = p->last;
 		return;
+	}
 	out->user_pct = rate(st.utime, p->stat.utime, ns) * (double)p->tick_ns / 1e7;
 	out->sys_pct = rate(st.stime, p->stat.stime, ns) * (double)p->tick_ns / 1e7;
 	out->minflt = st.minflt;
@@ -163,6 +166,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	fill_io(se, p, out, ns);
 	s->cpu.user_pct = out->user_pct;
 	s->cpu.sys_pct = out->sys_pct;
+	p->last = *out;
 }
 
 static void proc_stop(struct session *se, void *priv)

@@ -150,6 +150,14 @@ int threads_read(struct threads *t)
 	t->n = 0;
 	t->now_ns = clock_mono_ns();
 	err = t->iter_fd >= 0 ? read_iterator(t) : read_proc(t);
+	if (err == -ENOENT || err == -ESRCH)
+		err = 0;
+	if (!t->n && t->nbefore && !reserve(t, t->nbefore)) {
+		/* The process is gone: its threads stay as they were seen last. */
+		memcpy(t->now, t->before, t->nbefore * sizeof(*t->now));
+		t->n = t->nbefore;
+		return 0;
+	}
 	if (t->n)
 		qsort(t->now, t->n, sizeof(*t->now), compare_tid);
 	return err;

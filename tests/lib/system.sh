@@ -64,12 +64,12 @@ need_bpf() {
 		exit 0
 	fi
 }
-# redis on a unix socket and a private port; $redis_pid, $sock
+# redis on a unix socket and a private port; $redis_pid, $redis_sock
 start_redis() {
 	local port=${1:-0}
-	sock=$T/redis.sock
-	start redis redis-server --port "$port" --unixsocket "$sock" --save '' --appendonly no \
+	redis_sock=$T/redis.sock
+	start redis redis-server --port "$port" --unixsocket "$redis_sock" --save '' --appendonly no \
 		--dir "$T" --daemonize no
 	redis_pid=$pid
-	eventually 10 redis-cli -s "$sock" ping >/dev/null || { not_ok "redis-server did not start"; exit 1; }
+	eventually 10 redis-cli -s "$redis_sock" ping >/dev/null || { not_ok "redis-server did not start"; exit 1; }
 }

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# What perftop itself costs on a terminal, beside htop on the same target: CPU at the default
+# interval, resident memory, time from start to the first full screen.
+. "$(dirname "$0")/../lib/system.sh"
+seconds=${SECONDS_EACH:-10}
+sock=perftop-bench-$$
+trap 'tmux -L "$sock" kill-server 2>/dev/null; finish' EXIT
+
+hz=$(getconf CLK_TCK)
+cpu_ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
+# One program in a terminal of 120x40: its CPU in percent over the window, and its RSS in KiB.
+measure() {
+	local name=$1 pid before after
+	shift
+	tmux -L "$sock" -f /dev/null new-session -d -s "$name" -x 120 -y 40 "exec $*"
+	sleep 3 # past its start
+	pid=$(tmux -L "$sock" list-panes -t "$name" -F '#{pane_pid}')
+	before=$(cpu_ticks "$pid")
+	sleep "$seconds"
+	after=$(cpu_ticks "$pid")
+	cpu=$(awk -v a="$before" -v b="$after" -v hz="$hz" -v s="$seconds" 'BEGIN { printf "%.2f", 100 * (b - a) / hz / s }')
+	rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")
+	tmux -L "$sock" kill-session -t "$name"
+}
+# ns from start until the screen holds the footer that is drawn last, three times, the median.
+first_screen() {
+	local i start end all=()
+	for i in 1 2 3 4 5; do
+		rm -f "$T/seen"
+		start=$(date +%s%N)
+		PERFTOP_FIRST_SCREEN="$T/seen" tmux -L "$sock" -f /dev/null new-session -d -s first -x 120 -y 40 \
+			"PERFTOP_TRACE_START=$T/seen exec $PERFTOP -p $1"
+		eventually 5 test -s "$T/seen"
+		end=$(cat "$T/seen")
+		all+=($(((end - start) / 1000)))
+		tmux -L "$sock" kill-session -t first
+	done
+	printf '%s\n' "${all[@]}" | sort -n | sed -n 3p
+}
+row() { printf '%-34s %10s %10s %8s  %s\n' "$@"; }
+verdict() { awk -v v="$1" -v limit="$2" 'BEGIN { print (v <= limit) ? "PASS" : "MISSED" }'; }
+
+start_redis
+row "own cost, $seconds s each" perftop htop ratio ""
+for load in idle busy; do
+	if [ $load = busy ]; then
+		start bench redis-benchmark -s "$redis_sock" -c 20 -l -q -t get,set
+	fi
+	measure htop htop -p "$redis_pid"
+	h=$cpu hr=$rss
+	measure perftop "$PERFTOP" -p "$redis_pid"
+	ratio=$(awk -v a="$cpu" -v b="$h" 'BEGIN { print b > 0 ? sprintf("%.2f", a / b) : "-" }')
+	row "CPU %, $load redis" "$cpu" "$h" "$ratio" "target 0.50 $(awk -v a="$cpu" -v b="$h" 'BEGIN { print (a <= b / 2) ? "PASS" : "MISSED" }')"
+	row "RSS KiB, $load redis" "$rss" "$hr" "" "target 30720 $(verdict "$rss" 30720)"
+	[ $load = busy ] && kill "$pid"
+done
+us=$(first_screen "$redis_pid")
+row "start to first full screen, us" "$us" "" "" "target 100000 $(verdict "$us" 100000)"
