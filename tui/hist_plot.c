@@ -126,26 +126,49 @@ static void draw_recent(struct surface *s, struct rect r, const double *cols, do
 		if (cols[c] > 0) {
 			int row = (int)(cols[c] / max * (r.h - 1) + 0.5);
 
-			surface_put(s, r.x + c, r.y + r.h - 1 - row, 0x25cf, STYLE_GRAPH_RECENT);
+			surface_put(s, r.x + c, r.y + r.h - 1 - row, row ? 0x25cf : 0xb7,
+				    STYLE_GRAPH_RECENT);
 		}
 }
 
-/* A tick and its value every `step` columns, as far as labels fit. */
+/* A round value without the zeros after its point. */
+static void format_tick(char *buf, double v, const char *unit)
+{
+	static const char *const units[] = {"ns", "µs", "ms", "s", "ks"};
+	int u = 0;
+
+	if (strcmp(unit, "ns")) {
+		format_value(buf, v, unit);
+		return;
+	}
+	for (; u < 4 && v >= 999.5; u++)
+		v /= 1000;
+	snprintf(buf, FORMAT_SIZE, "%.0f %s", v, units[u]);
+}
+
+/* Ticks at 1, 2 and 5 of every decade, labelled as far as labels fit. */
 static void draw_axis(struct surface *s, struct rect r, const struct axis *a, const char *unit)
 {
-	char label[FORMAT_SIZE];
-	int y = r.y + r.h - 2, step = 14;
+	static const double steps[] = {1, 2, 5};
+	int y = r.y + r.h - 2, free_from = 0;
 
 	for (int c = 0; c < r.w; c++)
 		surface_put(s, r.x + c, y, 0x2500, STYLE_BORDER);
-	for (int c = 0; c < r.w; c += step) {
-		double v = exp2(a->lo + (a->hi - a->lo) * (c + 0.5) / r.w);
+	for (int decade = 0; decade <= 19; decade++)
+		for (int k = 0; k < 3; k++) {
+			double v = steps[k] * pow(10, decade), at = axis_at(a, v);
+			char label[FORMAT_SIZE];
+			int c = (int)floor(at);
 
-		surface_put(s, r.x + c, y, 0x252c, STYLE_BORDER);
-		format_value(label, round(v), unit);
-		if (c + text_width(label) <= r.w)
+			if (at < 0 || c >= r.w)
+				continue;
+			surface_put(s, r.x + c, y, 0x252c, STYLE_BORDER);
+			format_tick(label, v, unit);
+			if (c < free_from || c + text_width(label) > r.w)
+				continue;
 			surface_text(s, r.x + c, y + 1, r.w - c, STYLE_DIM, label);
-	}
+			free_from = c + text_width(label) + 2;
+		}
 }
 
 /* Lines from the label's row down to the axis; labels step down so that none covers another. */

@@ -13,14 +13,14 @@ static const char *state_text(const struct ui *ui, enum style *st)
 {
 	const struct snapshot *s = ui->shown;
 
-	*st = STYLE_WARN;
+	*st = STYLE_HEADER_WARN;
 	if (ui->paused)
 		return "PAUSED";
 	if (s->finished)
 		return s->replaying ? "END OF RECORDING" : "FINISHED";
 	if (s->replaying)
 		return "REPLAY";
-	*st = s->target.state == TARGET_RUNNING ? STYLE_GOOD : STYLE_BAD;
+	*st = s->target.state == TARGET_RUNNING ? STYLE_HEADER_GOOD : STYLE_HEADER_BAD;
 	return target_state_name(s->target.state);
 }
 
@@ -35,8 +35,8 @@ static void cost_text(const struct snapshot *s, bool shorter, char *out, size_t 
 	if (shorter)
 		snprintf(out, size, "%s · drops %s ", s->target.tier, drops);
 	else
-		snprintf(out, size, "perftop %s CPU, %s · takes ~%s of target · drops %s ", cpu,
-			 rss, target, drops);
+		snprintf(out, size, "perftop %s, %s · target ~%s · drops %s ", cpu, rss, target,
+			 drops);
 }
 
 static void first_line(const struct ui *ui, struct surface *s, bool two)
@@ -47,15 +47,21 @@ static void first_line(const struct ui *ui, struct surface *s, bool two)
 	const char *state = state_text(ui, &st);
 	int x, right_w, limit;
 
-	if (two)
-		snprintf(right, sizeof(right), "%s · every %s · since %s ", sn->target.tier,
-			 format_ns(every, ui->interval_ns), format_age(age, sn->since_ns));
-	else
+	if (!two)
 		cost_text(sn, s->w < 100, right, sizeof(right));
+	else if (s->w < 100)
+		snprintf(right, sizeof(right), "%s · every %s ", sn->target.tier,
+			 format_ns(every, ui->interval_ns));
+	else
+		snprintf(right, sizeof(right), "%s · every %s · counting for %s ", sn->target.tier,
+			 format_ns(every, ui->interval_ns), format_age(age, sn->since_ns));
 	right_w = text_width(right);
 	limit = s->w - right_w - 2;
-	x = 1 + surface_name(s, 1, 0, limit > 34 ? limit - 32 : 2, STYLE_HEADER_STRONG,
-			     sn->target.comm);
+	x = 1 + surface_name(s, 1, 0,
+			     limit > 40	  ? limit - 24
+			     : limit > 28 ? 16
+					  : 2,
+			     STYLE_HEADER_STRONG, sn->target.comm);
 	x += 1 + surface_printf(s, x + 1, 0, limit - x, STYLE_HEADER, "%d", sn->target.pid);
 	surface_put(s, x + 2, 0, 0x25cf, st);
 	x += 4 + surface_text(s, x + 4, 0, limit - x, st, state);

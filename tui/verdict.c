@@ -120,8 +120,8 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 		snprintf(held, sizeof(held), ", held by tid %d%s%s%s", top->owner_tid,
 			 comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
 	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
-	    "%.0f %% of active thread time waits for locks, most for mutex 0x%llx%s",
-	    100 * t->pct[TIME_LOCK] / t->active, (unsigned long long)top->addr, held);
+	    "%.0f %% of active thread time waits for mutex 0x%llx%s", 100 * top->pct / t->active,
+	    (unsigned long long)top->addr, held);
 }
 
 static void say_io(struct verdict *v, const struct snapshot *s, const struct time_split *t)

@@ -31,6 +31,12 @@ const struct snap_section *view_section(const struct ui *ui, const char *name)
 	return NULL;
 }
 
+static bool is_optional(const char *section)
+{
+	return !strcmp(section, "func") || !strcmp(section, "counters") ||
+	       !strcmp(section, "engine");
+}
+
 int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r)
 {
 	const struct snap_section *sec = view_section(ui, section);
@@ -40,7 +46,8 @@ int view_notice(const struct ui *ui, const char *section, struct surface *s, str
 
 	if ((sec && sec->status == SECTION_LIVE) || r.h < 1)
 		return 0;
-	st = sec && sec->status == SECTION_DEGRADED ? STYLE_WARN : STYLE_BAD;
+	/* What nobody asked for is no fault. */
+	st = is_optional(section) ? STYLE_LABEL : STYLE_WARN;
 	snprintf(text, sizeof(text), "%s %s: %s", section,
 		 sec && sec->status == SECTION_DEGRADED ? "measured in part" : "not measured",
 		 sec && sec->reason[0] ? sec->reason : "nothing measures it here");

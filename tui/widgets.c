@@ -53,7 +53,7 @@ void widget_spark(struct surface *s, int x, int y, int w, const struct series *v
 
 		if (isnan(p))
 			continue;
-		level = hi > lo ? (int)((p - lo) / (hi - lo) * 7.0f + 0.5f) : 0;
+		level = hi > lo ? (int)((p - lo) / (hi - lo) * 6.0f + 0.5f) : 0;
 		surface_put(s, x + w - 1 - i, y, BLOCK_LOWER_EIGHTH + (uint32_t)level, st);
 	}
 }
@@ -132,25 +132,19 @@ void widget_stack(struct surface *s, int x, int y, int w, const struct widget_pa
 int widget_legend(struct surface *s, struct rect r, const struct widget_part *parts, uint32_t n)
 {
 	double total = 0;
-	bool done[MAX_PARTS] = {false};
 	int x = 0, y = 0;
 
-	n = n > MAX_PARTS ? MAX_PARTS : n;
 	for (uint32_t i = 0; i < n; i++)
-		total += parts[i].value;
-	while (total > 0) {
-		const struct widget_part *p = NULL;
+		total += parts[i].value > 0 ? parts[i].value : 0;
+	for (uint32_t i = 0; i < n && total > 0; i++) {
+		const struct widget_part *p = &parts[i];
 		char pct[FORMAT_SIZE];
-		int w;
+		int name_w = text_width(p->name), w = 2 + name_w + 1;
 
-		for (uint32_t i = 0; i < n; i++)
-			if (!done[i] && (!p || parts[i].value > p->value))
-				p = &parts[i];
-		if (!p || p->value / total < 0.0005)
-			break;
-		done[p - parts] = true;
+		if (!(p->value / total >= 0.0005))
+			continue;
 		format_pct(pct, 100 * p->value / total);
-		w = 2 + text_width(p->name) + 1 + text_width(pct);
+		w += text_width(pct);
 		if (x && x + w > r.w) {
 			x = 0;
 			y++;
@@ -160,8 +154,8 @@ int widget_legend(struct surface *s, struct rect r, const struct widget_part *pa
 		surface_put(s, r.x + x, r.y + y,
 			    s->ascii || s->mono ? (uint32_t)p->letter : BLOCK_FULL, p->style);
 		surface_text(s, r.x + x + 2, r.y + y, r.w - x - 2, STYLE_LABEL, p->name);
-		surface_text(s, r.x + x + 3 + text_width(p->name), r.y + y, r.w - x - w + 8,
-			     STYLE_TEXT, pct);
+		surface_text(s, r.x + x + 3 + name_w, r.y + y, r.w - x - 3 - name_w, STYLE_TEXT,
+			     pct);
 		x += w + 3;
 	}
 	return x ? y + 1 : y;
@@ -169,7 +163,7 @@ int widget_legend(struct surface *s, struct rect r, const struct widget_part *pa
 
 int widget_wrap(struct surface *s, struct rect r, enum style st, const char *text)
 {
-	int x = 0, y = 0;
+	int x = 0, y = 0, end = 0;
 
 	while (*text && y < r.h) {
 		char word[256];
@@ -180,6 +174,7 @@ int widget_wrap(struct surface *s, struct rect r, enum style st, const char *tex
 		word[take] = '\0';
 		w = text_width(word);
 		if (x && x + 1 + w > r.w) {
+			end = x;
 			x = 0;
 			if (++y >= r.h)
 				break;
@@ -193,7 +188,7 @@ int widget_wrap(struct surface *s, struct rect r, enum style st, const char *tex
 		text += strspn(text, " ");
 	}
 	if (*text && r.h > 0) /* more than fits: say so */
-		surface_put(s, r.x + r.w - 1, r.y + r.h - 1, 0x2026, st);
+		surface_put(s, r.x + (end < r.w ? end : r.w - 1), r.y + r.h - 1, 0x2026, st);
 	return y + (x > 0) > r.h ? r.h : y + (x > 0);
 }
 

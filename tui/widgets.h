@@ -32,7 +32,8 @@ struct widget_part {
  */
 void widget_stack(struct surface *s, int x, int y, int w, const struct widget_part *parts,
 		  uint32_t n);
-/* Names and percentages of the parts, largest first, as far as they fit in r. Returns rows used. */
+/* Names and percentages of the parts, in the order of the bar, as far as they fit in r. Returns
+ * rows used. */
 int widget_legend(struct surface *s, struct rect r, const struct widget_part *parts, uint32_t n);
 
 /* Words wrapped into r; returns rows used. */
