@@ -324,7 +324,7 @@ void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods,
 		  char *buf, size_t size)
 {
 	const char *asked = w->spec->name.text;
-	uint32_t limit = (uint32_t)strlen(asked) / 3 + 1;
+	uint32_t limit = (uint32_t)strlen(asked) / 3 + 2;
 
 	buf[0] = '\0';
 	limit = limit > 4 ? 4 : limit;

@@ -311,8 +311,11 @@ int probe_plan_list(const struct probe_plan *p, FILE *out)
 			 r->place.insn == INSN_OTHER ? "stepped" : insn_kind_name(r->place.insn));
 		if (r->cost_ns > 0)
 			snprintf(cost, sizeof(cost), "%.0f", r->cost_ns);
-		fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s\n", cost, measure_name(r->how), place,
+		fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s", cost, measure_name(r->how), place,
 			r->module, r->name, r->note[0] ? r->note : r->place.reason);
+		if (r->nsites > 1)
+			fprintf(out, " (%u places)", r->nsites);
+		fputc('\n', out);
 	}
 	return ferror(out) ? -EIO : 0;
 }
