@@ -221,6 +221,19 @@ static int take(struct plan_work *w, struct view *v, uint32_t i, const char *nam
 	return plan_add_site(p, &site);
 }
 
+/* The chosen code goes by the name asked for. */
+static int take_ifunc(struct plan_work *w, struct view *v, uint32_t i, const char *name)
+{
+	uint64_t vaddr;
+
+	if (plan_resolve_ifunc(w, v->m, v->fns[i].vaddr, name, &vaddr))
+		for (uint32_t k = 0; k < v->n; k++)
+			if (v->fns[k].vaddr == vaddr)
+				return take(w, v, k, name);
+	w->ifuncs++;
+	return 0;
+}
+
 static int open_view(struct plan_work *w, struct view *v, const struct symbols_module *m)
 {
 	int n;
@@ -257,7 +270,7 @@ int plan_match_functions(struct plan_work *w, const struct symbols_module *m)
 				 strrchr(m->path, '/') + 1);
 			err = -ENOTSUP;
 		} else if (is_ifunc(&v, v.fns[i].vaddr)) {
-			w->ifuncs++;
+			err = take_ifunc(w, &v, i, name);
 		} else {
 			err = take(w, &v, i, name);
 		}

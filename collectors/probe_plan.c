@@ -130,8 +130,8 @@ static void say_not_found(struct plan_work *w, const struct symbols_module *cons
 	}
 	if (w->ifuncs) {
 		snprintf(w->why, w->why_size,
-			 "'%.100s' in %s is a resolver (IFUNC): its code is chosen at run time, "
-			 "and has no name to probe it by",
+			 "'%.100s' in %s is chosen at run time (IFUNC), and the process holds no "
+			 "choice that lies there",
 			 w->spec->name.text, where);
 		return;
 	}

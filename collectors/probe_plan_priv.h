@@ -42,6 +42,10 @@ void plan_list_modules(struct plan_work *w, char *buf, size_t size);
 int plan_match_functions(struct plan_work *w, const struct symbols_module *m);
 int plan_match_markers(struct plan_work *w, const struct symbols_module *m);
 
+/* vaddr of the code that a resolver chose, if some slot of the target holds it already. */
+bool plan_resolve_ifunc(struct plan_work *w, const struct symbols_module *m, uint64_t resolver,
+			const char *name, uint64_t *vaddr);
+
 /* Nearest name to an exact one that was not found, or "". */
 void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n,
 		  char *buf, size_t size);

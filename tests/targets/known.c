@@ -18,6 +18,7 @@
  *   recurse DEPTH N     N calls of known_recurse, DEPTH deep
  *   longjmp N           N calls of known_leave, every third leaves by longjmp
  *   heap N              N pairs of malloc and free: CPU ns a pair
+ *   lengths N           N calls of strlen
  *   marks N             N pairs of markers, and N single ones when someone listens
  *
  * It ends with its stdin.
@@ -237,6 +238,16 @@ static void run_heap(uint32_t n)
 	printf("heap count=%u ns=%.1f\n", n, (double)(cpu_ns() - begin) / n);
 }
 
+static void run_lengths(uint32_t n)
+{
+	size_t (*volatile length)(const char *) = strlen;
+	size_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += length("known");
+	printf("lengths count=%u sum=%zu\n", n, sum);
+}
+
 /* USDT notes by hand: sys/sdt.h is a package that not every machine has. */
 #define KNOWN_STRING(x) #x
 #define KNOWN_MARK(name, semaphore)                                                        \
@@ -300,6 +311,8 @@ int main(void)
 			run_longjmp(n);
 		} else if (sscanf(line, "heap %u", &n) == 1) {
 			run_heap(n);
+		} else if (sscanf(line, "lengths %u", &n) == 1) {
+			run_lengths(n);
 		} else if (sscanf(line, "marks %u", &n) == 1) {
 			run_marks(n);
 		} else {
