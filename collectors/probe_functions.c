@@ -59,7 +59,7 @@ static void find_literal(struct view *v)
 		for (n = 0; isalnum((unsigned char)s[i + n]) || s[i + n] == '_';)
 			n++;
 		/* std and its kin are abbreviated: St, Ss, Sa. The last part never is. */
-		if (n >= 3 && strncmp(s + i, "std", 3) && (n >= best_n || s[i + n] == '\0')) {
+		if (n >= 3 && strncmp(s + i, "std", 3) != 0 && (n >= best_n || s[i + n] == '\0')) {
 			best = s + i;
 			best_n = n;
 		}

@@ -56,7 +56,7 @@ static bool read_slot(const struct ifunc *f, uint64_t addr, uint64_t *vaddr)
 	if (process_vm_readv(f->w->plan->opt.pid, &local, 1, &remote, 1, 0) != sizeof(pointer))
 		return false;
 	at = symbols_module_at(f->w->syms, pointer);
-	if (!at || strcmp(at->path, f->m->path))
+	if (!at || strcmp(at->path, f->m->path) != 0)
 		return false;
 	*vaddr = pointer - at->bias;
 	return *vaddr != f->resolver;

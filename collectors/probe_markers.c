@@ -39,7 +39,7 @@ static bool find_pair(const struct notes *notes, const struct elf_usdt *u, size_
 		for (int half = 0; half < 2; half++) {
 			size_t suffix = strlen(pairs[p][half]);
 
-			if (n <= suffix || strcmp(u->name + n - suffix, pairs[p][half]))
+			if (n <= suffix || strcmp(u->name + n - suffix, pairs[p][half]) != 0)
 				continue;
 			if (!has_marker(notes, u->provider, u->name, n - suffix, pairs[p][!half]))
 				continue;
