@@ -88,7 +88,7 @@ $(B)/lib%.a:
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/libperftop.so: $(PROBE_OBJS)
-	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libperftop.so.1 $(LDFLAGS) $^ -o $@ -pthread
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libperftop.so.1 -Wl,-z,nodelete $(LDFLAGS) $^ -o $@ -pthread
 
 $(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
@@ -177,7 +177,9 @@ format:
 
 install: all
 	install -Dm755 $(B)/perftop $(DESTDIR)$(PREFIX)/bin/perftop
-	install -Dm644 probes/perftop.h $(DESTDIR)$(PREFIX)/include/perftop.h
+	install -d $(DESTDIR)$(PREFIX)/include
+	sed -e '/#include "probes\/bucket.h"/{r probes/bucket.h' -e 'd}' probes/perftop.h \
+		>$(DESTDIR)$(PREFIX)/include/perftop.h
 	install -Dm644 $(B)/libperftop.a $(DESTDIR)$(PREFIX)/lib/libperftop.a
 	install -Dm755 $(B)/libperftop.so $(DESTDIR)$(PREFIX)/lib/libperftop.so.1
 	ln -sfn libperftop.so.1 $(DESTDIR)$(PREFIX)/lib/libperftop.so
