@@ -26,7 +26,7 @@
  * column; a reader ignores columns that it does not know and reads a missing one as 0 or "".
  *
  * When perftop dies, ticks already written stay. When the machine loses power, ticks since the
- * last checkpoint (every 1,000 pages, about 4 MB) may be lost, but the file stays sound.
+ * last checkpoint (about every 4 MB of log) may be lost, but the file stays sound.
  */
 struct recorder;
 
