@@ -127,6 +127,9 @@ static int func_start(struct session *se, void **priv)
 		if (!session_config(se)->nprobes)
 			session_section(se, "func", SECTION_ABSENT, "-e MODULE:FUNCTION",
 					"no function named");
+		else
+			session_section(se, "func", SECTION_ABSENT, NULL,
+					"what -e names is not in the program that runs now");
 		return -ENODATA;
 	}
 	if (!session_bpf(se)) {
