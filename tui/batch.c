@@ -161,7 +161,8 @@ static int timeout_ms(const struct batch *b, bool stopping)
 
 	if (!b->opt->duration_ns || !b->first_ns || stopping)
 		return -1;
-	end_ns = b->first_ns + b->opt->duration_ns;
+	/* Half an interval of grace here too: the tick that falls on the end is on its way. */
+	end_ns = b->first_ns + b->opt->duration_ns + b->opt->session.interval_ns / 2;
 	if (end_ns <= now_ns)
 		return 0;
 	return end_ns - now_ns > 3600 * 1000000000ull ? 3600 * 1000

@@ -21,10 +21,11 @@ __attribute__((noinline)) static void hot(uint64_t n)
 		sink += i * i;
 }
 
+/* Another operation of the same cost: two equal functions would be folded into one. */
 __attribute__((noinline)) static void warm(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		sink += i * i;
+		sink += i * 3 ^ i;
 }
 
 __attribute__((noinline)) static void run(double seconds)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# perftop --watch without a target: the engine runs as a process of its own, and ends with perftop.
+. "$(dirname "$0")/../lib/system.sh"
+start watch "$PERFTOP" --watch=250ms --json --load 300 --duration 3s
+watch=$pid
+eventually 10 test -s "$T/watch.out"
+engine=$(head -1 "$T/watch.out" | jq .target.pid)
+check "the engine is a second process" test "$engine" != "$watch" -a -d "/proc/$engine"
+wait "$watch"
+equal "it ends with success after --duration" "$?" 0
+check "the engine ended with it" eventually 3 test ! -d "/proc/$engine"
+last=$(tail -1 "$T/watch.out")
+equal "its counters are read" "$(jq -r .sections.counters.status <<<"$last")" live
+between "queries come at the rate asked for, per second" \
+	"$(jq '.counters[] | select(.name == "query.completed") | .rate' <<<"$last")" 200 400
+check "kernels show their throughput" test "$(jq '[.kernels[] | select(.gflops > 0)] | length' <<<"$last")" -ge 1
+equal "trajectories add up" \
+	"$(jq '.trajectory | .recorded - .drained - .used | fabs < 50' <<<"$last")" true
+between "query latency has a p99, ns" \
+	"$(jq '.latency[] | select(.name == "query.service") | .p99' <<<"$last")" 1000 5000000000
+
+"$PERFTOP" --watch=200ms --json --load 2000 --duration 3s \
+	--engine-args '--buffer 16 --drain-delay 200ms --seq 32' >"$T/drop.json" 2>"$T/drop.err"
+check "a full buffer drops, and says so" \
+	test "$(tail -1 "$T/drop.json" | jq .trajectory.dropped)" -gt 0
+check "the alert is raised" grep -q '"rule":"trajectory_drop"' "$T/drop.json"
+
+start watch2 "$PERFTOP" --watch --json --duration 60s
+eventually 10 test -s "$T/watch2.out"
+engine=$(head -1 "$T/watch2.out" | jq .target.pid)
+kill -9 "$pid"
+check "kill -9 of perftop takes the engine with it" eventually 3 test ! -d "/proc/$engine"
