@@ -76,7 +76,7 @@ static int elf_read_header(struct elf_image *e)
 
 	if (elf_image_pread(e, 0, &e->eh, sizeof(e->eh)))
 		return -ENOEXEC;
-	if (memcmp(e->eh.e_ident, ELFMAG, SELFMAG) || e->eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+	if (memcmp(e->eh.e_ident, ELFMAG, SELFMAG) != 0 || e->eh.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    e->eh.e_ident[EI_DATA] != native)
 		return -ENOEXEC;
 	return 0;

@@ -24,7 +24,7 @@ static size_t build_id(struct elf_image *e, uint8_t id[BUILD_ID_MAX])
 		    h.n_type != NT_GNU_BUILD_ID || h.n_namesz != 4 || h.n_descsz < 2 ||
 		    h.n_descsz > BUILD_ID_MAX ||
 		    elf_image_pread(e, sh->sh_offset + sizeof(h), owner, 4) ||
-		    memcmp(owner, "GNU", 4) ||
+		    memcmp(owner, "GNU", 4) != 0 ||
 		    elf_image_pread(e, sh->sh_offset + sizeof(h) + 4, id, h.n_descsz))
 			continue;
 		return h.n_descsz;
@@ -59,7 +59,7 @@ static struct elf_image *open_checked(const char *path, const uint8_t *id, size_
 	struct elf_image *d = open_debug_path(path);
 	uint8_t other[BUILD_ID_MAX];
 
-	if (d && (build_id(d, other) != n || memcmp(id, other, n))) {
+	if (d && (build_id(d, other) != n || memcmp(id, other, n) != 0)) {
 		elf_image_free(d);
 		return NULL;
 	}

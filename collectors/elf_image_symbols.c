@@ -174,8 +174,7 @@ int elf_image_load_symbols(struct elf_image *e)
 		err = sym_read_other(e, elf_image_open_debug_file(e), &a);
 	if (!a.n) {
 		if (dynsym)
-			err = sym_read_table(e, dynsym, 0, ELF_NAMES_OWN,
-					     &e->strings[ELF_NAMES_OWN], &a);
+			sym_read_table(e, dynsym, 0, ELF_NAMES_OWN, &e->strings[ELF_NAMES_OWN], &a);
 		if (!e->is_debug_file)
 			sym_read_other(e, elf_image_open_debugdata(e), &a);
 		e->stripped = !a.n;
@@ -191,7 +190,8 @@ int elf_image_load_symbols(struct elf_image *e)
 	if (a.n) {
 		struct elf_sym *fit = realloc(a.v, a.n * sizeof(*fit));
 
-		a.v = fit ? fit : a.v;
+		if (fit)
+			a.v = fit;
 	}
 	e->syms = a.v;
 	e->nsyms = a.n;

@@ -60,7 +60,7 @@ static int target_identity(int pid, unsigned *uid, int *nspid)
 static int jit_open(int pid, struct stat *st)
 {
 	char path[64];
-	unsigned uid;
+	unsigned uid = 0;
 	int nspid = pid, fd;
 
 	if (target_identity(pid, &uid, &nspid))

@@ -53,6 +53,9 @@ static void kernel_add_line(struct kernel_symbols *k, const char *line)
 	if (p == line || p[0] != ' ' || !strchr("tTwW", p[1]) || p[2] != ' ' || addr < 1ull << 63)
 		return;
 	p += 3;
+	/* The padding before a function, which has a symbol on kernels built for FineIBT. */
+	if (!strncmp(p, "__pfx_", 6))
+		return;
 	n = strlen(p) + 1;
 	if (n < 2 || n > 1024 || !kernel_reserve(k, n))
 		return;
@@ -112,9 +115,11 @@ static void kernel_load(struct kernel_symbols *k)
 		return;
 	qsort(k->v, k->n, sizeof(*k->v), kernel_compare);
 	p = realloc(k->v, k->n * sizeof(*k->v));
-	k->v = p ? p : k->v;
+	if (p)
+		k->v = p;
 	p = realloc(k->names, k->names_bytes);
-	k->names = p ? p : k->names;
+	if (p)
+		k->names = p;
 }
 
 bool kernel_symbols_find(struct kernel_symbols *k, uint64_t addr, uint64_t *start, char *name,
