@@ -117,8 +117,11 @@ static void sort_next(struct grid *g, const struct grid_model *m, int step)
 
 bool grid_key(struct grid *g, const struct grid_model *m, const void *data, uint32_t key)
 {
-	int64_t at = g->cursor, page = g->page > 1 ? g->page - 1 : 1;
+	int64_t at, page = g->page > 1 ? g->page - 1 : 1;
 
+	/* Keys may come faster than draws. */
+	grid_update(g, m, data);
+	at = g->cursor;
 	switch (key) {
 	case KEYC_UP:
 	case 'k':

@@ -16,6 +16,7 @@ struct grid_cell {
 	char text[256];
 	enum style style;
 	const struct series *series; /* drawn as a sparkline instead of text */
+	double full;		     /* of the sparkline, see widget_spark() */
 	double bar;		     /* 0..1: drawn as a bar instead of text; below 0: none */
 };
 

@@ -72,7 +72,7 @@ static void draw_cell(struct surface *s, int x, int y, int w, const struct grid_
 		      const struct grid_cell *cell)
 {
 	if (cell->series)
-		widget_spark(s, x, y, w, cell->series, true, cell->style);
+		widget_spark(s, x, y, w, cell->series, cell->full, cell->style);
 	else if (cell->bar >= 0)
 		widget_bar(s, x, y, w, cell->bar, cell->style);
 	else if (c->text)
@@ -94,6 +94,7 @@ static void draw_row(const struct grid_model *m, const void *data, uint32_t row,
 		cell.text[0] = '\0';
 		cell.style = STYLE_TEXT;
 		cell.series = NULL;
+		cell.full = 0;
 		cell.bar = -1;
 		m->cell(data, row, i, &cell);
 		if (x + widths[i] > r.x + r.w)

@@ -37,22 +37,27 @@ static bool is_optional(const char *section)
 	       !strcmp(section, "engine");
 }
 
-int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r)
+int view_reason(const struct ui *ui, const char *section, struct surface *s, struct rect r)
 {
 	const struct snap_section *sec = view_section(ui, section);
-	enum style st;
-	char text[2 * SNAP_TEXT + 64];
-	int used;
+	bool partly = sec && sec->status == SECTION_DEGRADED;
+	char text[SNAP_TEXT + 64];
 
 	if ((sec && sec->status == SECTION_LIVE) || r.h < 1)
 		return 0;
-	/* What nobody asked for is no fault. */
-	st = is_optional(section) ? STYLE_LABEL : STYLE_WARN;
 	snprintf(text, sizeof(text), "%s %s: %s", section,
-		 sec && sec->status == SECTION_DEGRADED ? "measured in part" : "not measured",
+		 partly ? "measured in part" : "not measured",
 		 sec && sec->reason[0] ? sec->reason : "nothing measures it here");
-	used = widget_wrap(s, r, st, text);
-	if (!sec || !sec->fix[0] || used >= r.h)
+	/* What nobody asked for is no fault. */
+	return widget_wrap(s, r, is_optional(section) ? STYLE_LABEL : STYLE_WARN, text);
+}
+
+int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r)
+{
+	const struct snap_section *sec = view_section(ui, section);
+	int used = view_reason(ui, section, s, r);
+
+	if (!used || !sec || !sec->fix[0] || used >= r.h)
 		return used;
 	surface_text(s, r.x, r.y + used, 5, STYLE_LABEL, "  fix");
 	used += widget_wrap(s, (struct rect){r.x + 6, r.y + used, r.w - 6, r.h - used},

@@ -52,9 +52,10 @@ int view_find(const char *name);
 #undef X
 
 /*
- * Reason and fix of a section that is not live, at the top of r: returns the rows used, 0 when it
- * is live. A section that no collector named is not measured.
+ * Reason, or reason and fix, of a section that is not live, at the top of r: returns the rows used,
+ * 0 when it is live. A section that no collector named is not measured.
  */
+int view_reason(const struct ui *ui, const char *section, struct surface *s, struct rect r);
 int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r);
 const struct snap_section *view_section(const struct ui *ui, const char *name);
 

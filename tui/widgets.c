@@ -23,46 +23,42 @@ void widget_bar(struct surface *s, int x, int y, int w, double share, enum style
 		surface_put(s, x + eighths / 8, y, (uint32_t)(0x2590 - eighths % 8), st);
 }
 
-static void series_range(const struct series *v, int n, float *lo, float *hi)
+static float series_max(const struct series *v, int n)
 {
-	*lo = INFINITY;
-	*hi = -INFINITY;
+	float max = -INFINITY;
+
 	for (int i = 0; i < n; i++) {
 		float p = series_at(v, (uint32_t)i);
 
-		if (isnan(p))
-			continue;
-		*lo = p < *lo ? p : *lo;
-		*hi = p > *hi ? p : *hi;
+		max = !isnan(p) && p > max ? p : max;
 	}
+	return max;
 }
 
-void widget_spark(struct surface *s, int x, int y, int w, const struct series *v, bool from_zero,
+void widget_spark(struct surface *s, int x, int y, int w, const struct series *v, double full,
 		  enum style st)
 {
-	float lo, hi;
+	float max = series_max(v, w);
 
-	series_range(v, w, &lo, &hi);
-	if (!isfinite(hi))
+	if (!isfinite(max))
 		return;
-	if (from_zero || hi <= lo)
-		lo = lo < 0 ? lo : 0;
+	max = max < full ? (float)full : max;
 	for (int i = 0; i < w; i++) {
 		float p = series_at(v, (uint32_t)i);
 		int level;
 
 		if (isnan(p))
 			continue;
-		level = hi > lo ? (int)((p - lo) / (hi - lo) * 6.0f + 0.5f) : 0;
+		/* Seven eighths at most, so that sparklines below each other stay apart. */
+		level = max > 0 && p > 0 ? (int)(p / max * 6.0f + 0.5f) : 0;
 		surface_put(s, x + w - 1 - i, y, BLOCK_LOWER_EIGHTH + (uint32_t)level, st);
 	}
 }
 
 void widget_graph(struct surface *s, struct rect r, const struct series *v, enum style st)
 {
-	float lo, hi;
+	float hi = series_max(v, r.w);
 
-	series_range(v, r.w, &lo, &hi);
 	if (!isfinite(hi) || hi <= 0)
 		return;
 	for (int i = 0; i < r.w; i++) {

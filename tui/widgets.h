@@ -10,10 +10,10 @@
 void widget_bar(struct surface *s, int x, int y, int w, double share, enum style st);
 
 /*
- * The newest points in w columns, newest at the right, from 0 to the largest shown. Ticks without
- * a value stay blank. from_zero false spans smallest to largest, for numbers far from 0.
+ * The newest points in w columns, newest at the right, from 0 to the largest shown, or to `full`
+ * if that is larger. Ticks without a value stay blank.
  */
-void widget_spark(struct surface *s, int x, int y, int w, const struct series *v, bool from_zero,
+void widget_spark(struct surface *s, int x, int y, int w, const struct series *v, double full,
 		  enum style st);
 
 /* The same over h rows. */

@@ -65,10 +65,10 @@ static void number(struct surface *s, struct rect *r, enum style st, const char 
 	surface_text_right(s, r->x + r->w + 1, r->y, NUMBER_W, st, text);
 }
 
-static void spark(struct surface *s, struct rect *r, const struct series *v)
+static void spark(struct surface *s, struct rect *r, const struct series *v, double full)
 {
 	r->w -= SPARK_W + 1;
-	widget_spark(s, r->x + r->w + 1, r->y, SPARK_W, v, true, STYLE_GRAPH);
+	widget_spark(s, r->x + r->w + 1, r->y, SPARK_W, v, full, STYLE_GRAPH);
 }
 
 static bool always(const struct snapshot *s)
@@ -82,7 +82,7 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nfunctions, rank_function, r.h, rows);
 	char buf[FORMAT_SIZE];
 
-	if (!n && !view_notice(ui, "cpu", s, r))
+	if (!n && !view_reason(ui, "cpu", s, r))
 		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no sample yet");
 	for (uint32_t i = 0; i < n; i++) {
 		const struct snap_function *f = &sn->functions[rows[i]];
@@ -111,7 +111,7 @@ static void latency(const struct ui *ui, struct surface *s, struct rect r)
 
 	n = top_rows(sn, sn->nlatency, rank_latency, r.h - 1, rows);
 	if (!n) {
-		if (!view_notice(ui, "func", s, r))
+		if (!view_reason(ui, "func", s, r))
 			surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no call yet");
 		return;
 	}
@@ -122,7 +122,7 @@ static void latency(const struct ui *ui, struct surface *s, struct rect r)
 
 		if (r.w >= 66 && l)
 			spark(s, &line,
-			      history_find(&ui->history, HISTORY_LATENCY, l->name, l->source));
+			      history_find(&ui->history, HISTORY_LATENCY, l->name, l->source), 0);
 		else if (r.w >= 66)
 			line.w -= SPARK_W + 1;
 		number(s, &line, l ? STYLE_TEXT : STYLE_DIM,
@@ -145,14 +145,14 @@ static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nsyscalls, rank_syscall, r.h, rows);
 	char buf[FORMAT_SIZE], p99[FORMAT_SIZE + 8];
 
-	if (!n && !view_notice(ui, "syscalls", s, r))
+	if (!n && !view_reason(ui, "syscalls", s, r))
 		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no system call yet");
 	for (uint32_t i = 0; i < n; i++) {
 		const struct snap_latency *l = &sn->syscalls[rows[i]];
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
 
 		if (r.w >= 56)
-			spark(s, &line, history_find(&ui->history, HISTORY_SYSCALL, l->name, 0));
+			spark(s, &line, history_find(&ui->history, HISTORY_SYSCALL, l->name, 0), 0);
 		number(s, &line, l->rate > 0 ? STYLE_STRONG : STYLE_DIM, format_rate(buf, l->rate));
 		if (l->sampled) {
 			snprintf(p99, sizeof(p99), "p99 %s", format_ns(buf, l->p99));
@@ -175,7 +175,8 @@ static void threads(const struct ui *ui, struct surface *s, struct rect r)
 
 		if (r.w >= 56)
 			spark(s, &line,
-			      history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid));
+			      history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid),
+			      100);
 		number(s, &line, t->cpu_pct >= 90 ? STYLE_BAD : STYLE_STRONG,
 		       format_pct(buf, t->cpu_pct));
 		surface_printf(s, line.x, line.y, 8, STYLE_DIM, "%d", t->tid);
@@ -205,7 +206,7 @@ static void counters(const struct ui *ui, struct surface *s, struct rect r)
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
 
 		if (r.w >= 56)
-			spark(s, &line, history_find(&ui->history, HISTORY_COUNTER, c->name, 0));
+			spark(s, &line, history_find(&ui->history, HISTORY_COUNTER, c->name, 0), 0);
 		number(s, &line, STYLE_STRONG,
 		       c->kind == COUNTER_GAUGE ? format_value(buf, (double)c->value, "")
 						: format_rate(buf, c->rate));

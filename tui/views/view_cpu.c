@@ -122,7 +122,10 @@ static void draw_line(const struct ui *ui, const struct caller_line *l, struct s
 	char text[FORMAT_SIZE];
 	int indent = (int)(l->indent > 20 ? 20 : l->indent) * 2, x = r.x + 8;
 
-	surface_text_right(s, r.x, r.y, 7, root ? STYLE_STRONG : heat(pct), format_pct(text, pct));
+	/* Along a chain the number stays the same: said once. */
+	if (root || l->count != l[-1].count || l->indent != l[-1].indent)
+		surface_text_right(s, r.x, r.y, 7, root ? STYLE_STRONG : heat(pct),
+				   format_pct(text, pct));
 	for (int i = 0; i < indent; i += 2)
 		surface_put(s, x + i, r.y, 0x2502, STYLE_BORDER);
 	x += indent;

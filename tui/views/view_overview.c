@@ -66,19 +66,18 @@ static void draw_time(const struct ui *ui, struct surface *s, struct rect *r)
 	take(r, widget_legend(s, (struct rect){r->x, r->y, r->w, r->h > 8 ? 2 : 1}, parts,
 			      TIME_PARTS));
 	if (!t.has_blocked && r->h > 6)
-		take(r, view_notice(ui, "sched", s, (struct rect){r->x, r->y, r->w, 2}));
+		take(r, view_reason(ui, "sched", s, (struct rect){r->x, r->y, r->w, 2}));
 }
 
 static void gauge(const struct ui *ui, struct surface *s, struct rect r, const char *label,
 		  const char *value, enum history_kind kind)
 {
-	/* From zero even where the number moves little: a flat line says that it does. */
 	int label_w = 7, value_w = 10, x = r.x + label_w + value_w + 1;
 
 	surface_text(s, r.x, r.y, label_w, STYLE_LABEL, label);
 	surface_text_right(s, r.x + label_w, r.y, value_w - 1, STYLE_STRONG, value);
-	widget_spark(s, x, r.y, r.x + r.w - x - 2, history_find(&ui->history, kind, "", 0), true,
-		     STYLE_GRAPH);
+	widget_spark(s, x, r.y, r.x + r.w - x - 2, history_find(&ui->history, kind, "", 0),
+		     kind == HISTORY_CPU ? 100 : 0, STYLE_GRAPH);
 }
 
 static void draw_gauges(const struct ui *ui, struct surface *s, struct rect *r)
@@ -134,11 +133,29 @@ static void draw_panels(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
+/* What would measure more, once for all sections that lack it. */
+static void draw_fix(const struct ui *ui, struct surface *s, struct rect *r)
+{
+	static const char *const names[] = {"proc", "sched", "cpu", "syscalls"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct snap_section *sec = view_section(ui, names[i]);
+
+		if (!sec || sec->status == SECTION_LIVE || !sec->fix[0])
+			continue;
+		surface_text(s, r->x + 1, r->y, 4, STYLE_WARN, "fix");
+		take(r, widget_wrap(s, (struct rect){r->x + 6, r->y, r->w - 6, r->h > 10 ? 2 : 1},
+				    STYLE_STRONG, sec->fix));
+		return;
+	}
+}
+
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	bool airy = r.h >= 18;
 
 	draw_verdict(ui, s, &r);
+	draw_fix(ui, s, &r);
 	take(&r, airy);
 	draw_time(ui, s, &r);
 	take(&r, airy);

@@ -101,6 +101,7 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 		pct_cell(t->blocked_pct, INFINITY, INFINITY, out);
 		break;
 	case COL_HISTORY:
+		out->full = 100;
 		out->series = history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid);
 		out->style = STYLE_GRAPH;
 		break;

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_tui_ui.c: keys, the cursor, pause, history and the verdict's words. */
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/lib/sample_snapshot.h"
+#include "tui/keys.h"
+#include "tui/ui.h"
+
+struct fixture {
+	struct snapshot *s;
+	struct ui *ui;
+	struct surface sf;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->s = snapshot_new();
+	f->ui = ui_new(1000000000);
+	surface_resize(&f->sf, 120, 40);
+	sample_snapshot_fill(f->s, SAMPLE_REDIS, 1);
+	ui_snapshot(f->ui, f->s);
+	ui_draw(f->ui, &f->sf);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	surface_fini(&f->sf);
+	ui_free(f->ui);
+	snapshot_free(f->s);
+	free(f);
+	return 0;
+}
+
+static void type(struct fixture *f, const char *keys)
+{
+	for (; *keys; keys++)
+		ui_key(f->ui, (uint32_t)(unsigned char)*keys);
+}
+
+static bool shows(struct fixture *f, const char *text)
+{
+	char *dump;
+	bool found;
+
+	ui_draw(f->ui, &f->sf);
+	dump = surface_dump(&f->sf);
+	found = strstr(dump, text) != NULL;
+	free(dump);
+	return found;
+}
+
+static void number_and_tab_keys_reach_every_view(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t i = 0; i < NVIEWS; i++) {
+		ui_key(f->ui, '1' + i);
+		assert_int_equal(f->ui->view, i);
+	}
+	ui_key(f->ui, KEYC_TAB);
+	assert_int_equal(f->ui->view, 0);
+	ui_key(f->ui, KEYC_BACK_TAB);
+	assert_int_equal(f->ui->view, NVIEWS - 1);
+}
+
+static void quit_keys_quit_but_not_while_typing_a_filter(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ui_key(f->ui, 'q'), UI_QUIT);
+	assert_int_equal(ui_key(f->ui, KEYC_F10), UI_QUIT);
+	type(f, "3/");
+	assert_int_equal(ui_key(f->ui, 'q'), UI_NONE);
+	assert_string_equal(f->ui->states[VIEW_cpu].grid.filter, "q");
+	ui_key(f->ui, KEYC_ESC);
+	assert_string_equal(f->ui->states[VIEW_cpu].grid.filter, "");
+	assert_int_equal(ui_key(f->ui, 'q'), UI_QUIT);
+}
+
+static void filter_narrows_as_typed_and_escape_widens(void **state)
+{
+	struct fixture *f = *state;
+
+	type(f, "3/siph");
+	assert_true(shows(f, "siphash"));
+	assert_false(shows(f, "dictFind"));
+	ui_key(f->ui, KEYC_BACKSPACE);
+	type(f, "zzz\r");
+	assert_true(shows(f, "no row matches"));
+	ui_key(f->ui, KEYC_ESC);
+	assert_true(shows(f, "dictFind"));
+	assert_int_equal(f->ui->view, VIEW_cpu);
+}
+
+static void enter_opens_the_row_under_the_cursor_and_escape_returns(void **state)
+{
+	struct fixture *f = *state;
+
+	type(f, "2j\r");
+	assert_true(f->ui->states[VIEW_latency].open);
+	assert_true(shows(f, "p99.9"));
+	assert_true(shows(f, "lookupKey"));
+	ui_key(f->ui, KEYC_ESC);
+	assert_false(f->ui->states[VIEW_latency].open);
+	assert_int_equal(f->ui->view, VIEW_latency);
+	ui_key(f->ui, KEYC_ESC);
+	assert_int_equal(f->ui->view, VIEW_overview);
+}
+
+static void enter_on_overview_leads_to_the_cause(void **state)
+{
+	struct fixture *f = *state;
+
+	ui_key(f->ui, KEYC_ENTER);
+	assert_int_equal(f->ui->view, VIEW_cpu);
+}
+
+static void cursor_follows_its_row_when_the_order_changes(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t row;
+
+	type(f, "3j");
+	assert_true(grid_selected(&f->ui->states[VIEW_cpu].grid, &row));
+	assert_string_equal(f->s->functions[row].name, "siphash");
+	f->s->functions[row].self_pct = 0.1;
+	ui_draw(f->ui, &f->sf);
+	assert_true(grid_selected(&f->ui->states[VIEW_cpu].grid, &row));
+	assert_string_equal(f->s->functions[row].name, "siphash");
+	assert_true(f->ui->states[VIEW_cpu].grid.cursor > 5);
+}
+
+static void cursor_stays_inside_when_rows_vanish(void **state)
+{
+	struct fixture *f = *state;
+
+	type(f, "3G");
+	f->s->nfunctions = 2;
+	ui_draw(f->ui, &f->sf);
+	assert_true(f->ui->states[VIEW_cpu].grid.cursor < 2);
+	f->s->nfunctions = 0;
+	ui_draw(f->ui, &f->sf);
+	type(f, "jkgG\r");
+	assert_false(f->ui->states[VIEW_cpu].open);
+}
+
+static void sort_keys_walk_the_columns_and_r_reverses(void **state)
+{
+	struct fixture *f = *state;
+	struct grid *g = &f->ui->states[VIEW_cpu].grid;
+	uint32_t first, row;
+
+	type(f, "3");
+	ui_draw(f->ui, &f->sf);
+	assert_true(grid_selected(g, &first));
+	type(f, ">");
+	assert_true(grid_selected(g, &row));
+	assert_string_equal(f->s->functions[row].name, "aeMain");
+	type(f, "<r");
+	assert_true(grid_selected(g, &row));
+	assert_string_equal(f->s->functions[row].name, "aeMain");
+	type(f, "r");
+	assert_true(grid_selected(g, &row));
+	assert_int_equal(row, first);
+}
+
+static void pause_freezes_the_screen_and_space_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *next = snapshot_new();
+
+	type(f, " ");
+	assert_true(shows(f, "PAUSED"));
+	sample_snapshot_fill(next, SAMPLE_LOCKS, 2);
+	ui_snapshot(f->ui, next);
+	assert_true(shows(f, "redis-server"));
+	assert_false(shows(f, "imageserver"));
+	type(f, " ");
+	assert_true(shows(f, "imageserver"));
+	snapshot_free(next);
+}
+
+static void interval_and_reset_keys_ask_the_session(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ui_key(f->ui, '+'), UI_INTERVAL);
+	assert_int_equal(f->ui->interval_ns, 2000000000);
+	assert_int_equal(ui_key(f->ui, '-'), UI_INTERVAL);
+	assert_int_equal(f->ui->interval_ns, 1000000000);
+	for (int i = 0; i < 20; i++)
+		ui_key(f->ui, '-');
+	assert_int_equal(f->ui->interval_ns, 100000000);
+	assert_int_equal(ui_key(f->ui, 'z'), UI_RESET);
+	assert_int_equal(ui_key(f->ui, KEYC_REDRAW), UI_REDRAW);
+}
+
+static void help_returns_to_the_view_it_came_from(void **state)
+{
+	struct fixture *f = *state;
+
+	type(f, "5?");
+	assert_int_equal(f->ui->view, VIEW_help);
+	ui_key(f->ui, KEYC_ESC);
+	assert_int_equal(f->ui->view, VIEW_blocked);
+}
+
+static void every_key_in_every_view_is_survived(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t v = 0; v < NVIEWS; v++)
+		for (uint32_t key = 1; key < 0x110000 + 64; key = key == 255 ? 0x110000 : key + 1) {
+			f->ui->view = v;
+			f->ui->filtering = false;
+			ui_key(f->ui, key);
+			ui_draw(f->ui, &f->sf);
+		}
+	assert_true(f->ui->view < NVIEWS);
+}
+
+static void sparklines_keep_gaps_and_bound_their_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct history h = {0};
+	const struct series *v;
+
+	for (int i = 0; i < 3 * HISTORY_SERIES; i++) {
+		f->s->ncounters = 1;
+		snprintf(f->s->counters[0].name, SNAP_NAME, "c%d", i);
+		f->s->counters[0].rate = i;
+		history_add(&h, f->s);
+	}
+	assert_true(h.n <= HISTORY_SERIES);
+	assert_null(history_find(&h, HISTORY_COUNTER, "c0", 0));
+	v = history_find(&h, HISTORY_COUNTER, f->s->counters[0].name, 0);
+	assert_non_null(v);
+	assert_true(series_at(v, 0) == 3 * HISTORY_SERIES - 1);
+	f->s->ncounters = 0;
+	history_add(&h, f->s);
+	history_add(&h, f->s);
+	f->s->ncounters = 1;
+	history_add(&h, f->s);
+	assert_true(isnan(series_at(v, 1)) && isnan(series_at(v, 2)) && !isnan(series_at(v, 3)));
+	history_fini(&h);
+}
+
+static void expect(struct snapshot *s, enum verdict_mood mood, const char *label, const char *text)
+{
+	struct verdict v;
+
+	verdict_compute(&v, s);
+	if (v.mood != mood || strcmp(v.label, label) || !strstr(v.text, text))
+		fail_msg("got mood %d '%s': %s", v.mood, v.label, v.text);
+}
+
+static void verdict_names_what_holds_the_target_back(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	expect(s, VERDICT_BAD, "CPU-bound", "41 % of samples in dictFind (redis-server)");
+	s->proc.sys_pct = 900;
+	expect(s, VERDICT_BAD, "CPU-bound", "most of it in the kernel");
+	sample_snapshot_fill(s, SAMPLE_LOCKS, 1);
+	expect(s, VERDICT_BAD, "Blocked on locks",
+	       "mutex 0x55d0c8e042c0, held by tid 4714 (worker)");
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait; nothing to fix");
+	sample_snapshot_fill(s, SAMPLE_ENDED, 1);
+	expect(s, VERDICT_NONE, "Ended", "exited with status 0");
+	sample_snapshot_fill(s, SAMPLE_USER, 1);
+	expect(s, VERDICT_BAD, "CPU-bound", "functions are not sampled");
+	s->target.state = TARGET_STOPPED;
+	expect(s, VERDICT_WARN, "Stopped", "kill -CONT");
+}
+
+static void verdict_tells_waiting_for_cpu_and_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->proc.user_pct = 60;
+	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
+	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	s->blocked[s->nblocked - 1].reason = BLOCKED_IO;
+	expect(s, VERDICT_BAD, "I/O-bound", "37 % of active thread time waits for disk");
+	s->blocked[s->nblocked - 1].reason = BLOCKED_SLEEP;
+	expect(s, VERDICT_WARN, "Partly CPU-bound", "60 % of a CPU");
+}
+
+static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->blocked[f->s->nblocked++] =
+		(struct snap_blocked){.reason = BLOCKED_FUTEX, .pct = 800};
+	f->s->locks[f->s->nlocks++] = (struct snap_lock){.addr = 1, .pct = 800, .is_mutex = 0};
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix");
+}
+
+static void missed_goal_is_said_beside_the_cause(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict v;
+
+	f->s->latency[0].target = 1000;
+	f->s->latency[0].met = 0;
+	verdict_compute(&v, f->s);
+	assert_non_null(strstr(v.also, "p99 of processCommand"));
+	assert_string_equal(v.also_view, "latency");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(number_and_tab_keys_reach_every_view),
+		TEST(quit_keys_quit_but_not_while_typing_a_filter),
+		TEST(filter_narrows_as_typed_and_escape_widens),
+		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
+		TEST(enter_on_overview_leads_to_the_cause),
+		TEST(cursor_follows_its_row_when_the_order_changes),
+		TEST(cursor_stays_inside_when_rows_vanish),
+		TEST(sort_keys_walk_the_columns_and_r_reverses),
+		TEST(pause_freezes_the_screen_and_space_goes_on),
+		TEST(interval_and_reset_keys_ask_the_session),
+		TEST(help_returns_to_the_view_it_came_from),
+		TEST(every_key_in_every_view_is_survived),
+		TEST(sparklines_keep_gaps_and_bound_their_memory),
+		TEST(verdict_names_what_holds_the_target_back),
+		TEST(verdict_tells_waiting_for_cpu_and_disk),
+		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
+		TEST(missed_goal_is_said_beside_the_cause),
+	};
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
