@@ -156,6 +156,9 @@ int threads_read(struct threads *t)
 		/* The process is gone: its threads stay as they were seen last. */
 		memcpy(t->now, t->before, t->nbefore * sizeof(*t->now));
 		t->n = t->nbefore;
+		/* The waits they were in have ended, and are counted as such. */
+		for (uint32_t i = 0; i < t->n; i++)
+			t->now[i].off_ns = 0;
 		return 0;
 	}
 	if (t->n)

@@ -30,7 +30,8 @@ equal "the writes that answered are counted" \
 equal "the row says where the latency comes from" \
 	"$(jq -r '.latency[] | select(.name == "processCommand") | .source' <<<"$last")" uprobe
 between "redis is seen using the CPU, samples" "$(jq .cpu.samples <<<"$last")" 5 100000
-between "its stacks reach their start, percent" "$(jq .cpu.unwound_pct <<<"$last")" 95 100
+# Samples taken inside a probe's own trampoline do not.
+between "its stacks reach their start, percent" "$(jq .cpu.unwound_pct <<<"$last")" 80 100
 equal "main is on the stacks" \
 	"$(jq '[.functions // .cpu.functions | .[] | select(.name == "main") | .total_pct > 50] | any' <<<"$last")" true
 
@@ -51,6 +52,7 @@ last=$(tail -1 "$T/top2.out")
 ours=$(jq '[.syscalls[] | select(.name == "write") | .count] | add' <<<"$last")
 theirs=$(awk '$NF == "write" { print $4 }' "$T/strace.txt")
 equal "writes are counted as strace counts them" "$ours" "$theirs"
+between "without probes they all do, percent" "$(jq .cpu.unwound_pct <<<"$last")" 95 100
 timed=$(jq '[.syscalls[] | select(.name == "write") | .sampled] | add' <<<"$last")
 between "and timed" "$timed" 1 "$ours"
 

@@ -15,20 +15,20 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-__attribute__((noinline)) static void hot(uint64_t n)
+__attribute__((noipa)) static void hot(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
 		sink += i * i;
 }
 
 /* Another operation of the same cost: two equal functions would be folded into one. */
-__attribute__((noinline)) static void warm(uint64_t n)
+__attribute__((noipa)) static void warm(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
 		sink += i * 3 ^ i;
 }
 
-__attribute__((noinline)) static void run(double seconds)
+__attribute__((noipa)) static void run(double seconds)
 {
 	uint64_t end = cpu_ns() + (uint64_t)(seconds * 1e9);
 
