@@ -126,6 +126,18 @@ float series_at(const struct series *s, uint32_t back)
 	return s->v[(s->head + HISTORY_POINTS - 1 - back) % HISTORY_POINTS];
 }
 
+float series_max(const struct series *v, uint32_t n)
+{
+	float max = -INFINITY;
+
+	for (uint32_t i = 0; i < n; i++) {
+		float p = series_at(v, i);
+
+		max = !isnan(p) && p > max ? p : max;
+	}
+	return max;
+}
+
 void history_fini(struct history *h)
 {
 	for (uint32_t i = 0; i < SLOTS; i++)

@@ -46,5 +46,7 @@ const struct series *history_find(const struct history *h, enum history_kind kin
 				  uint32_t sub);
 /* Point number i counted back from the newest (0); NAN when there is none. */
 float series_at(const struct series *s, uint32_t back);
+/* Largest of the newest n points; -INFINITY when there is none. */
+float series_max(const struct series *v, uint32_t n);
 
 #endif

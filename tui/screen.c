@@ -65,6 +65,9 @@ static void make_pair(struct screen *sc, int i, const struct theme_style *st, in
 		fg -= 8;
 		sc->attrs[i] |= A_BOLD;
 	}
+	/* Bold black is a dark grey there: unreadable on a coloured background. */
+	if (sc->ncolors < 16 && fg == 0)
+		sc->attrs[i] &= ~(attr_t)A_BOLD;
 	init_pair((short)(2 * i + 1), (short)fg, (short)bg);
 	init_pair((short)(2 * i + 2), (short)fg, (short)selected_bg);
 }

@@ -189,7 +189,7 @@ static int nearest_hue(int32_t rgb, int ncolors)
 			return max < 60 ? 0 : max < 160 ? 8 : max < 230 ? 7 : 15;
 		return max < 96 ? 0 : 7;
 	}
-	base = (r > mid ? 1 : 0) | (g > mid ? 2 : 0) | (b > mid ? 4 : 0);
+	base = (r >= mid ? 1 : 0) | (g >= mid ? 2 : 0) | (b >= mid ? 4 : 0);
 	return ncolors >= 16 && max >= 200 ? base + 8 : base;
 }
 

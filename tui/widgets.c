@@ -23,22 +23,10 @@ void widget_bar(struct surface *s, int x, int y, int w, double share, enum style
 		surface_put(s, x + eighths / 8, y, (uint32_t)(0x2590 - eighths % 8), st);
 }
 
-static float series_max(const struct series *v, int n)
-{
-	float max = -INFINITY;
-
-	for (int i = 0; i < n; i++) {
-		float p = series_at(v, (uint32_t)i);
-
-		max = !isnan(p) && p > max ? p : max;
-	}
-	return max;
-}
-
 void widget_spark(struct surface *s, int x, int y, int w, const struct series *v, double full,
 		  enum style st)
 {
-	float max = series_max(v, w);
+	float max = series_max(v, w > 0 ? (uint32_t)w : 0);
 
 	if (!isfinite(max))
 		return;
@@ -57,7 +45,7 @@ void widget_spark(struct surface *s, int x, int y, int w, const struct series *v
 
 void widget_graph(struct surface *s, struct rect r, const struct series *v, enum style st)
 {
-	float hi = series_max(v, r.w);
+	float hi = series_max(v, r.w > 0 ? (uint32_t)r.w : 0);
 
 	if (!isfinite(hi) || hi <= 0)
 		return;

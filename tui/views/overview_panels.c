@@ -71,9 +71,30 @@ static void spark(struct surface *s, struct rect *r, const struct series *v, dou
 	widget_spark(s, r->x + r->w + 1, r->y, SPARK_W, v, full, STYLE_GRAPH);
 }
 
-static bool always(const struct snapshot *s)
+/* A section without rows says why in two or three. */
+static int rows_or_reason(uint32_t n)
 {
-	return true;
+	return n ? (int)n : 3;
+}
+
+static int functions_rows(const struct snapshot *s)
+{
+	return rows_or_reason(s->nfunctions > 20 ? 20 : s->nfunctions);
+}
+
+static int latency_rows(const struct snapshot *s)
+{
+	return rows_or_reason(s->nlatency ? s->nlatency + 1 : 0);
+}
+
+static int syscalls_rows(const struct snapshot *s)
+{
+	return rows_or_reason(s->nsyscalls);
+}
+
+static int threads_rows(const struct snapshot *s)
+{
+	return (int)s->nthreads;
 }
 
 static void functions(const struct ui *ui, struct surface *s, struct rect r)
@@ -190,9 +211,9 @@ static void threads(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
-static bool has_counters(const struct snapshot *s)
+static int counters_rows(const struct snapshot *s)
 {
-	return s->ncounters > 0;
+	return (int)s->ncounters;
 }
 
 static void counters(const struct ui *ui, struct surface *s, struct rect r)
@@ -214,9 +235,9 @@ static void counters(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
-static bool has_engine(const struct snapshot *s)
+static int engine_rows(const struct snapshot *s)
 {
-	return s->nkernels || s->ntrajectory;
+	return (int)(s->ntrajectory + (s->nkernels ? s->nkernels + 1 : 0));
 }
 
 static void engine(const struct ui *ui, struct surface *s, struct rect r)
@@ -224,9 +245,9 @@ static void engine(const struct ui *ui, struct surface *s, struct rect r)
 	engine_panel_draw(ui, s, r);
 }
 
-static bool has_alerts(const struct snapshot *s)
+static int alerts_rows(const struct snapshot *s)
 {
-	return s->nalerts > 0;
+	return 2 * (int)s->nalerts;
 }
 
 static void alerts(const struct ui *ui, struct surface *s, struct rect r)
@@ -245,9 +266,12 @@ static void alerts(const struct ui *ui, struct surface *s, struct rect r)
 }
 
 const struct overview_panel overview_panels[] = {
-	{"top functions", always, functions}, {"latency", always, latency},
-	{"engine", has_engine, engine},	      {"alerts", has_alerts, alerts},
-	{"system calls", always, syscalls},   {"threads", always, threads},
-	{"counters", has_counters, counters},
+	{"top functions", functions_rows, functions},
+	{"latency", latency_rows, latency},
+	{"engine", engine_rows, engine},
+	{"alerts", alerts_rows, alerts},
+	{"system calls", syscalls_rows, syscalls},
+	{"threads", threads_rows, threads},
+	{"counters", counters_rows, counters},
 };
 const uint32_t noverview_panels = sizeof(overview_panels) / sizeof(overview_panels[0]);

@@ -5,10 +5,10 @@
 
 #include "tui/ui.h"
 
-/* wanted: whether there is anything to say; draw: below its title, into r. */
+/* rows: how many it would fill, 0 = nothing to say; draw: below its title, into r. */
 struct overview_panel {
 	const char *title;
-	bool (*wanted)(const struct snapshot *s);
+	int (*rows)(const struct snapshot *s);
 	void (*draw)(const struct ui *ui, struct surface *s, struct rect r);
 };
 

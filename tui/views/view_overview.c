@@ -11,7 +11,13 @@
 #include "tui/widgets.h"
 
 /* A panel is a title and at least three rows. */
-enum { PANEL_MIN_H = 4, TWO_COLUMNS_W = 76, THREE_COLUMNS_W = 170, MAX_PANELS = 16 };
+enum {
+	PANEL_MIN_H = 4,
+	TWO_COLUMNS_W = 76,
+	THREE_COLUMNS_W = 170,
+	MAX_PANELS = 16,
+	PAST_MAX_H = 12
+};
 
 static void take(struct rect *r, int rows)
 {
@@ -106,31 +112,95 @@ static void draw_gauges(const struct ui *ui, struct surface *s, struct rect *r)
 	take(r, 4 / columns);
 }
 
+/*
+ * Rows for each line of panels: what it wants where that is less than its share, and the rest
+ * shared by the others. Returns the rows left over.
+ */
+static int share_rows(int rows, const int *want, int lines, int *got)
+{
+	int left = lines;
+
+	for (int i = 0; i < lines; i++)
+		got[i] = 0;
+	for (bool again = true; again && left;) {
+		int share = rows / left;
+
+		again = false;
+		for (int i = 0; i < lines; i++)
+			if (!got[i] && want[i] <= share) {
+				got[i] = want[i];
+				rows -= want[i];
+				left--;
+				again = true;
+			}
+	}
+	for (int i = 0; i < lines; i++)
+		if (!got[i]) {
+			got[i] = rows / left--;
+			rows -= got[i];
+		}
+	return rows;
+}
+
+/* A tall screen shows the past as large as it can. */
+static void draw_past(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct series *p99 = history_find(&ui->history, HISTORY_P99, "", 0);
+	const struct series *cpu = history_find(&ui->history, HISTORY_CPU, "", 0);
+	bool both = !isnan(series_at(p99, 0));
+	int w = both ? (r.w - 2) / 2 : r.w;
+	char title[64], max[FORMAT_SIZE];
+
+	if (r.h < 5 || w < 1 || isnan(series_at(cpu, 0)))
+		return;
+	r.h = r.h > PAST_MAX_H ? PAST_MAX_H : r.h;
+	snprintf(title, sizeof(title), "CPU, one column a tick, highest %s",
+		 format_pct(max, series_max(cpu, (uint32_t)w)));
+	widget_rule(s, r.x, r.y, w, title);
+	widget_graph(s, (struct rect){r.x, r.y + 1, w, r.h - 1}, cpu, STYLE_GRAPH);
+	if (!both)
+		return;
+	snprintf(title, sizeof(title), "worst p99 of each tick, highest %s",
+		 format_ns(max, (uint64_t)series_max(p99, (uint32_t)w)));
+	widget_rule(s, r.x + w + 2, r.y, w, title);
+	widget_graph(s, (struct rect){r.x + w + 2, r.y + 1, w, r.h - 1}, p99, STYLE_GRAPH_RECENT);
+}
+
 static void draw_panels(const struct ui *ui, struct surface *s, struct rect r)
 {
 	const struct overview_panel *list[MAX_PANELS];
-	int n = 0, columns = r.w >= THREE_COLUMNS_W ? 3 : r.w >= TWO_COLUMNS_W ? 2 : 1, lines, w;
+	int want[MAX_PANELS] = {0}, got[MAX_PANELS], n = 0, lines, w, left;
+	int columns = r.w >= THREE_COLUMNS_W ? 3 : r.w >= TWO_COLUMNS_W ? 2 : 1;
 
 	for (uint32_t i = 0; i < noverview_panels && n < MAX_PANELS; i++)
-		if (overview_panels[i].wanted(ui->shown))
+		if (overview_panels[i].rows(ui->shown) > 0)
 			list[n++] = &overview_panels[i];
 	lines = (n + columns - 1) / columns;
 	while (lines > 1 && r.h / lines < PANEL_MIN_H)
 		lines--;
+	for (int i = 0; i < n && i < lines * columns; i++) {
+		/* A title, and a blank line below. */
+		int rows = list[i]->rows(ui->shown) + 2;
+
+		if (rows > want[i / columns])
+			want[i / columns] = rows;
+	}
+	left = share_rows(r.h, want, lines, got);
 	w = (r.w - 2 * (columns - 1)) / columns;
 	for (int i = 0; i < n && i < lines * columns; i++) {
-		int row = i / columns, col = i % columns;
-		struct rect p = {r.x + col * (w + 2), r.y + r.h * row / lines, w,
-				 r.h * (row + 1) / lines - r.h * row / lines};
+		struct rect p = {r.x + i % columns * (w + 2), r.y, w, got[i / columns]};
 
 		/* A last panel alone on its line gets all of it. */
-		if (i == n - 1 && !col)
+		if (i == n - 1 && i % columns == 0)
 			p.w = r.w;
-		if (p.h < 2)
-			return;
-		widget_rule(s, p.x, p.y, p.w, list[i]->title);
-		list[i]->draw(ui, s, (struct rect){p.x, p.y + 1, p.w, p.h - 1});
+		if (p.h >= 2) {
+			widget_rule(s, p.x, p.y, p.w, list[i]->title);
+			list[i]->draw(ui, s, (struct rect){p.x, p.y + 1, p.w, p.h - 1});
+		}
+		if (i % columns == columns - 1 || i == n - 1)
+			take(&r, p.h);
 	}
+	draw_past(ui, s, (struct rect){r.x, r.y, r.w, left});
 }
 
 /* What would measure more, once for all sections that lack it. */
