@@ -30,6 +30,7 @@ enum {
 	SESSION_MAX_WATCHES = 8,
 	/* A first look soon after the start, long enough for rates to mean something. */
 	SESSION_FIRST_TICK_NS = 30 * 1000 * 1000,
+	SESSION_PLAN_TRIES = 5, /* ticks after an exec in which -e may still find its functions */
 };
 
 struct session_watch {
@@ -55,7 +56,7 @@ struct session {
 	struct symbols *symbols;
 	struct probe_plan *plan;
 	struct bpf *bpf;
-	char plan_error[SNAP_TEXT];
+	uint32_t plan_tries; /* left: after an exec the libraries come one by one */
 	void *priv[SESSION_MAX_COLLECTORS];
 	bool started[SESSION_MAX_COLLECTORS];
 	struct session_watch watches[SESSION_MAX_WATCHES];
@@ -292,10 +293,26 @@ static void reattach(struct session *se)
 
 	detach(se);
 	open_symbols(se);
-	se->plan_error[0] = '\0';
-	if (resolve_probes(se, why, sizeof(why)))
-		snprintf(se->plan_error, sizeof(se->plan_error), "%s", why);
+	if (!resolve_probes(se, why, sizeof(why)))
+		se->plan_tries = 0;
+	else if (!se->plan_tries)
+		session_event(se, "-e names nothing in the new program: %.180s", why);
 	attach(se);
+}
+
+/* The loader maps a program's libraries after the exec: look for what -e names again. */
+static void retry_probes(struct session *se)
+{
+	char why[SNAP_TEXT];
+
+	if (!se->plan_tries || se->finished || !se->symbols)
+		return;
+	se->plan_tries--;
+	symbols_exec(se->symbols);
+	if (symbols_refresh(se->symbols))
+		return;
+	if (!resolve_probes(se, why, sizeof(why)) || !se->plan_tries)
+		reattach(se);
 }
 
 /* ---- the tick ------------------------------------------------------------------------------- */
@@ -332,6 +349,7 @@ static void look_at_target(struct session *se)
 	case TARGET_EXECED:
 		session_event(se, "the target ran execve: now %s; counts begin anew",
 			      se->target.view.exe);
+		se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
 		reattach(se);
 		break;
 	case TARGET_STATE:
@@ -383,6 +401,7 @@ static void tick(struct session *se)
 	uint64_t tick_ns;
 
 	look_at_target(se);
+	retry_probes(se);
 	if (se->symbols && !se->finished)
 		symbols_refresh(se->symbols);
 	tick_ns = clock_mono_ns();

@@ -42,7 +42,7 @@ static pid_t spawn(const char *script)
 	return pid;
 }
 
-static struct session *watch(pid_t pid)
+static struct session *watch_with(pid_t pid, const char *probe)
 {
 	struct session_config cfg = {
 		.pid = pid,
@@ -50,6 +50,8 @@ static struct session *watch(pid_t pid)
 		.sample_hz = 99,
 		.offcpu = true,
 		.syscalls = SYSCALL_AUTO,
+		.probes = {probe},
+		.nprobes = probe ? 1 : 0,
 	};
 	char why[256];
 	int err;
@@ -58,6 +60,11 @@ static struct session *watch(pid_t pid)
 	assert_non_null(se);
 	assert_int_equal(session_start(se), 0);
 	return se;
+}
+
+static struct session *watch(pid_t pid)
+{
+	return watch_with(pid, NULL);
 }
 
 /* The next snapshot; gives up after ten seconds. */
@@ -210,6 +217,26 @@ static void an_exec_is_followed(void **state)
 	assert_int_equal(s->finished, 0);
 }
 
+static void a_probe_is_found_again_after_an_exec(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid()) {
+		assert_null(getenv("PERFTOP_REQUIRE_BPF"));
+		skip();
+	}
+	f->child = spawn("sleep 0.4; exec cat /dev/zero >/dev/null");
+	f->se = watch_with(f->child, "libc.so.6:write");
+	until_event(f->se, "ran execve");
+	for (int i = 0; i < 40; i++) {
+		const struct snapshot *s = next(f->se);
+
+		if (s->nlatency == 1 && s->latency[0].count > 0 && !strcmp(s->target.comm, "cat"))
+			return;
+	}
+	fail_msg("write() of the new program was never counted");
+}
+
 static void a_reset_begins_the_counts_anew(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +282,7 @@ int main(void)
 		T(the_targets_exit_ends_the_view_with_its_last_numbers),
 		T(a_stopped_target_is_said_to_be_stopped),
 		T(an_exec_is_followed),
+		T(a_probe_is_found_again_after_an_exec),
 		T(a_reset_begins_the_counts_anew),
 		T(stopping_gives_one_last_snapshot),
 	};
