@@ -31,11 +31,13 @@ run "$p" -p 4194304
 equal "a pid that is not there" "$rc" 1
 check "is told" one_line 'no process'
 start zombie python3 -c 'import os,time
-if os.fork() == 0: os._exit(0)
+z = os.fork()
+if z == 0: os._exit(0)
+print(z, flush=True)
 time.sleep(1000)'
 parent=$pid
-eventually 10 pgrep -P "$parent" >/dev/null
-z=$(pgrep -P "$parent")
+eventually 10 test -s "$T/zombie.out"
+z=$(cat "$T/zombie.out")
 eventually 10 grep -q '^State:.Z' "/proc/$z/status"
 run "$p" -p "$z"
 equal "a zombie cannot be watched" "$rc" 1
