@@ -104,10 +104,9 @@ static void put_f64(struct json_text *out, double v)
 	if (!fraction)
 		return;
 	put_char(out, '.');
-	while (fraction) {
-		scale /= 10;
+	for (; fraction; fraction %= scale) {
+		fraction *= 10; /* below 10^10: the scale is 10^9 at most */
 		put_char(out, (char)('0' + fraction / scale));
-		fraction %= scale;
 	}
 }
 
@@ -192,7 +191,7 @@ static void put_member(struct json_text *out, const char *name, uint64_t v)
 
 static void put_field(struct json_text *out, const struct field *f, const char *row)
 {
-	const char *at = row + f->offset;
+	const void *at = row + f->offset;
 	const char *name;
 
 	put_key(out, f->name);

@@ -162,18 +162,19 @@ static int check(struct replay *r, const char *path, char *why, size_t why_size)
 static int check_size(const uint8_t *header, uint64_t size, const char *path, char *why,
 		      size_t why_size)
 {
-	uint64_t page = (uint64_t)header[16] << 8 | header[17], pages = 0;
+	uint64_t page = (uint64_t)header[16] << 8 | header[17], pages = 0, want;
 
 	for (int i = 28; i < 32; i++)
 		pages = pages << 8 | header[i];
 	if (page == 1)
 		page = 65536;
-	if (memcmp(header, "SQLite format 3", 16) || memcmp(header + 24, header + 92, 4) ||
-	    page * pages <= size)
+	want = page * pages;
+	if (memcmp(header, "SQLite format 3", 16) != 0 ||
+	    memcmp(header + 24, header + 92, 4) != 0 || want <= size)
 		return 0;
 	snprintf(why, why_size,
 		 "%s is cut off: %llu of %llu bytes; 'sqlite3 FILE .recover' may save a part", path,
-		 (unsigned long long)size, (unsigned long long)(page * pages));
+		 (unsigned long long)size, (unsigned long long)want);
 	return -EBADMSG;
 }
 

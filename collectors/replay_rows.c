@@ -43,7 +43,7 @@ static uint32_t load_enum(sqlite3_stmt *st, int column, const struct field *f)
 
 static void load_field(sqlite3_stmt *st, int column, const struct field *f, char *row)
 {
-	char *at = row + f->offset;
+	void *at = row + f->offset;
 	const char *text;
 
 	switch (f->type) {
@@ -53,7 +53,7 @@ static void load_field(sqlite3_stmt *st, int column, const struct field *f, char
 		break;
 	case FIELD_CHAR:
 		text = (const char *)sqlite3_column_text(st, column);
-		*at = text && text[0] >= ' ' && text[0] <= '~' ? text[0] : '\0';
+		*(char *)at = text && text[0] >= ' ' && text[0] <= '~' ? text[0] : '\0';
 		break;
 	case FIELD_ENUM:
 		*(uint32_t *)at = load_enum(st, column, f);

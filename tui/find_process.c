@@ -47,7 +47,7 @@ static bool look(pid_t pid, const char *name, struct found_process *out)
 	n = procfs_read(pid, "cmdline", line, sizeof(line));
 	if (n <= 0)
 		return false; /* a kernel thread, or gone */
-	if (strcmp(st.comm, name) && strcmp(file_name(line), name) && !exe_is(pid, name))
+	if (strcmp(st.comm, name) != 0 && strcmp(file_name(line), name) != 0 && !exe_is(pid, name))
 		return false;
 	for (ssize_t i = 0; i < n - 1; i++)
 		if (!line[i])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options.c: reading the command line, and its help. */
+/* options.c: reading the command line. */
 #include "tui/options.h"
 
 #include <errno.h>
@@ -76,59 +76,6 @@ static const struct option long_options[] = {
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
 };
-
-void options_print_help(FILE *out)
-{
-	fputs("Usage: perftop [OPTIONS] [-p PID | -n NAME | -- COMMAND ARGS...]\n"
-	      "Show live where a process spends its time, and why. With no target on a terminal,\n"
-	      "pick one from a list. Without a terminal, print text.\n"
-	      "\n"
-	      "Target\n"
-	      "  -p, --pid PID          a running process; it is left running\n"
-	      "  -n, --name NAME        the one process of that name\n"
-	      "  -- COMMAND ARGS...     launch a command and watch it; when perftop ends, so does "
-	      "it\n"
-	      "      --output FILE      what the command prints (on a dashboard: discarded)\n"
-	      "      --watch[=TIME]     with no target, start the built-in engine and watch it\n"
-	      "      --load QPS         queries a second for the engine\n"
-	      "      --engine-args ARGS more options for it, see: perftop engine --help\n"
-	      "\n"
-	      "Measure\n"
-	      "  -d, --interval TIME    between updates: 1s (default), 500ms, 0.5; from 50ms\n"
-	      "      --duration TIME    stop after this long, counted from the first update\n"
-	      "  -e, --probe SPEC       latency of a function: libc.so.6:malloc, ./prog:parse*,\n"
-	      "                         usdt:prog:provider:name; may be repeated\n"
-	      "      --list-probes      show what -e would attach to and what it would cost\n"
-	      "      --target TIME      goal for the p99 of probed functions\n"
-	      "      --syscalls MODE    auto (default), full, count or off\n"
-	      "      --hz N             CPU samples a second and CPU, default 99; 0: none\n"
-	      "      --no-offcpu        do not measure blocked time\n"
-	      "      --no-bpf           use /proc and in-process counters alone\n"
-	      "      --max-overhead PCT take probes off that cost more of a CPU (default 30)\n"
-	      "      --force            attach whatever it costs; replace an existing recording\n"
-	      "\n"
-	      "Output\n"
-	      "      --json[=FILE]      one object a line for each update, perftop.snapshot/1\n"
-	      "      --json-histograms  with every histogram in it\n"
-	      "      --text             text, also on a terminal\n"
-	      "  -o, --record FILE      keep every update in FILE (SQLite)\n"
-	      "      --replay FILE      show a recording; --speed X times as fast, 0: at once\n"
-	      "\n"
-	      "Screen\n"
-	      "      --view NAME        begin with this view\n"
-	      "      --theme NAME       colours; a path with a / is a file\n"
-	      "      --ascii            no characters beyond ASCII\n"
-	      "      --no-color\n"
-	      "\n"
-	      "  -h, --help             this text\n"
-	      "  -V, --version\n"
-	      "\n"
-	      "Also: perftop engine [OPTIONS], the built-in subject by itself.\n"
-	      "Exit status: 0; that of a launched command that ended; 1 cannot go on; 2 bad "
-	      "usage;\n"
-	      "128 + signal when one ended perftop.\n",
-	      out);
-}
 
 int options_parse_time(const char *text, uint64_t *ns)
 {
@@ -329,7 +276,7 @@ static int set_output(struct parser *p, int c, const char *arg)
 	switch (c) {
 	case OPT_JSON:
 		o->json = true;
-		o->json_path = arg && strcmp(arg, "-") ? arg : NULL;
+		o->json_path = arg && strcmp(arg, "-") != 0 ? arg : NULL;
 		return 0;
 	case OPT_JSON_HISTOGRAMS:
 		o->json = o->json_histograms = true;
@@ -427,7 +374,7 @@ static int parse_rest(struct parser *p, int argc, char **argv)
 			return bad(p, "-- without a command; give one: perftop -- make");
 		return 0;
 	}
-	if (strcmp(argv[optind - 1], "--"))
+	if (strcmp(argv[optind - 1], "--") != 0)
 		return bad(p,
 			   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: "
 			   "perftop -n %.60s",

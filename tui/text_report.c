@@ -341,7 +341,7 @@ static bool section_changed(const struct text_report *r, const struct snap_secti
 		if (!strcmp(r->sections[i].name, sec->name))
 			return r->sections[i].status != sec->status ||
 			       (sec->status != SECTION_LIVE &&
-				strcmp(r->sections[i].reason, sec->reason));
+				strcmp(r->sections[i].reason, sec->reason) != 0);
 	return sec->status != SECTION_LIVE;
 }
 
