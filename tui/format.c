@@ -64,7 +64,9 @@ const char *format_count(char *buf, double n)
 		v /= 1000;
 		u++;
 	}
-	if (!u && v == floor(v))
+	if (fabs(v) >= 999.5)
+		snprintf(buf, FORMAT_SIZE, "%.0e%s", v, units[u]);
+	else if (!u && v == floor(v))
 		snprintf(buf, FORMAT_SIZE, "%.0f", v);
 	else
 		digits3(buf, v, units[u]);
@@ -73,8 +75,9 @@ const char *format_count(char *buf, double n)
 
 const char *format_rate(char *buf, double per_s)
 {
-	format_count(buf, per_s);
-	strcat(buf, "/s");
+	size_t n = strlen(format_count(buf, per_s));
+
+	snprintf(buf + n, FORMAT_SIZE - n, "/s");
 	return buf;
 }
 

@@ -17,7 +17,9 @@ struct axis {
 
 static double bucket_middle(uint32_t bucket)
 {
-	struct snap_bin one = {bucket, 1};
+	/* A recording may hold any number; one past the last is asked for its lower edge. */
+	uint32_t b = bucket > HIST_PLOT_MAX_BUCKET + 1 ? HIST_PLOT_MAX_BUCKET + 1 : bucket;
+	struct snap_bin one = {b, 1};
 
 	return (double)snapshot_quantile(&one, 1, 1, 1);
 }

@@ -27,6 +27,9 @@ struct hist_plot {
 	const char *unit;
 };
 
+/* Largest bucket there is (probes/bucket.h); bins past it are not drawn. */
+enum { HIST_PLOT_MAX_BUCKET = 1151 };
+
 void hist_plot_draw(struct surface *s, struct rect r, const struct hist_plot *p);
 
 /* Column (0..w-1) of a value on the axis that the plot of these bins and marks has. */

@@ -166,8 +166,7 @@ void screen_free(struct screen *sc)
 {
 	if (!sc)
 		return;
-	if (!sc->gone)
-		endwin();
+	endwin(); /* on a lost terminal its writes fail, and that is all */
 	term_guard_leave();
 	delscreen(sc->curses);
 	surface_fini(&sc->now);
@@ -309,8 +308,6 @@ int screen_wait(struct screen *sc, int fd, int timeout_ms, bool *redraw)
 		return SIGHUP;
 	}
 	while ((sig = term_guard_next())) {
-		if (sig == SIGHUP)
-			sc->gone = true;
 		if (sig == SIGTSTP)
 			screen_suspend(sc);
 		else if (sig == SIGWINCH)

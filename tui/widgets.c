@@ -84,16 +84,25 @@ static void stack_columns(int w, const struct widget_part *parts, uint32_t n, in
 		}
 		left -= cols[i];
 	}
-	while (left && total > 0) {
+	for (; left > 0 && total > 0; left--) {
 		uint32_t best = 0;
 
-		/* Too many (parts raised to one column): take from the widest. */
 		for (uint32_t i = 1; i < n; i++)
-			if (left > 0 ? rest[i] > rest[best] : cols[i] > cols[best])
+			if (rest[i] > rest[best])
 				best = i;
-		cols[best] += left > 0 ? 1 : -1;
+		cols[best]++;
 		rest[best] = 0;
-		left += left > 0 ? -1 : 1;
+	}
+	/* Too many, by parts raised to one column: the widest gives, or at last the smallest. */
+	for (; left < 0; left++) {
+		uint32_t give = 0;
+
+		for (uint32_t i = 1; i < n; i++)
+			if (cols[i] > cols[give] ||
+			    (cols[i] == 1 && cols[give] <= 1 &&
+			     (!cols[give] || parts[i].value < parts[give].value)))
+				give = i;
+		cols[give]--;
 	}
 }
 
