@@ -23,7 +23,7 @@ struct launch {
 /*
  * Start argv[0], found by PATH, with argv, and hold it. Its signal mask and dispositions are
  * those of a fresh program. `output_path`: a file for its stdout and stderr, "/dev/null" to drop
- * them, NULL to leave them alone; then stdin comes from /dev/null as well unless NULL. Returns 0,
+ * them, both with stdin from /dev/null; NULL leaves all three alone. Returns 0,
  * or -errno with a sentence in why. All calls come from one thread.
  */
 int launch_start(struct launch *l, char *const argv[], const char *output_path,
