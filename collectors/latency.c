@@ -68,6 +68,11 @@ static uint32_t append_bins(struct snapshot *s, const uint64_t *now, const uint6
 	return s->nbins - first;
 }
 
+static uint64_t at_most(uint64_t v, uint64_t max)
+{
+	return v < max ? v : max;
+}
+
 static void fill_recent(struct latency_track *t, const struct latency_source_now *now,
 			struct snapshot *s, struct snap_latency *row)
 {
@@ -81,6 +86,8 @@ static void fill_recent(struct latency_track *t, const struct latency_source_now
 		row->recent_p50 = snapshot_quantile(s->bins + first, n, total, 0.50);
 		row->recent_p99 = snapshot_quantile(s->bins + first, n, total, 0.99);
 		row->recent_max = bucket_top(top, now->max);
+		row->recent_p50 = at_most(row->recent_p50, row->recent_max);
+		row->recent_p99 = at_most(row->recent_p99, row->recent_max);
 	}
 	memset(s->bins + first, 0, n * sizeof(s->bins[0]));
 	s->nbins = first;
@@ -107,6 +114,11 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 	if (now->max > t->seen_max)
 		row->max = now->max;
 	t->max = row->max;
+	/* A bucket's midpoint can lie above the largest value in it. */
+	row->p50 = at_most(row->p50, row->max);
+	row->p90 = at_most(row->p90, row->max);
+	row->p99 = at_most(row->p99, row->max);
+	row->p999 = at_most(row->p999, row->max);
 }
 
 int latency_track_update(struct latency_track *t, const struct latency_source_now *now,

@@ -71,6 +71,7 @@ struct session {
 	struct replay *replay;
 	uint64_t seq, now_ns, last_ns, reset_ns, interval_ns;
 	uint64_t record_lost;
+	bool said_stopped;
 	bool finished;
 };
 
@@ -357,8 +358,10 @@ static void look_at_target(struct session *se)
 			session_event(se, "the target (pid %d) has exited", se->target.pid);
 			se->finished = true;
 		} else if (se->target.state == TARGET_STOPPED) {
+			se->said_stopped = true;
 			session_event(se, "the target is stopped (SIGSTOP or a debugger)");
-		} else if (was == TARGET_STOPPED) {
+		} else if (was == TARGET_STOPPED && se->said_stopped) {
+			/* Not for a command that was launched and held until now. */
 			session_event(se, "the target goes on");
 		}
 		break;
