@@ -22,20 +22,11 @@ measure() {
 	rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")
 	tmux -L "$sock" kill-session -t "$name"
 }
-# ns from start until the screen holds the footer that is drawn last, three times, the median.
+# Median of five starts, from exec until the last thread of the lowest panel is drawn.
 first_screen() {
-	local i start end all=()
-	for i in 1 2 3 4 5; do
-		rm -f "$T/seen"
-		start=$(date +%s%N)
-		PERFTOP_FIRST_SCREEN="$T/seen" tmux -L "$sock" -f /dev/null new-session -d -s first -x 120 -y 40 \
-			"PERFTOP_TRACE_START=$T/seen exec $PERFTOP -p $1"
-		eventually 5 test -s "$T/seen"
-		end=$(cat "$T/seen")
-		all+=($(((end - start) / 1000)))
-		tmux -L "$sock" kill-session -t first
-	done
-	printf '%s\n' "${all[@]}" | sort -n | sed -n 3p
+	for _ in 1 2 3 4 5; do
+		python3 "$(dirname "$0")/../lib/first_screen.py" "$@"
+	done | sort -n | sed -n 3p
 }
 row() { printf '%-34s %10s %10s %8s  %s\n' "$@"; }
 verdict() { awk -v v="$1" -v limit="$2" 'BEGIN { print (v <= limit) ? "PASS" : "MISSED" }'; }
@@ -54,5 +45,5 @@ for load in idle busy; do
 	row "RSS KiB, $load redis" "$rss" "$hr" "" "target 30720 $(verdict "$rss" 30720)"
 	[ $load = busy ] && kill "$pid"
 done
-us=$(first_screen "$redis_pid")
+us=$(first_screen jemalloc_bg "$PERFTOP" -p "$redis_pid")
 row "start to first full screen, us" "$us" "" "" "target 100000 $(verdict "$us" 100000)"
