@@ -71,13 +71,27 @@ static const struct snap_latency *busiest_syscall(const struct snapshot *s)
 	return top;
 }
 
+/* How near a thread is to a whole CPU; the target's total where threads are not known. */
+static double busiest_pct(const struct snapshot *s, double total)
+{
+	double most = 0;
+
+	for (uint32_t i = 0; i < s->nthreads; i++)
+		most = s->threads[i].cpu_pct > most ? s->threads[i].cpu_pct : most;
+	/* Many threads at half a CPU each can fill the machine together. */
+	if (s->proc.ncpu && total / s->proc.ncpu > most)
+		most = total / s->proc.ncpu;
+	return s->nthreads ? most : total;
+}
+
 static void say_cpu(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
 	const struct snap_latency *call = busiest_syscall(s);
 	const struct snap_function *f = NULL;
-	const char *label = busy >= BUSY_PCT ? "CPU-bound" : "Partly CPU-bound";
-	enum verdict_mood mood = busy >= BUSY_PCT ? VERDICT_BAD : VERDICT_WARN;
+	bool bound = busiest_pct(s, busy) >= BUSY_PCT;
+	const char *label = bound ? "CPU-bound" : "Partly CPU-bound";
+	enum verdict_mood mood = bound ? VERDICT_BAD : VERDICT_WARN;
 	char rate[FORMAT_SIZE];
 
 	for (uint32_t i = 0; i < s->nfunctions; i++)
@@ -223,7 +237,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		    "on "
 		    "%u CPUs",
 		    100 * t.pct[TIME_RUNQ] / t.active, s->proc.machine_cpu_pct, s->proc.ncpu);
-	else if (busy >= BUSY_PCT / 2)
+	else if (busiest_pct(s, busy) >= BUSY_PCT / 2)
 		say_cpu(v, s, &t);
 	else
 		say_idle(v, s, &t);

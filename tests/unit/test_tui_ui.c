@@ -295,12 +295,30 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 
 	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
 	s->proc.user_pct = 60;
+	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
 	s->blocked[s->nblocked - 1].reason = BLOCKED_IO;
 	expect(s, VERDICT_BAD, "I/O-bound", "37 % of active thread time waits for disk");
 	s->blocked[s->nblocked - 1].reason = BLOCKED_SLEEP;
 	expect(s, VERDICT_WARN, "Partly CPU-bound", "60 % of a CPU");
+}
+
+static void many_half_idle_threads_are_not_cpu_bound(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_ENGINE, 1);
+	f->s->proc.user_pct = 73;
+	f->s->proc.ncpu = 4;
+	for (uint32_t i = 0; i < f->s->nthreads; i++)
+		f->s->threads[i].cpu_pct = 25;
+	f->s->nalerts = 0;
+	expect(f->s, VERDICT_GOOD, "Not saturated", "77 % of a CPU");
+	f->s->proc.ncpu = 0;
+	f->s->nthreads = 0;
+	f->s->proc.user_pct = 80;
+	expect(f->s, VERDICT_BAD, "CPU-bound", "attention_block_avx512");
 }
 
 static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
@@ -346,6 +364,7 @@ int main(void)
 		TEST(sparklines_keep_gaps_and_bound_their_memory),
 		TEST(verdict_names_what_holds_the_target_back),
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
+		TEST(many_half_idle_threads_are_not_cpu_bound),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
 		TEST(missed_goal_is_said_beside_the_cause),
 	};

@@ -89,14 +89,18 @@ static int draw_trajectory(const struct ui *ui, struct surface *s, struct rect r
 	surface_fill(s, (struct rect){x, r.y, bar, 1}, 0x2591, STYLE_BORDER);
 	widget_bar(s, x, r.y, bar, share, share > 0.9 ? STYLE_BAD : STYLE_GRAPH);
 	x += bar + 1;
-	x += surface_printf(s, x, r.y, r.x + r.w - x, STYLE_TEXT, "%s of %s  in %s  out %s",
+	x += surface_printf(s, x, r.y, r.x + r.w - x, STYLE_TEXT, "%s of %s",
 			    format_count(used, (double)t->used),
-			    format_count(cap, (double)t->capacity),
-			    format_rate(rec, t->recorded_rate),
-			    format_rate(drain, t->drained_rate));
-	surface_printf(s, x, r.y, r.x + r.w - x, t->dropped_rate > 0 ? STYLE_BAD : STYLE_DIM,
-		       "  dropped %s  contention %.1f %%", format_rate(drop, t->dropped_rate),
-		       t->contention_pct);
+			    format_count(cap, (double)t->capacity));
+	if (r.w >= 80)
+		x += surface_printf(s, x, r.y, r.x + r.w - x, STYLE_TEXT, "  in %s  out %s",
+				    format_rate(rec, t->recorded_rate),
+				    format_rate(drain, t->drained_rate));
+	x += surface_printf(s, x, r.y, r.x + r.w - x, t->dropped_rate > 0 ? STYLE_BAD : STYLE_DIM,
+			    "  dropped %s", format_rate(drop, t->dropped_rate));
+	if (r.w >= 80)
+		surface_printf(s, x, r.y, r.x + r.w - x, STYLE_DIM, "  contention %.1f %%",
+			       t->contention_pct);
 	return 1;
 }
 
