@@ -6,8 +6,8 @@ seconds=${SECONDS_EACH:-10}
 sock=perftop-bench-$$
 trap 'tmux -L "$sock" kill-server 2>/dev/null; finish' EXIT
 
-hz=$(getconf CLK_TCK)
-cpu_ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
+# ns on CPU of every thread: clock ticks would be too coarse.
+cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d", n }'; }
 # One program in a terminal of 120x40: its CPU in percent over the window, and its RSS in KiB.
 measure() {
 	local name=$1 pid before after
@@ -15,10 +15,10 @@ measure() {
 	tmux -L "$sock" -f /dev/null new-session -d -s "$name" -x 120 -y 40 "exec $*"
 	sleep 3 # past its start
 	pid=$(tmux -L "$sock" list-panes -t "$name" -F '#{pane_pid}')
-	before=$(cpu_ticks "$pid")
+	before=$(cpu_ns "$pid")
 	sleep "$seconds"
-	after=$(cpu_ticks "$pid")
-	cpu=$(awk -v a="$before" -v b="$after" -v hz="$hz" -v s="$seconds" 'BEGIN { printf "%.2f", 100 * (b - a) / hz / s }')
+	after=$(cpu_ns "$pid")
+	cpu=$(awk -v a="$before" -v b="$after" -v s="$seconds" 'BEGIN { printf "%.3f", (b - a) / s / 1e7 }')
 	rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")
 	tmux -L "$sock" kill-session -t "$name"
 }
