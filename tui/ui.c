@@ -8,6 +8,7 @@
 
 #include "tui/format.h"
 #include "tui/keys.h"
+#include "tui/widgets.h"
 
 /* Steps of + and -, ns. */
 static const uint64_t intervals_ns[] = {100000000,  200000000,	500000000,  1000000000,
@@ -279,9 +280,11 @@ void ui_draw(struct ui *ui, struct surface *s)
 
 	surface_clear(s);
 	if (s->w < UI_MIN_W || s->h < UI_MIN_H) {
-		surface_printf(s, 0, s->h / 2, s->w, STYLE_WARN,
-			       "perftop needs %d×%d, this is %d×%d", UI_MIN_W, UI_MIN_H, s->w,
-			       s->h);
+		char text[64];
+
+		snprintf(text, sizeof(text), "perftop needs %d×%d, this is %d×%d", UI_MIN_W,
+			 UI_MIN_H, s->w, s->h);
+		widget_wrap(s, (struct rect){0, 0, s->w, s->h}, STYLE_WARN, text);
 		return;
 	}
 	y = ui_draw_header(ui, s);

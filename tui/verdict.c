@@ -155,6 +155,10 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 
 	if (call)
 		snprintf(in, sizeof(in), "waits in %s; ", call->name);
+	else if (t->pct[TIME_SLEEP] > 50 || t->pct[TIME_NET] > 50)
+		snprintf(in, sizeof(in), "%s; ",
+			 t->pct[TIME_SLEEP] > t->pct[TIME_NET] ? "sleeps"
+							       : "waits for the network");
 	if (t->active < IDLE_PCT)
 		say(v, VERDICT_GOOD, "Mostly idle", "", "%snothing to fix (%.1f %% of a CPU)", in,
 		    t->pct[TIME_USER] + t->pct[TIME_SYS]);
