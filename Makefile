@@ -18,7 +18,7 @@ Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2);)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-	-Wvla -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror)
+	-Wvla -Wno-unused-parameter -Wno-missing-field-initializers $(if $(filter 1,$(WERROR)),-Werror)
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(B)/gen
 CFLAGS   ?= -O2 -g
 CFLAGS   += -std=gnu11 -fno-omit-frame-pointer -pthread $(WARN)
@@ -77,7 +77,7 @@ $(B)/kernels/%_avx2.o:   FILE_CFLAGS = -O3 -fopenmp-simd -mavx2 -mfma
 $(B)/kernels/%_avx512.o: FILE_CFLAGS = -O3 -fopenmp-simd -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
 endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
-$(COLLECTOR_OBJS): | $(SKEL) $(SYSNAMES)
+$(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(UNIT_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)
 
 $(B)/libperftop.a: $(PROBE_OBJS)
 $(B)/libkernels.a: $(KERNEL_OBJS)

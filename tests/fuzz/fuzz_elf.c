@@ -56,6 +56,7 @@ static void ask_all(struct elf_image *e)
 	for (uint64_t v = 0; v < 0x4000; v += 0x101)
 		ask_at(e, v);
 	ask_at(e, UINT64_MAX);
+	(void)length;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
