@@ -13,7 +13,9 @@ measure() {
 	local name=$1 pid before after
 	shift
 	tmux -L "$sock" -f /dev/null new-session -d -s "$name" -x 120 -y 40 "exec $*"
-	sleep 3 # past its start
+	# Past its start; perftop also reads the kernel's symbols once, at the first sample that needs them.
+	redis-benchmark -s "$redis_sock" -n 50000 -q >/dev/null
+	sleep 2
 	pid=$(tmux -L "$sock" list-panes -t "$name" -F '#{pane_pid}')
 	before=$(cpu_ns "$pid")
 	sleep "$seconds"
