@@ -11,6 +11,7 @@ enum { PROFILE_STACKS = 4096, PROFILE_PAIRS = 8192, PROFILE_PROBES = 32 };
 struct profile_function {
 	uint64_t self, total;
 	uint64_t stamp; /* the last sample that counted it: recursion counts once */
+	uint32_t shown; /* 1 + its place in the symbols of the snapshot being filled */
 };
 
 struct profile_stack {
@@ -188,9 +189,11 @@ static void fill_functions(struct profile *p, struct symbols *syms, struct snaps
 {
 	uint32_t n = 0;
 
-	for (uint32_t id = 0; id < p->nfunctions; id++)
+	for (uint32_t id = 0; id < p->nfunctions; id++) {
+		p->functions[id].shown = 0;
 		if (p->functions[id].total)
 			p->order[n++] = id;
+	}
 	qsort_r(p->order, n, sizeof(*p->order), compare_total, p);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct profile_function *f = &p->functions[p->order[i]];
@@ -210,6 +213,20 @@ static void fill_functions(struct profile *p, struct symbols *syms, struct snaps
 		out->self_pct = 100.0 * (double)f->self / (double)p->samples;
 		out->total_pct = 100.0 * (double)f->total / (double)p->samples;
 	}
+}
+
+/* The snapshot's own search is linear: ask it once for each function. */
+static uint32_t shown_symbol(struct profile *p, struct symbols *syms, struct snapshot *s,
+			     uint32_t id)
+{
+	struct profile_function *f = &p->functions[id];
+	struct symbol sym;
+
+	if (!f->shown) {
+		symbols_by_id(syms, id, &sym);
+		f->shown = 1 + snapshot_symbol(s, sym.name, sym.module);
+	}
+	return f->shown - 1;
 }
 
 static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot *s)
@@ -237,12 +254,8 @@ static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot
 
 		out->count = st->count;
 		out->nframes = st->n;
-		for (uint32_t f = 0; f < st->n; f++) {
-			struct symbol sym;
-
-			symbols_by_id(syms, st->ids[f], &sym);
-			out->frames[f] = snapshot_symbol(s, sym.name, sym.module);
-		}
+		for (uint32_t f = 0; f < st->n; f++)
+			out->frames[f] = shown_symbol(p, syms, s, st->ids[f]);
 	}
 }
 
