@@ -119,9 +119,16 @@ $(UNIT_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(B)/libtui.a $(LIBS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
 $(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
-# Programs that the tests watch: built as users build theirs, at -O2 with no frame pointer.
-$(call obj,$(TARGET_SRCS)): CFLAGS := -O2 -g -std=gnu11 -pthread $(WARN)
-$(TARGET_BINS): $(B)/%: $(B)/%.o $(B)/libperftop.a
+# Programs that the tests watch: built as users build theirs, at -O2 with no frame pointer. Under a
+# sanitizer they stay plain, and so does the library in them.
+TARGET_LIB := $(B)/libperftop$(if $(filter asan tsan,$(FLAVOUR)),-plain).a
+PLAIN_OBJS := $(patsubst %.c,$(B)/plain/%.o,$(PROBE_SRCS))
+$(call obj,$(TARGET_SRCS)) $(PLAIN_OBJS): CFLAGS := -O2 -g -std=gnu11 -pthread $(WARN)
+$(B)/plain/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
+$(B)/libperftop-plain.a: $(PLAIN_OBJS)
+$(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
 # Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
 $(FUZZ_BINS): $(B)/%: $(B)/%.o $(B)/tests/fuzz/replay.o $(LIBS)

@@ -24,13 +24,15 @@
 /* Parse the words given, after "perftop". */
 static int parse(struct options *o, char *why, const char *line, char *copy)
 {
-	static char *argv[64];
+	static char *argv[128];
 	int argc = 0;
 
 	argv[argc++] = "perftop";
 	strcpy(copy, line);
-	for (char *rest = copy, *word; (word = strtok_r(rest, " ", &rest));)
+	for (char *rest = copy, *word; (word = strtok_r(rest, " ", &rest));) {
+		assert_true(argc < 127);
 		argv[argc++] = word;
+	}
 	argv[argc] = NULL;
 	return options_parse(o, argc, argv, why, SNAP_TEXT);
 }
