@@ -11,12 +11,16 @@
 #include "collectors/procfs.h"
 #include "collectors/session.h"
 
+enum { PROC_MEMINFO_EVERY = 5 };
+
 struct proc {
 	struct procfs_stat stat; /* at the last tick */
 	uint64_t read_bytes, write_bytes;
 	uint64_t machine_busy, machine_total;
 	uint32_t ncpu;
+	uint64_t mem_total_bytes, mem_available_bytes;
 	uint64_t tick_ns;
+	uint32_t ticks;
 	bool have_io;
 	struct snap_proc last; /* shown on when the process is gone */
 };
@@ -104,10 +108,20 @@ static void fill_memory(struct session *se, struct snap_proc *out)
 		out->swap_bytes = procfs_field(buf, "VmSwap", 0) * 1024;
 		out->vsz_bytes = procfs_field(buf, "VmSize", 0) * 1024;
 	}
-	if (procfs_read(0, "meminfo", buf, sizeof(buf)) > 0) {
-		out->mem_total_bytes = procfs_field(buf, "MemTotal", 0) * 1024;
-		out->mem_available_bytes = procfs_field(buf, "MemAvailable", 0) * 1024;
+}
+
+/* The machine's memory changes slowly, and the file is dear to make: every few ticks. */
+static void fill_machine_memory(struct proc *p, struct snap_proc *out)
+{
+	char buf[2048];
+
+	if (p->ticks++ % PROC_MEMINFO_EVERY == 0 &&
+	    procfs_read(0, "meminfo", buf, sizeof(buf)) > 0) {
+		p->mem_total_bytes = procfs_field(buf, "MemTotal", 0) * 1024;
+		p->mem_available_bytes = procfs_field(buf, "MemAvailable", 0) * 1024;
 	}
+	out->mem_total_bytes = p->mem_total_bytes;
+	out->mem_available_bytes = p->mem_available_bytes;
 }
 
 static void fill_fds(struct session *se, struct snap_proc *out)
@@ -162,6 +176,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 		p->machine_total = total;
 	}
 	fill_memory(se, out);
+	fill_machine_memory(p, out);
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);
 	s->cpu.user_pct = out->user_pct;

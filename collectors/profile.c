@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROFILE_STACKS = 4096, PROFILE_PAIRS = 8192, PROFILE_PROBES = 32 };
+enum { PROFILE_STACKS = 4096, PROFILE_PAIRS = 8192, PROFILE_PROBES = 32, PROFILE_TOPS = 128 };
 
 struct profile_function {
 	uint64_t self, total;
@@ -261,20 +261,24 @@ static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot
 
 static void fill_thread_tops(struct profile *p, struct symbols *syms, struct snapshot *s)
 {
-	for (uint32_t t = 0; t < s->nthreads; t++) {
-		const struct profile_pair *best = NULL;
+	const struct profile_pair *best[PROFILE_TOPS] = {NULL};
+	uint32_t n = s->nthreads < PROFILE_TOPS ? s->nthreads : PROFILE_TOPS;
+
+	/* Threads are sorted by how busy they are: the rest have hardly a sample. */
+	for (uint32_t i = 0; i < PROFILE_PAIRS; i++) {
+		const struct profile_pair *pair = &p->pairs[i];
+
+		for (uint32_t t = 0; pair->count && t < n; t++)
+			if (pair->tid == (uint32_t)s->threads[t].tid &&
+			    (!best[t] || pair->count > best[t]->count))
+				best[t] = pair;
+	}
+	for (uint32_t t = 0; t < n; t++) {
 		struct symbol sym;
 
-		/* Idle threads have no samples worth the walk. */
-		if (s->threads[t].cpu_pct <= 0 && t >= 64)
+		if (!best[t])
 			continue;
-		for (uint32_t i = 0; i < PROFILE_PAIRS; i++)
-			if (p->pairs[i].count && p->pairs[i].tid == (uint32_t)s->threads[t].tid &&
-			    (!best || p->pairs[i].count > best->count))
-				best = &p->pairs[i];
-		if (!best)
-			continue;
-		symbols_by_id(syms, best->id, &sym);
+		symbols_by_id(syms, best[t]->id, &sym);
 		snapshot_string(s->threads[t].top, sizeof(s->threads[t].top), sym.name);
 	}
 }
