@@ -34,6 +34,10 @@ ifeq ($(FLAVOUR),tsan)
 CFLAGS  += -fsanitize=thread -DCK_USE_CC_BUILTINS
 LDFLAGS += -fsanitize=thread
 endif
+ifeq ($(FLAVOUR),fuzz)
+CFLAGS  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LDFLAGS += -fsanitize=fuzzer,address,undefined
+endif
 
 # ---- sources: a file in its folder is built, no list to keep ---------------------------------
 srcs_in = $(sort $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c))
@@ -61,7 +65,7 @@ SKEL           := $(B)/gen/perftop.skel.h
 SYSNAMES       := $(B)/gen/syscall_names.inc
 LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 
-.PHONY: all watch test deps bench lint format asan tsan fuzz install uninstall help clean tests check-deps
+.PHONY: all watch test deps bench lint format asan tsan fuzz install uninstall help clean tests fuzz-targets check-deps
 all: check-deps $(B)/perftop $(B)/libperftop.so compile_commands.json
 	@ln -sfn $(B)/perftop perftop
 
@@ -131,8 +135,9 @@ $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
 # Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
-$(FUZZ_BINS): $(B)/%: $(B)/%.o $(B)/tests/fuzz/replay.o $(LIBS)
+$(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/replay.o) $(LIBS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+fuzz-targets: $(FUZZ_BINS)
 
 tests: all $(UNIT_BINS) $(TARGET_BINS) $(FUZZ_BINS)
 
@@ -150,6 +155,7 @@ bench: deps-bench
 
 FUZZ_SECONDS ?= 60
 fuzz: deps
+	$(Q)tests/deps $(DEPS_FUZZ)
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) CLANG=$(CLANG) tests/fuzz/explore
 
 watch: deps
@@ -162,6 +168,7 @@ DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-
 DEPS_TEST := libcmocka-dev tmux redis-server redis-tools sqlite3 jq python3 strace
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
 DEPS_LINT := clang-format clang-tidy cppcheck
+DEPS_FUZZ := libclang-rt-dev
 
 deps:
 	$(Q)tests/deps $(DEPS) $(DEPS_TEST)
