@@ -42,7 +42,7 @@ for load in idle busy; do
 	measure htop htop -p "$redis_pid"
 	h=$cpu hr=$rss
 	measure perftop "$PERFTOP" -p "$redis_pid"
-	ratio=$(awk -v a="$cpu" -v b="$h" 'BEGIN { print b > 0 ? sprintf("%.2f", a / b) : "-" }')
+	ratio=$(awk -v a="$cpu" -v b="$h" 'BEGIN { print (b > 0 ? sprintf("%.2f", a / b) : "-") }')
 	row "CPU %, $load redis" "$cpu" "$h" "$ratio" "target 0.50 $(awk -v a="$cpu" -v b="$h" 'BEGIN { print (a <= b / 2) ? "PASS" : "MISSED" }')"
 	row "RSS KiB, $load redis" "$rss" "$hr" "" "target 30720 $(verdict "$rss" 30720)"
 	[ $load = busy ] && kill "$pid"
