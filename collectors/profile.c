@@ -239,6 +239,7 @@ static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot
 
 		if (!p->stacks[i].count)
 			continue;
+		/* cppcheck-suppress uninitvar ; the first n are set */
 		while (at && p->stacks[top[at - 1]].count < p->stacks[i].count)
 			at--;
 		if (at == SNAP_STACKS)

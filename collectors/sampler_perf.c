@@ -142,7 +142,7 @@ static void perf_free(struct sampler *base)
 	for (uint32_t i = 0; s->rings && i < s->ncpu; i++)
 		if (s->rings[i].page)
 			munmap(s->rings[i].page, ring_bytes + 4096);
-	for (uint32_t i = 0; i < s->nfds; i++)
+	for (uint32_t i = 0; s->fds && i < s->nfds; i++)
 		close(s->fds[i]);
 	free(s->rings);
 	free(s->fds);

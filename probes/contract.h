@@ -30,7 +30,7 @@ struct contract_hist {
 
 /* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */
 struct contract_syscall {
-	__u64 count; /* exits, exact */
+	__u64 count;		   /* exits, exact */
 	struct contract_hist hist; /* of the timed ones */
 };
 

@@ -68,7 +68,7 @@ void widget_graph(struct surface *s, struct rect r, const struct series *v, enum
 /* Columns of each part: whole shares first, then the columns left over to the largest rests. */
 static void stack_columns(int w, const struct widget_part *parts, uint32_t n, int *cols)
 {
-	double total = 0, rest[MAX_PARTS];
+	double total = 0, rest[MAX_PARTS] = {0};
 	int left = w;
 
 	for (uint32_t i = 0; i < n; i++)

@@ -173,6 +173,8 @@ static int draw_reasons(const struct ui *ui, struct surface *s, struct rect r)
 			if (!done[i] &&
 			    (best == UINT32_MAX || sn->blocked[i].pct > sn->blocked[best].pct))
 				best = i;
+		if (best == UINT32_MAX)
+			break;
 		done[best] = true;
 		reason_line(&sn->blocked[best], s, (struct rect){r.x, ++y, r.w, 1});
 	}

@@ -121,13 +121,13 @@ static int share_rows(int rows, const int *want, int lines, int *got)
 	int left = lines;
 
 	for (int i = 0; i < lines; i++)
-		got[i] = 0;
+		got[i] = -1;
 	for (bool again = true; again && left;) {
 		int share = rows / left;
 
 		again = false;
 		for (int i = 0; i < lines; i++)
-			if (!got[i] && want[i] <= share) {
+			if (got[i] < 0 && want[i] <= share) {
 				got[i] = want[i];
 				rows -= want[i];
 				left--;
@@ -135,7 +135,7 @@ static int share_rows(int rows, const int *want, int lines, int *got)
 			}
 	}
 	for (int i = 0; i < lines; i++)
-		if (!got[i]) {
+		if (got[i] < 0 && left) {
 			got[i] = rows / left--;
 			rows -= got[i];
 		}
