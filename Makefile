@@ -135,7 +135,7 @@ $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
 # Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
-$(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/replay.o) $(LIBS)
+$(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/corpus_main.o) $(LIBS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 fuzz-targets: $(FUZZ_BINS)
 

@@ -7,7 +7,7 @@ else
 	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all)
 fi
 chmod 755 "$T"
-cp "$PERFTOP" "$BUILD/tests/targets/busy" "$BUILD/tests/targets/counters" "$T"
+cp "$PERFTOP" "$BUILD/tests/targets/busy" "$BUILD/tests/targets/counting" "$T"
 start busy "${as_user[@]}" "$T/busy" 60
 busy=$pid
 json() { "${as_user[@]}" "$T/perftop" --json -d 300ms --duration 1500ms "$@" 2>"$T/err" | tail -1; }

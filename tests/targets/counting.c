@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * counters.c: counts known things with libperftop, prints the truth, and waits for its input to
+ * counting.c: counts known things with libperftop, prints the truth, and waits for its input to
  * end.
  *
  *	counters [-t THREADS] [-n ADDS] [-c] [-f]

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* replay.c: runs a fuzz target over files and folders, so that the corpus is a plain test. */
+/* corpus_main.c: runs a fuzz target over files and folders, so that the corpus is a plain test. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
