@@ -89,7 +89,7 @@ struct snap_latency {
 	char module[48];  /* file name of the binary, or the counter's group; "" if none */
 	uint32_t source;  /* enum latency_source */
 	char unit[8];	  /* "ns" unless a counter says otherwise */
-	uint64_t count;	  /* exact */
+	uint64_t count;	  /* exact, unless note calls it an estimate */
 	double rate;	  /* events a second over the last interval */
 	uint64_t sampled; /* how many of count the quantiles rest on; = count when all */
 	uint64_t p50, p90, p99, p999, max, mean;

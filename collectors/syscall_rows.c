@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscall_rows.c: system calls: exact counts, latency of all or of those in short windows. */
+/* syscall_rows.c: system calls: counts and latency, of all, or at high rates of short windows. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "collectors/bpf.h"
+#include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/session.h"
@@ -16,49 +17,104 @@
 #include "probes/contract.h"
 
 /*
- * Timing a call costs the target about 170 ns more than counting it. Up to SYSCALL_FULL_RATE a
- * second that is below 0.4 % of a CPU and every call is timed; above, all calls of one short
- * window a tick are. A call belongs to a window by its start, so long ones are not favoured.
+ * What a call costs the target: counting it at its exit some 80 ns, timing it another 170. So with
+ * more calls a second, less is done, and it is said:
+ *   EVERY  all are counted and timed
+ *   COUNT  all are counted; those that begin in one short window a tick are timed. A call belongs
+ *          to a window by its start, so long ones are not favoured.
+ *   WINDOW they are seen in the window alone: counts are scaled to the whole interval, and a call
+ *          that outlasts the window is counted but not timed.
  */
-#define SYSCALL_FULL_RATE 20000.0
-#define SYSCALL_WINDOW_NS (20 * 1000 * 1000)
+enum depth { DEPTH_EVERY, DEPTH_COUNT, DEPTH_WINDOW };
+static const double depth_rate[] = {0, 20000, 60000}; /* from these rates on */
+
+enum {
+	WINDOW_NS = 20 * 1000 * 1000,
+	WINDOW_TAIL_NS = 10 * 1000 * 1000, /* more, for calls under way to end */
+};
 
 struct syscalls_priv {
 	struct perftop_bpf *skel;
 	const struct contract_syscall *rows; /* CONTRACT_SYSCALL_SLOTS * ncpu */
 	const uint32_t *slots;		     /* CONTRACT_SYSCALLS */
 	uint32_t ncpu;
-	bool timing;  /* on_sys_enter is attached */
-	bool windows; /* only in windows */
-	int timer_fd; /* ends a window */
+	enum depth depth;
+	bool counting, timing;	     /* on_sys_exit, on_sys_enter are attached */
+	int timer_fd;		     /* ends a window, and its tail */
+	uint64_t on_since_ns, on_ns; /* time on_sys_exit was attached in this interval */
+	double scale;		     /* interval by on_ns, 1 when it was attached throughout */
+	uint64_t seen[CONTRACT_SYSCALL_SLOTS];	/* raw counts at the last tick */
+	double counted[CONTRACT_SYSCALL_SLOTS]; /* scaled, since the start */
 	struct latency_track tracks[CONTRACT_SYSCALL_SLOTS];
 	struct latency_sum sum; /* scratch */
 };
 
-static void close_window(struct session *se, void *priv)
+static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
+{
+	char why[SNAP_TEXT];
+
+	if (on == p->timing)
+		return;
+	if (!on)
+		bpf_detach_tp(session_bpf(se), "on_sys_enter");
+	else if (bpf_attach_tp(session_bpf(se), "on_sys_enter", why, sizeof(why)))
+		return;
+	p->timing = on;
+}
+
+static void set_counting(struct session *se, struct syscalls_priv *p, bool on)
+{
+	char why[SNAP_TEXT];
+
+	if (on == p->counting)
+		return;
+	if (!on) {
+		bpf_detach_tp(session_bpf(se), "on_sys_exit");
+		p->on_ns += clock_mono_ns() - p->on_since_ns;
+	} else if (bpf_attach_tp(session_bpf(se), "on_sys_exit", why, sizeof(why))) {
+		return;
+	} else {
+		p->on_since_ns = clock_mono_ns();
+	}
+	p->counting = on;
+}
+
+static void arm(struct syscalls_priv *p, long ns)
+{
+	struct itimerspec in = {.it_value.tv_nsec = ns};
+
+	timerfd_settime(p->timer_fd, 0, &in, NULL);
+}
+
+static void on_timer(struct session *se, void *priv)
 {
 	struct syscalls_priv *p = priv;
 	uint64_t expirations;
+	bool tail;
 
-	if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0 || !p->windows || !p->timing)
+	if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0 || p->depth == DEPTH_EVERY)
 		return;
-	bpf_detach_tp(session_bpf(se), "on_sys_enter");
-	p->timing = false;
+	tail = !p->timing;
+	set_timing(se, p, false);
+	if (p->depth != DEPTH_WINDOW)
+		return;
+	if (!tail && p->skel->bss->syscall_pending > 0)
+		arm(p, WINDOW_TAIL_NS);
+	else
+		set_counting(se, p, false);
 }
 
 static void open_window(struct session *se, struct syscalls_priv *p)
 {
-	struct itimerspec end = {.it_value.tv_nsec = SYSCALL_WINDOW_NS};
-	char why[SNAP_TEXT];
-
-	if (!p->timing && bpf_attach_tp(session_bpf(se), "on_sys_enter", why, sizeof(why))) {
-		session_section(se, "syscalls", SECTION_DEGRADED, "", "counted, not timed: %s",
-				why);
-		return;
+	if (!p->counting) {
+		/* Exits went unseen since the last window: its starts are stale. */
+		p->skel->bss->syscall_window++;
+		p->skel->bss->syscall_pending = 0;
 	}
-	p->timing = true;
-	if (p->windows)
-		timerfd_settime(p->timer_fd, 0, &end, NULL);
+	set_counting(se, p, true);
+	set_timing(se, p, true);
+	if (p->depth != DEPTH_EVERY)
+		arm(p, WINDOW_NS);
 }
 
 static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t why_size)
@@ -85,14 +141,17 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 		snprintf(why, why_size, "mapping the counts failed: %s", strerror(errno));
 		return -ENOMEM;
 	}
+	p->scale = 1;
 	err = bpf_attach_tp(b, "on_sys_exit", why, why_size);
+	p->counting = !err;
+	p->on_since_ns = clock_mono_ns();
 	if (err || mode == SYSCALL_COUNT)
 		return err;
 	err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
 	p->timing = !err;
 	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (!err && p->timer_fd >= 0)
-		session_watch(se, p->timer_fd, close_window, p);
+		session_watch(se, p->timer_fd, on_timer, p);
 	return err;
 }
 
@@ -133,7 +192,7 @@ static int syscalls_start(struct session *se, void **priv)
 	return 0;
 }
 
-static uint64_t exact_count(const struct syscalls_priv *p, uint32_t slot)
+static uint64_t raw_count(const struct syscalls_priv *p, uint32_t slot)
 {
 	uint64_t count = 0;
 
@@ -143,12 +202,22 @@ static uint64_t exact_count(const struct syscalls_priv *p, uint32_t slot)
 	return count;
 }
 
+/* Calls since the start; an estimate where only windows were seen. */
+static uint64_t count_calls(struct syscalls_priv *p, uint32_t slot)
+{
+	uint64_t raw = raw_count(p, slot);
+
+	p->counted[slot] += (double)(raw - p->seen[slot]) * p->scale;
+	p->seen[slot] = raw;
+	return (uint64_t)(p->counted[slot] + 0.5);
+}
+
 static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slot, const char *name,
 		       struct snapshot *s)
 {
 	const struct contract_syscall *first = &p->rows[(size_t)slot * p->ncpu];
 	struct latency_track *track = &p->tracks[slot];
-	struct latency_source_now now = {.count = exact_count(p, slot)};
+	struct latency_source_now now = {.count = count_calls(p, slot)};
 	struct snap_latency *row;
 	bool fresh = now.count != track->prev_count;
 
@@ -165,34 +234,74 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (latency_track_update(track, &now, session_interval_ns(se), s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
-	if (p->windows || row->sampled < row->count * 9 / 10)
+	if (row->sampled > row->count)
+		row->sampled = row->count;
+	if (p->depth == DEPTH_WINDOW)
+		snprintf(row->note, sizeof(row->note), "estimate: seen %.1f %% of the time",
+			 100 / p->scale);
+	else if (p->depth == DEPTH_COUNT || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
 			 (unsigned long long)row->sampled, (unsigned long long)row->count);
 	s->nsyscalls++;
 	return fresh ? row->rate : 0;
 }
 
-/* Time every call while they are few; some way apart, so that the mode does not flicker. */
+static void say_depth(struct session *se, enum depth depth)
+{
+	switch (depth) {
+	case DEPTH_EVERY:
+		session_section(se, "syscalls", SECTION_LIVE, NULL, "every call counted and timed");
+		break;
+	case DEPTH_COUNT:
+		session_section(se, "syscalls", SECTION_LIVE,
+				"--syscalls=full times every call, for some 170 ns each",
+				"every call counted; at this rate those of %d ms a tick timed",
+				WINDOW_NS / 1000000);
+		break;
+	case DEPTH_WINDOW:
+		session_section(
+			se, "syscalls", SECTION_DEGRADED,
+			"--syscalls=count counts every call, for some 80 ns each; full times them",
+			"at this rate seen in %d ms a tick: counts are estimates, calls that last "
+			"longer are not timed",
+			WINDOW_NS / 1000000);
+		break;
+	}
+}
+
+/* Less for each call when there are more of them; levels some way apart, so as not to flicker. */
 static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 {
-	bool windows = rate > SYSCALL_FULL_RATE * (p->windows ? 0.7 : 1.3);
+	enum depth depth = p->depth;
 
 	if (session_config(se)->syscalls != SYSCALL_AUTO || p->timer_fd < 0)
 		return;
-	if (windows != p->windows) {
-		p->windows = windows;
-		if (windows)
-			session_section(
-				se, "syscalls", SECTION_LIVE,
-				"--syscalls=full times every call, for some 170 ns each",
-				"every call counted; at this rate those of %d ms a tick timed",
-				SYSCALL_WINDOW_NS / 1000000);
-		else
-			session_section(se, "syscalls", SECTION_LIVE, NULL,
-					"every call counted and timed");
-	}
-	if (windows || !p->timing)
+	while (depth < DEPTH_WINDOW && rate > depth_rate[depth + 1] * 1.3)
+		depth++;
+	while (depth > DEPTH_EVERY && rate < depth_rate[depth] * 0.7)
+		depth--;
+	if (depth != p->depth)
+		say_depth(se, depth);
+	p->depth = depth;
+	if (depth != DEPTH_WINDOW)
+		set_counting(se, p, true);
+	if (depth != DEPTH_EVERY || !p->timing)
 		open_window(se, p);
+}
+
+/* How much of the interval was seen. */
+static void set_scale(struct session *se, struct syscalls_priv *p)
+{
+	uint64_t now = session_now_ns(se), interval = session_interval_ns(se);
+
+	if (p->counting && now > p->on_since_ns) {
+		p->on_ns += now - p->on_since_ns;
+		p->on_since_ns = now;
+	}
+	/* A little is lost to attaching and to the tick itself: that is no window. */
+	p->scale = p->on_ns && p->on_ns < interval * 95 / 100 ? (double)interval / (double)p->on_ns
+							      : 1;
+	p->on_ns = 0;
 }
 
 static int compare_sum(const void *a, const void *b)
@@ -211,6 +320,7 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	struct session_cost cost = {0};
 	double rate = 0;
 
+	set_scale(se, p);
 	/* Array values sit at multiples of 8, so a u32 slot takes two places. */
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
 		uint32_t slot = p->slots[(size_t)nr * 2];
@@ -239,7 +349,7 @@ static void syscalls_reset(struct session *se, void *priv)
 
 const struct collector collector_syscalls = {
 	.name = "syscalls",
-	.help = "system calls: exact counts, latency",
+	.help = "system calls: counts and latency",
 	.start = syscalls_start,
 	.tick = syscalls_tick,
 	.reset = syscalls_reset,

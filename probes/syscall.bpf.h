@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscall.bpf.h: exact counts of every syscall, and the latency of those timed. */
+/* syscall.bpf.h: counts of syscalls, and the latency of those timed. */
 #ifndef PERFTOP_SYSCALL_BPF_H
 #define PERFTOP_SYSCALL_BPF_H
 
 /* Calls under way that are timed: while there are none, an exit need not look for its start. */
 __s64 syscall_pending = 0;
+/* Raised by the reader whenever exits went unseen: starts from before are worth nothing then. */
+__u32 syscall_window = 0;
 __u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
 
 struct {
@@ -28,7 +30,7 @@ enum { NR_URETPROBE = 335, NR_UPROBE = 336 };
 
 struct syscall_start {
 	u64 ns;
-	u32 nr, pad;
+	u32 nr, window;
 };
 
 struct {
@@ -69,8 +71,9 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	if (!start)
 		return 0;
 	start->nr = (u32)nr;
-	if (!start->ns)
+	if (!start->ns || start->window != syscall_window)
 		__sync_fetch_and_add(&syscall_pending, 1);
+	start->window = syscall_window;
 	start->ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -103,6 +106,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	ns = bpf_ktime_get_ns() - start->ns;
 	start->ns = 0;
+	/* Begun in an older window: it may be another call's start, whose exit nobody saw. */
+	if (start->window != syscall_window)
+		return 0;
 	__sync_fetch_and_add(&syscall_pending, -1);
 	/* An exec or a sigreturn can end another call than it began. */
 	if (start->nr == nr)
