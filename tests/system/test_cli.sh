@@ -2,8 +2,8 @@
 # The command line end to end: targets, exit statuses, text, JSON, recording and replay.
 . "$(dirname "$0")/../lib/system.sh"
 p=$PERFTOP
-run() { # run CMD...: stdout and stderr in $T/out, $T/err, status in $rc
-	"$@" >"$T/out" 2>"$T/err" </dev/null
+run() { # run CMD...: stdout and stderr in $T/out, $T/err, status in $rc (124: it did not end)
+	timeout 60 "$@" >"$T/out" 2>"$T/err" </dev/null
 	rc=$?
 }
 one_line() { [ "$(wc -l <"$T/err")" -eq 1 ] && grep -q "$1" "$T/err"; }
@@ -45,14 +45,17 @@ check "and that is said" one_line 'has exited'
 kill "$parent"
 
 # ---- names
-name=ptop-name-$$
+name=ptop-$$ # the kernel keeps 15 characters
 ln -s "$(command -v sleep)" "$T/$name"
+named() { eventually 10 grep -qx "$name" "/proc/$pid/comm"; } # no longer the shell that forked
 start one "$T/$name" 1000
+named
 run "$p" -n "$name" --json --no-bpf -d 100ms --duration 200ms
 equal "a process by its name" "$rc" 0
 equal "is the right one" "$(head -1 "$T/out" | jq .target.pid)" "$pid"
 first=$pid
 start two "$T/$name" 1000
+named
 run "$p" -n "$name"
 equal "a name that two have is bad usage" "$rc" 2
 check "and both are listed" grep -q " $first " "$T/err"
