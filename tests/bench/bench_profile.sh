@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # CPU shares beside perf record, over the same seconds of the same redis under load: self time by
-# function, kernel and user.
+# function, kernel and user. Both sample CPUs, not threads: a thread's own event begins anew at each
+# switch, and so favours what follows one.
 . "$(dirname "$0")/../lib/system.sh"
 seconds=${SECONDS_EACH:-10}
 command -v perf >/dev/null || { echo "perf is missing: make deps-bench"; exit 1; }
@@ -11,12 +12,12 @@ sleep 1
 start top "$PERFTOP" -p "$redis_pid" --hz 499 --syscalls=off --no-offcpu --json -d 500ms --duration $((seconds + 2))s
 top=$pid
 eventually 10 test -s "$T/top.out"
-perf record -q -e cpu-clock -F 499 -g -p "$redis_pid" -o "$T/perf.data" -- sleep "$seconds" >/dev/null 2>&1
+perf record -q -e cpu-clock -F 499 -g -a -o "$T/perf.data" -- sleep "$seconds" >/dev/null 2>&1
 kill -INT "$top"
 wait "$top" 2>/dev/null
 kill "$load"
 tail -1 "$T/top.out" | jq -r '.cpu.functions[] | "\(.name)\t\(.self_pct)"' >"$T/ours"
-perf report -i "$T/perf.data" --no-children --stdio -g none --percentage relative --sort sym 2>/dev/null |
+perf report -i "$T/perf.data" --pid "$redis_pid" --no-children --stdio -g none --percentage relative --sort sym 2>/dev/null |
 	sed -n 's/^ *\([0-9.]*\)% *\[[^]]*\] \([^ ]*\) *$/\2\t\1/p' >"$T/theirs"
 printf '%-44s %10s %10s\n' "self time, percent of samples" perftop "perf record"
 awk -F'\t' 'NR == FNR { perf[$1] = $2; next } FNR <= 12 { printf "%-44s %10.1f %10s\n", $1, $2, ($1 in perf) ? perf[$1] : "-" }' \
@@ -26,4 +27,4 @@ awk -F'\t' 'NR == FNR { perf[$1] = $2; next }
 	END { printf "%d functions named alike by both hold %.0f %% of our samples; their shares differ by %.2f points on average\n", n, a, n ? s / n : 0 }' \
 	"$T/theirs" "$T/ours"
 tail -1 "$T/top.out" | jq -r '"samples \(.cpu.samples), stacks that reach their start \(.cpu.unwound_pct) %"'
-perf script -i "$T/perf.data" -F ip,sym 2>/dev/null | awk 'BEGIN { RS = "" } { n++; if (/main|_start/) r++ } END { printf "perf record -g (frame pointers): %d samples, %.0f %% reach main or _start\n", n, n ? 100 * r / n : 0 }'
+perf script -i "$T/perf.data" --pid "$redis_pid" -F ip,sym 2>/dev/null | awk 'BEGIN { RS = "" } { n++; if (/main|_start/) r++ } END { printf "perf record -g (frame pointers): %d samples, %.0f %% reach main or _start\n", n, n ? 100 * r / n : 0 }'
