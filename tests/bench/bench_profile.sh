@@ -17,8 +17,9 @@ kill -INT "$top"
 wait "$top" 2>/dev/null
 kill "$load"
 tail -1 "$T/top.out" | jq -r '.cpu.functions[] | "\(.name)\t\(.self_pct)"' >"$T/ours"
-perf report -i "$T/perf.data" --pid "$redis_pid" --no-children --stdio -g none --percentage relative --sort sym 2>/dev/null |
-	sed -n 's/^ *\([0-9.]*\)% *\[[^]]*\] \([^ ]*\) *$/\2\t\1/p' >"$T/theirs"
+perf report -i "$T/perf.data" --no-children --stdio -g none --sort pid,sym 2>/dev/null |
+	awk -v pid="$redis_pid" '$2 ~ "^" pid ":" { sub("%", "", $1); share[$4] += $1; all += $1 }
+		END { for (f in share) printf "%s\t%.2f\n", f, 100 * share[f] / all }' >"$T/theirs"
 printf '%-44s %10s %10s\n' "self time, percent of samples" perftop "perf record"
 awk -F'\t' 'NR == FNR { perf[$1] = $2; next } FNR <= 12 { printf "%-44s %10.1f %10s\n", $1, $2, ($1 in perf) ? perf[$1] : "-" }' \
 	"$T/theirs" "$T/ours"
