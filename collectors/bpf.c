@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "collectors/clock.h"
+#include "collectors/procfs.h"
 #include "collectors/snapshot.h"
 #include "collectors/syscalls.h"
 #include "perftop.skel.h"
@@ -29,6 +30,8 @@ struct bpf_program_state {
 
 struct bpf {
 	struct perftop_bpf *skel;
+	pid_t pid;     /* as perftop sees it */
+	uint32_t tgid; /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
 	uint32_t nprograms;
@@ -115,7 +118,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 
 	if (!skel)
 		return NULL;
-	skel->rodata->target_tgid = (uint32_t)req->pid;
+	skel->rodata->target_tgid = b->tgid;
 	skel->rodata->ncpu = b->ncpu;
 	skel->rodata->attach_ns = clock_mono_ns();
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
@@ -143,6 +146,12 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		n++;
 	}
 	return skel;
+}
+
+static void drop_links(struct bpf *b)
+{
+	while (b->nlinks)
+		bpf_link__destroy(b->links[--b->nlinks].link);
 }
 
 static void list_programs(struct bpf *b, const struct bpf_request *req)
@@ -204,6 +213,46 @@ static int load(struct bpf *b, const struct bpf_request *req)
 	return err;
 }
 
+static bool in_first_pid_namespace(void)
+{
+	char link[64];
+
+	/* PROC_PID_INIT_INO of linux/proc_ns.h. */
+	return procfs_link(getpid(), "ns/pid", link, sizeof(link)) < 0 ||
+	       !strcmp(link, "pid:[4026531836]");
+}
+
+/* The iterator takes a pid of our namespace and sees the kernel's: ask it for one row. */
+static int find_tgid(struct bpf *b, const struct bpf_request *req)
+{
+	struct contract_thread row;
+	char why[SNAP_TEXT];
+	int fd, err = -ESRCH;
+
+	b->tgid = (uint32_t)req->pid;
+	if (in_first_pid_namespace())
+		return 0;
+	b->tgid = 0;
+	b->skel = open_skeleton(b, req, "iter_threads");
+	if (!b->skel)
+		return -ENOMEM;
+	err = perftop_bpf__load(b->skel);
+	if (!err) {
+		err = fd = bpf_attach_iter(b, "iter_threads", why, sizeof(why));
+		fd = fd < 0 ? fd : bpf_iter_create(fd);
+		if (fd >= 0) {
+			err = read(fd, &row, sizeof(row)) == sizeof(row) ? 0 : -ESRCH;
+			close(fd);
+		}
+	}
+	if (!err)
+		b->tgid = row.tgid;
+	drop_links(b);
+	perftop_bpf__destroy(b->skel);
+	b->skel = NULL;
+	return err < 0 ? err : 0;
+}
+
 static void say_why(int err, char *why, size_t why_size, char *fix, size_t fix_size)
 {
 	char exe[192] = "perftop";
@@ -230,7 +279,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 		    size_t fix_size)
 {
 	struct bpf *b = calloc(1, sizeof(*b));
-	int err = -ENOMEM, ncpu;
+	int err = -ENOMEM;
 
 	fix[0] = '\0';
 	if (!b) {
@@ -239,10 +288,12 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	}
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(keep_message);
-	ncpu = libbpf_num_possible_cpus();
-	b->ncpu = ncpu > 0 ? (uint32_t)ncpu : 1;
+	b->ncpu = procfs_cpu_ids();
+	b->pid = req->pid;
 	list_programs(b, req);
-	err = load(b, req);
+	err = find_tgid(b, req);
+	if (!err)
+		err = load(b, req);
 	if (err && err != -EPERM && find_refused(b, req))
 		err = load(b, req);
 	if (!err)
@@ -256,8 +307,7 @@ void bpf_free(struct bpf *b)
 {
 	if (!b)
 		return;
-	for (uint32_t i = 0; i < b->nlinks; i++)
-		bpf_link__destroy(b->links[i].link);
+	drop_links(b);
 	for (uint32_t i = 0; i < b->nmappings; i++)
 		munmap(b->mappings[i].at, b->mappings[i].size);
 	perftop_bpf__destroy(b->skel);
@@ -272,6 +322,11 @@ struct perftop_bpf *bpf_skeleton(struct bpf *b)
 uint32_t bpf_ncpu(const struct bpf *b)
 {
 	return b->ncpu;
+}
+
+uint64_t bpf_execs(const struct bpf *b)
+{
+	return b->skel->bss->target_execs;
 }
 
 static struct bpf_program *find_program(struct bpf *b, const char *name, char *why, size_t why_size)
@@ -345,7 +400,7 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 	if (b->nlinks == BPF_MAX_LINKS)
 		return -ENOSPC;
 	memset(&info, 0, sizeof(info));
-	info.task.pid = b->skel->rodata->target_tgid;
+	info.task.pid = (uint32_t)b->pid;
 	link = bpf_program__attach_iter(p, &opts);
 	if (!link) {
 		int err = -errno;

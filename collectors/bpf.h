@@ -29,7 +29,8 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 void bpf_free(struct bpf *b);
 
 struct perftop_bpf *bpf_skeleton(struct bpf *b);
-uint32_t bpf_ncpu(const struct bpf *b); /* possible CPUs: slots a histogram has in the arrays */
+uint32_t bpf_ncpu(const struct bpf *b);	 /* CPU numbers: slots a histogram has in the arrays */
+uint64_t bpf_execs(const struct bpf *b); /* by the target, since on_exec was attached */
 
 /* fd of a loaded program by name, or -errno; why is left as a sentence. */
 int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/procfs.h"
 #include "collectors/session.h"
@@ -15,6 +16,11 @@ enum { PROC_MEMINFO_EVERY = 5 };
 
 struct proc {
 	struct procfs_stat stat; /* at the last tick */
+	clockid_t cpu_clock;	 /* the process's own: all its threads, gone ones too, in ns */
+	bool have_clock;
+	uint64_t cpu_ns;
+	uint64_t mark_utime, mark_stime; /* where the share below begins to be measured */
+	double user_share;
 	uint64_t read_bytes, write_bytes;
 	uint64_t machine_busy, machine_total;
 	uint32_t ncpu;
@@ -57,6 +63,48 @@ static int read_io(pid_t pid, uint64_t *in, uint64_t *out)
 	return 0;
 }
 
+static double rate(uint64_t now, uint64_t before, uint64_t ns)
+{
+	return ns && now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
+}
+
+/*
+ * Clock ticks are too coarse for a short interval: they give the shares of user and system, over
+ * as many ticks as it takes, and the process's CPU clock gives the sum.
+ */
+enum { PROC_SHARE_TICKS = 20 };
+
+static void update_share(struct proc *p, const struct procfs_stat *st)
+{
+	uint64_t user = st->utime - p->mark_utime, sys = st->stime - p->mark_stime;
+
+	if (st->utime < p->mark_utime || st->stime < p->mark_stime ||
+	    user + sys >= PROC_SHARE_TICKS) {
+		if (user + sys)
+			p->user_share = (double)user / (double)(user + sys);
+		p->mark_utime = st->utime;
+		p->mark_stime = st->stime;
+	}
+}
+
+static void fill_cpu(struct proc *p, const struct procfs_stat *st, uint64_t ns,
+		     struct snap_proc *out)
+{
+	uint64_t now = p->have_clock ? clock_ns(p->cpu_clock) : 0;
+
+	update_share(p, st);
+	if (now) {
+		double sum = rate(now, p->cpu_ns, ns) / 1e7;
+
+		out->user_pct = sum * p->user_share;
+		out->sys_pct = sum - out->user_pct;
+		p->cpu_ns = now;
+		return;
+	}
+	out->user_pct = rate(st->utime, p->stat.utime, ns) * (double)p->tick_ns / 1e7;
+	out->sys_pct = rate(st->stime, p->stat.stime, ns) * (double)p->tick_ns / 1e7;
+}
+
 static void say_state(struct session *se, const struct proc *p)
 {
 	if (p->have_io)
@@ -81,6 +129,14 @@ static int proc_start(struct session *se, void **priv)
 		free(p);
 		return err;
 	}
+	p->have_clock = !clock_getcpuclockid(session_pid(se), &p->cpu_clock);
+	if (p->have_clock)
+		p->cpu_ns = clock_ns(p->cpu_clock);
+	p->mark_utime = p->stat.utime;
+	p->mark_stime = p->stat.stime;
+	p->user_share = p->stat.utime + p->stat.stime
+				? (double)p->stat.utime / (double)(p->stat.utime + p->stat.stime)
+				: 1;
 	p->ncpu = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	p->tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
 	p->have_io = !read_io(session_pid(se), &p->read_bytes, &p->write_bytes);
@@ -90,16 +146,11 @@ static int proc_start(struct session *se, void **priv)
 	return 0;
 }
 
-static double rate(uint64_t now, uint64_t before, uint64_t ns)
-{
-	return ns && now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
-}
-
-static void fill_memory(struct session *se, struct snap_proc *out)
+static void fill_memory(pid_t tid, struct snap_proc *out)
 {
 	char buf[4096];
 
-	if (procfs_read(session_pid(se), "status", buf, sizeof(buf)) > 0) {
+	if (procfs_read(tid, "status", buf, sizeof(buf)) > 0) {
 		out->rss_bytes = procfs_field(buf, "VmRSS", 0) * 1024;
 		out->rss_peak_bytes = procfs_field(buf, "VmHWM", 0) * 1024;
 		out->anon_bytes = procfs_field(buf, "RssAnon", 0) * 1024;
@@ -157,25 +208,28 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	struct procfs_stat st;
 
 	out->ncpu = p->ncpu;
-	if (procfs_stat(session_pid(se), &st) || st.state == 'Z' || st.state == 'X') {
+	if (procfs_stat(session_pid(se), &st) || st.state == 'X' ||
+	    (st.state == 'Z' && st.num_threads <= 1)) {
 		*out = p->last;
+		s->cpu.user_pct = out->user_pct;
+		s->cpu.sys_pct = out->sys_pct;
 		return;
 	}
-	out->user_pct = rate(st.utime, p->stat.utime, ns) * (double)p->tick_ns / 1e7;
-	out->sys_pct = rate(st.stime, p->stat.stime, ns) * (double)p->tick_ns / 1e7;
+	fill_cpu(p, &st, ns, out);
 	out->minflt = st.minflt;
 	out->majflt = st.majflt;
 	out->minflt_rate = rate(st.minflt, p->stat.minflt, ns);
 	out->majflt_rate = rate(st.majflt, p->stat.majflt, ns);
 	p->stat = st;
 	if (!read_machine(&busy, &total)) {
-		if (total > p->machine_total)
+		/* The time spent waiting for I/O can fall. */
+		if (total > p->machine_total && busy >= p->machine_busy)
 			out->machine_cpu_pct = 100.0 * (double)(busy - p->machine_busy) /
 					       (double)(total - p->machine_total);
 		p->machine_busy = busy;
 		p->machine_total = total;
 	}
-	fill_memory(se, out);
+	fill_memory(st.state == 'Z' ? procfs_live_tid(session_pid(se)) : session_pid(se), out);
 	fill_machine_memory(p, out);
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);

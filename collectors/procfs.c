@@ -2,6 +2,7 @@
 /* procfs.c: reading and parsing the files of /proc/PID. */
 #include "collectors/procfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -116,4 +117,59 @@ ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size)
 		return -errno;
 	buf[n] = '\0';
 	return n;
+}
+
+uint32_t procfs_parse_cpu_ids(const char *list)
+{
+	const char *last = list;
+	char *end;
+	unsigned long v;
+
+	for (const char *p = list; *p; p++)
+		if (*p == ',' || *p == '-')
+			last = p + 1;
+	v = strtoul(last, &end, 10);
+	return end == last || v >= 1 << 20 ? 0 : (uint32_t)v + 1;
+}
+
+uint32_t procfs_cpu_ids(void)
+{
+	int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+	uint32_t n = 0;
+	char buf[4096];
+
+	if (fd >= 0) {
+		if (procfs_pread(fd, buf, sizeof(buf)) > 0)
+			n = procfs_parse_cpu_ids(buf);
+		close(fd);
+	}
+	if (!n) {
+		long conf = sysconf(_SC_NPROCESSORS_CONF);
+
+		n = conf > 0 ? (uint32_t)conf : 1;
+	}
+	return n;
+}
+
+pid_t procfs_live_tid(pid_t pid)
+{
+	struct procfs_stat st;
+	struct dirent *e;
+	char path[32];
+	pid_t tid = pid;
+	DIR *d;
+
+	if (procfs_stat(pid, &st) || st.state != 'Z')
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && tid == pid && (e = readdir(d))) {
+		pid_t t = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (t > 0 && t != pid && !procfs_stat(t, &st) && st.state != 'Z')
+			tid = t;
+	}
+	if (d)
+		closedir(d);
+	return tid;
 }

@@ -32,6 +32,14 @@ int procfs_stat(pid_t pid, struct procfs_stat *out);
 /* Number after "key" at the start of a line of text ("VmRSS:   123 kB" gives 123), or def. */
 uint64_t procfs_field(const char *text, const char *key, uint64_t def);
 
+/* Highest CPU number in a list such as "0-3,8-11", plus one; 0 when it is none. */
+uint32_t procfs_parse_cpu_ids(const char *list);
+/* CPU numbers that can occur: ids may have gaps, so this can be more than there are CPUs. */
+uint32_t procfs_cpu_ids(void);
+
+/* pid, or a thread of it that lives when its first thread, whose files are empty then, does not. */
+pid_t procfs_live_tid(pid_t pid);
+
 /* Link /proc/PID/NAME into buf; returns its length or -errno. */
 ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rule_cpu_bound.c: the target is busy, and one function takes most of it. */
 #include <stdio.h>
+#include <string.h>
 
 #include "collectors/rules.h"
 
@@ -10,12 +11,21 @@
 /* Fewer samples say nothing: at 30 a share of 40 % is known to about +-17 points. */
 #define MIN_SAMPLES 30
 
+/* -e takes a name as it is in a file: not of the kernel, not of code made at run time, not cut. */
+static bool can_be_probed(const struct snap_function *f)
+{
+	return f->module[0] && f->module[0] != '[' && strlen(f->name) < 60 &&
+	       !strpbrk(f->name, " (<[+") && strncmp(f->name, "0x", 2) != 0;
+}
+
 bool rule_cpu_bound_check(const struct snapshot *s, struct snap_alert *a)
 {
 	double busy = s->proc.user_pct + s->proc.sys_pct;
+	/* On a full machine it would use what it waits for. */
+	double wanted = busy + s->cpu.runq_wait_pct;
 	const struct snap_function *top = NULL;
 
-	if (busy < BUSY_PCT || s->cpu.samples < MIN_SAMPLES)
+	if (wanted < BUSY_PCT || busy < BUSY_PCT / 4 || s->cpu.samples < MIN_SAMPLES)
 		return false;
 	for (uint32_t i = 0; i < s->nfunctions; i++)
 		if (!top || s->functions[i].self_pct > top->self_pct)
@@ -28,11 +38,16 @@ bool rule_cpu_bound_check(const struct snapshot *s, struct snap_alert *a)
 	snprintf(a->subject, sizeof(a->subject), "%s", top->name);
 	snprintf(a->evidence, sizeof(a->evidence),
 		 "%.0f %% of %llu samples are in %.80s (%.40s) itself; the target uses %.0f %% of "
-		 "a CPU",
-		 top->self_pct, (unsigned long long)s->cpu.samples, top->name, top->module, busy);
-	snprintf(a->advice, sizeof(a->advice),
-		 "open CPU and press Enter on %.80s for its callers; measure one call with -e "
-		 "'%.40s:%.60s'",
-		 top->name, top->module, top->name);
+		 "a CPU%s",
+		 top->self_pct, (unsigned long long)s->cpu.samples, top->name, top->module, busy,
+		 busy < BUSY_PCT ? " and waits in the queue for more" : "");
+	if (can_be_probed(top))
+		snprintf(a->advice, sizeof(a->advice),
+			 "open CPU and press Enter on %.80s for its callers; measure one call with "
+			 "-e '%.40s:%.60s'",
+			 top->name, top->module, top->name);
+	else
+		snprintf(a->advice, sizeof(a->advice),
+			 "open CPU and press Enter on %.120s for its callers", top->name);
 	return true;
 }

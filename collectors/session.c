@@ -18,6 +18,7 @@
 #include "collectors/collector.h"
 #include "collectors/mailbox.h"
 #include "collectors/privilege.h"
+#include "collectors/procfs.h"
 #include "collectors/probe_plan.h"
 #include "collectors/recorder.h"
 #include "collectors/replay.h"
@@ -225,7 +226,7 @@ static int resolve_probes(struct session *se, char *why, size_t why_size)
 
 static void open_symbols(struct session *se)
 {
-	se->symbols = symbols_new(se->target.pid);
+	se->symbols = symbols_new(procfs_live_tid(se->target.pid));
 	if (se->symbols && symbols_refresh(se->symbols)) {
 		symbols_free(se->symbols);
 		se->symbols = NULL;
@@ -342,16 +343,20 @@ static void fill_texts(struct session *se, struct snapshot *s)
 				se->events[se->nevents - 1].text);
 }
 
+static void wait_until(struct session *se, uint64_t until_ns);
+
 static void look_at_target(struct session *se)
 {
 	enum target_state was = se->target.state;
 
-	switch (target_refresh(&se->target)) {
+	switch (target_refresh(&se->target, se->bpf && bpf_execs(se->bpf))) {
 	case TARGET_EXECED:
 		session_event(se, "the target ran execve: now %s; counts begin anew",
 			      se->target.view.exe);
 		se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
 		reattach(se);
+		/* Rates of an interval of microseconds would mean nothing. */
+		wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
 		break;
 	case TARGET_STATE:
 		if (se->target.state == TARGET_EXITED) {

@@ -7,25 +7,57 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "collectors/clock.h"
 #include "collectors/procfs.h"
 
+/* The program that runs: inode 0 when it cannot be read. */
+static void read_program(pid_t pid, uint64_t *dev, uint64_t *ino)
+{
+	struct stat st;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	*dev = *ino = 0;
+	if (!stat(path, &st)) {
+		*dev = st.st_dev;
+		*ino = st.st_ino;
+	}
+}
+
 static void read_identity(struct target *t)
 {
+	pid_t tid = procfs_live_tid(t->pid);
 	char buf[4096], exe[SNAP_TEXT];
-	ssize_t n = procfs_read(t->pid, "cmdline", buf, sizeof(buf));
+	ssize_t n = procfs_read(tid, "cmdline", buf, sizeof(buf));
 
 	for (ssize_t i = 0; i + 1 < n; i++)
 		if (!buf[i])
 			buf[i] = ' ';
 	snapshot_string(t->view.cmdline, sizeof(t->view.cmdline), n > 0 ? buf : "");
-	if (procfs_link(t->pid, "exe", exe, sizeof(exe)) < 0)
+	if (procfs_link(tid, "exe", exe, sizeof(exe)) < 0)
 		exe[0] = '\0';
-	memcpy(t->exe, exe, sizeof(t->exe));
 	snapshot_string(t->view.exe, sizeof(t->view.exe), exe);
+	read_program(tid, &t->exe_dev, &t->exe_ino);
+}
+
+/* The process of a thread other than its first: it has files in /proc, but no process events. */
+static pid_t process_of(pid_t tid)
+{
+	char buf[4096];
+
+	return procfs_read(tid, "status", buf, sizeof(buf)) > 0
+		       ? (pid_t)procfs_field(buf, "Tgid", (uint64_t)tid)
+		       : tid;
+}
+
+/* Z is a process that has exited, or a first thread that has while others go on. */
+static bool is_dead(const struct procfs_stat *st)
+{
+	return st->state == 'X' || (st->state == 'Z' && st->num_threads <= 1);
 }
 
 int target_init(struct target *t, pid_t pid, char *why, size_t why_size)
@@ -47,13 +79,20 @@ int target_init(struct target *t, pid_t pid, char *why, size_t why_size)
 			 strerror(err == -ENOENT ? ESRCH : -err));
 		return err == -ENOENT ? -ESRCH : err;
 	}
-	if (st.state == 'Z' || st.state == 'X') {
+	if (is_dead(&st)) {
 		snprintf(why, why_size, "process %d (%s) has exited and waits for its parent", pid,
 			 st.comm);
 		return -ESRCH;
 	}
+	if (process_of(pid) != pid) {
+		snprintf(why, why_size,
+			 "%d (%s) is a thread of process %d; watch the process: perftop -p %d", pid,
+			 st.comm, process_of(pid), process_of(pid));
+		return -EINVAL;
+	}
 	/* A kernel thread has no memory of its own. */
-	if (!st.vsize_bytes && procfs_read(pid, "cmdline", buf, sizeof(buf)) == 0 &&
+	if (st.state != 'Z' && !st.vsize_bytes &&
+	    procfs_read(pid, "cmdline", buf, sizeof(buf)) == 0 &&
 	    procfs_link(pid, "exe", buf, sizeof(buf)) < 0) {
 		snprintf(why, why_size,
 			 "%d (%s) is a kernel thread; perftop watches user processes", pid,
@@ -66,7 +105,7 @@ int target_init(struct target *t, pid_t pid, char *why, size_t why_size)
 	t->state = TARGET_RUNNING;
 	t->view.pid = pid;
 	read_identity(t);
-	target_refresh(t);
+	target_refresh(t, false);
 	return 0;
 }
 
@@ -84,18 +123,11 @@ static bool has_exited(struct target *t)
 	return t->pidfd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-static enum target_state state_of(char c)
+static enum target_state state_of(const struct procfs_stat *st)
 {
-	switch (c) {
-	case 'T':
-	case 't':
-		return TARGET_STOPPED;
-	case 'Z':
-	case 'X':
+	if (is_dead(st))
 		return TARGET_EXITED;
-	default:
-		return TARGET_RUNNING;
-	}
+	return st->state == 'T' || st->state == 't' ? TARGET_STOPPED : TARGET_RUNNING;
 }
 
 static uint64_t age_ns(uint64_t starttime)
@@ -106,31 +138,43 @@ static uint64_t age_ns(uint64_t starttime)
 	return boot > start ? boot - start : 0;
 }
 
-enum target_change target_refresh(struct target *t)
+static bool has_execed(struct target *t, const struct procfs_stat *st)
 {
-	enum target_state old = t->state;
-	char exe[SNAP_TEXT] = "";
-	struct procfs_stat st;
+	uint64_t dev, ino;
 	bool execed = false;
 
-	if (has_exited(t) || procfs_stat(t->pid, &st) || st.starttime != t->starttime) {
+	read_program(t->pid, &dev, &ino);
+	if (ino && t->exe_ino)
+		execed = ino != t->exe_ino || dev != t->exe_dev;
+	/* The same program again has a new stack. */
+	if (st->startstack && t->startstack)
+		execed |= st->startstack != t->startstack;
+	if (st->startstack)
+		t->startstack = st->startstack;
+	return execed;
+}
+
+enum target_change target_refresh(struct target *t, bool execed)
+{
+	enum target_state old = t->state;
+	struct procfs_stat st;
+	int err;
+
+	err = has_exited(t) ? -ESRCH : procfs_stat(t->pid, &st);
+	/* That perftop runs short of something says nothing about the target. */
+	if (err && err != -ENOENT && err != -ESRCH)
+		return TARGET_SAME;
+	if (err || st.starttime != t->starttime) {
 		t->state = TARGET_EXITED;
 		t->view.state = t->state;
 		return t->state != old ? TARGET_STATE : TARGET_SAME;
 	}
-	t->state = state_of(st.state);
+	t->state = state_of(&st);
 	t->view.state = t->state;
 	t->view.threads = st.num_threads;
 	t->view.age_ns = age_ns(t->starttime);
 	snapshot_string(t->view.comm, sizeof(t->view.comm), st.comm);
-	if (procfs_link(t->pid, "exe", exe, sizeof(exe)) >= 0 && strcmp(exe, t->exe) &&
-	    strncmp(exe, t->exe, strlen(t->exe)) != 0)
-		execed = true;
-	/* The same program again has a new stack. */
-	if (st.startstack && t->startstack && st.startstack != t->startstack)
-		execed = true;
-	t->startstack = st.startstack;
-	if (execed) {
+	if (has_execed(t, &st) || execed) {
 		read_identity(t);
 		return TARGET_EXECED;
 	}

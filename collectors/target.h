@@ -19,7 +19,7 @@ struct target {
 	int pidfd;	    /* -1 when the kernel has none; readable when the process has exited */
 	uint64_t starttime; /* clock ticks since boot, from /proc/PID/stat */
 	uint64_t startstack;
-	char exe[SNAP_TEXT];
+	uint64_t exe_dev, exe_ino; /* of the program: its path can change while it runs */
 	enum target_state state;
 	struct snap_target view;
 };
@@ -30,7 +30,7 @@ void target_fini(struct target *t);
 
 enum target_change { TARGET_SAME, TARGET_EXECED, TARGET_STATE };
 
-/* Look at the process again; fills t->view. *gone is set when it exited. */
-enum target_change target_refresh(struct target *t);
+/* Look at the process again; fills t->view. execed: the kernel told of an execve since the last. */
+enum target_change target_refresh(struct target *t, bool execed);
 
 #endif

@@ -84,6 +84,25 @@ static int compare_tid(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* As task_struct has it: linux/sched.h. */
+static uint32_t state_bits(char letter)
+{
+	switch (letter) {
+	case 'R':
+		return 0;
+	case 'D':
+		return 0x2;
+	case 'T':
+		return 0x4;
+	case 't':
+		return 0x8;
+	case 'Z':
+		return 0x20;
+	default:
+		return 0x1;
+	}
+}
+
 static int read_proc_thread(const struct threads *t, uint32_t tid, struct contract_thread *row)
 {
 	struct procfs_stat st;
@@ -91,13 +110,13 @@ static int read_proc_thread(const struct threads *t, uint32_t tid, struct contra
 	ssize_t n;
 
 	memset(row, 0, sizeof(*row));
-	row->tid = tid;
+	row->tid = row->ns_tid = tid;
 	snprintf(name, sizeof(name), "task/%u/stat", tid);
 	n = procfs_read(t->pid, name, buf, sizeof(buf));
 	if (n < 0 || procfs_parse_stat(buf, &st))
 		return -ESRCH;
 	snprintf(row->comm, sizeof(row->comm), "%.15s", st.comm);
-	row->state = st.state == 'R' ? 0 : st.state == 'D' ? 2 : st.state == 'T' ? 4 : 1;
+	row->state = state_bits(st.state);
 	snprintf(name, sizeof(name), "task/%u/schedstat", tid);
 	n = procfs_read(t->pid, name, buf, sizeof(buf));
 	if (n > 0) {
@@ -135,34 +154,41 @@ static int read_proc(struct threads *t)
 	return 0;
 }
 
+/* What was read last is `before`, and what was before that gives its room. */
+static void swap(struct threads *t)
+{
+	struct threads was = *t;
+
+	t->now = was.before;
+	t->n = was.nbefore;
+	t->capacity = was.capacity_before;
+	t->before = was.now;
+	t->nbefore = was.n;
+	t->capacity_before = was.capacity;
+}
+
 int threads_read(struct threads *t)
 {
-	struct contract_thread *rows = t->before;
-	uint32_t capacity = t->capacity_before;
+	uint64_t now_ns = t->now_ns, before_ns = t->before_ns;
+	uint32_t kept = t->nbefore;
 	int err;
 
-	t->before = t->now;
-	t->nbefore = t->n;
-	t->capacity_before = t->capacity;
+	swap(t);
 	t->before_ns = t->now_ns;
-	t->now = rows;
-	t->capacity = capacity;
-	t->n = 0;
 	t->now_ns = clock_mono_ns();
+	t->n = 0;
 	err = t->iter_fd >= 0 ? read_iterator(t) : read_proc(t);
-	if (err == -ENOENT || err == -ESRCH)
-		err = 0;
-	if (!t->n && t->nbefore && !reserve(t, t->nbefore)) {
-		/* The process is gone: its threads stay as they were seen last. */
-		memcpy(t->now, t->before, t->nbefore * sizeof(*t->now));
-		t->n = t->nbefore;
-		/* The waits they were in have ended, and are counted as such. */
-		for (uint32_t i = 0; i < t->n; i++)
-			t->now[i].off_ns = 0;
-		return 0;
+	t->gone = !t->n;
+	if (t->gone) {
+		/* The process has exited: the last two readings stay. Nothing was read over them.
+		 */
+		t->n = kept;
+		swap(t);
+		t->now_ns = now_ns;
+		t->before_ns = before_ns;
+		return err == -ENOENT || err == -ESRCH ? 0 : err;
 	}
-	if (t->n)
-		qsort(t->now, t->n, sizeof(*t->now), compare_tid);
+	qsort(t->now, t->n, sizeof(*t->now), compare_tid);
 	return err;
 }
 
@@ -173,9 +199,35 @@ const struct contract_thread *threads_before(const struct threads *t, uint32_t t
 	return *hint < t->nbefore && t->before[*hint].tid == tid ? &t->before[*hint] : NULL;
 }
 
-bool threads_has(const struct threads *t, uint32_t tid)
+const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_t ns_tid)
 {
-	struct contract_thread key = {.tid = tid};
+	struct contract_thread key = {.tid = ns_tid};
+	struct contract_thread *row =
+		t->n ? bsearch(&key, t->now, t->n, sizeof(*t->now), compare_tid) : NULL;
 
-	return t->n && bsearch(&key, t->now, t->n, sizeof(*t->now), compare_tid);
+	/* Most often the two are the same. */
+	if (row && row->ns_tid == ns_tid)
+		return row;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->now[i].ns_tid == ns_tid)
+			return &t->now[i];
+	return NULL;
+}
+
+void threads_present_wait(const struct contract_thread *row, uint64_t now_ns, uint64_t *blocked,
+			  uint64_t *queued)
+{
+	uint64_t woken = row->wake_ns > row->off_ns ? row->wake_ns : now_ns;
+
+	*blocked = *queued = 0;
+	if (!row->off_ns || now_ns <= row->off_ns)
+		return;
+	if (row->wait == WAIT_RUNQ) {
+		*queued = now_ns - row->off_ns;
+		return;
+	}
+	if (woken > now_ns)
+		woken = now_ns;
+	*blocked = woken - row->off_ns;
+	*queued = now_ns - woken;
 }

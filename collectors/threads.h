@@ -22,16 +22,23 @@ struct threads {
 	struct contract_thread *before;
 	uint32_t n, nbefore, capacity, capacity_before;
 	uint64_t now_ns, before_ns; /* CLOCK_MONOTONIC of the two readings */
+	bool gone;		    /* the process has exited: the two are of before */
 };
 
 int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t why_size);
 void threads_fini(struct threads *t);
 
-/* Read again; the rows read last become `before`. 0 or -errno. */
+/* Read again; the rows read last become `before`. 0 or -errno; then both stay as they are. */
 int threads_read(struct threads *t);
 
 /* Row of tid in `before`, or NULL. Cheap when asked in ascending order. */
 const struct contract_thread *threads_before(const struct threads *t, uint32_t tid, uint32_t *hint);
-bool threads_has(const struct threads *t, uint32_t tid);
+
+/* Row of the thread that knows itself by this tid: in a container it is another than ours. */
+const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_t ns_tid);
+
+/* Time this thread has been blocked, and queued, in the wait that it is in at now_ns. */
+void threads_present_wait(const struct contract_thread *row, uint64_t now_ns, uint64_t *blocked,
+			  uint64_t *queued);
 
 #endif

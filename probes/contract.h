@@ -50,20 +50,35 @@ enum contract_wait {
 /* One futex address, over all threads that waited there. */
 struct contract_lock {
 	__u64 waits, wait_ns, max_ns;
-	__u32 owner; /* tid at address + 8, where glibc's mutex keeps it; 0 = none seen */
+	__u32 owner; /* tid, as the target counts them, of a mutex's holder; 0 = none seen */
 	__u32 op;    /* futex operation, without flags */
 };
+
+/*
+ * Holder of the glibc mutex whose first 20 bytes are w, while another thread waits for it; 0 when
+ * they are no such thing. 64-bit layout: lock, count, owner, nusers, kind (struct_mutex.h).
+ */
+static inline __attribute__((always_inline)) __u32 contract_mutex_owner(const __u32 *w)
+{
+	/* 2: locked, with waiters. Robust and priority-inheriting ones keep the holder there too. */
+	if (w[0] != 2 && (w[0] & 0x3fffffff) != w[2])
+		return 0;
+	return w[3] - 1 < 65535 && w[4] < 1024 ? w[2] : 0;
+}
 
 /* What the thread iterator writes for each thread of the target. */
 struct contract_thread {
 	__u64 run_ns;	    /* on CPU since the thread's start */
 	__u64 run_delay_ns; /* runnable but waiting, since the thread's start */
+	__u64 blocked_ns;   /* in waits that are over, since it was first seen */
 	__u64 off_ns;	    /* CLOCK_MONOTONIC when it left its CPU; 0 while on one */
 	__u64 wake_ns;	    /* when it became runnable again, 0 = still blocked */
 	__u64 lock_addr;
 	__u64 nvcsw, nivcsw;
-	__u32 tid, state;
-	__u32 wait; /* enum contract_wait */
+	__u32 tid, tgid;
+	__u32 ns_tid; /* in the innermost pid namespace: what the thread itself knows */
+	__u32 state;  /* task_struct's __state and exit_state */
+	__u32 wait;   /* enum contract_wait */
 	__u32 lock_owner, lock_op;
 	char comm[16];
 	__u32 pad;

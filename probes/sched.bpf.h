@@ -9,12 +9,17 @@ const volatile __u32 nr_futex = 202;
 /* Threads seen first count from here. */
 const volatile __u64 attach_ns = 0;
 
+/* Waits on futexes that found no place in the map. */
+__u64 locks_lost = 0;
+
 /* fork and exec of the target, for the session. */
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
 
+/* All zero: not seen yet. */
 struct thread_state {
 	u64 off_ns, wake_ns;
+	u64 blocked_ns;
 	u64 lock_addr;
 	u32 lock_owner, lock_op;
 	u32 wait;
@@ -43,47 +48,71 @@ struct {
 	__type(value, struct contract_lock);
 } locks SEC(".maps");
 
+/* Bits of __state and exit_state, from linux/sched.h. */
+enum { UNINTERRUPTIBLE = 0x2, STOPPED_OR_TRACED = 0xc, DEAD = 0x80 };
+
 static __always_inline u32 wait_class(struct task_struct *task, u32 state, struct pt_regs *regs)
 {
 	long nr = BPF_CORE_READ(regs, orig_ax);
 	u32 class;
 
+	/* By a signal or a debugger, wherever it was. */
+	if (state & STOPPED_OR_TRACED)
+		return WAIT_OTHER;
 	/* An exception leaves -1 there; a fault is what blocks. */
 	if (nr < 0)
 		return WAIT_FAULT;
 	class = nr < CONTRACT_SYSCALLS ? syscall_wait[nr & (CONTRACT_SYSCALLS - 1)] : WAIT_OTHER;
-	if (class == WAIT_RW || class == WAIT_OTHER)
-		return state & 2 ? WAIT_IO : WAIT_OTHER; /* TASK_UNINTERRUPTIBLE */
+	if (class == WAIT_RW)
+		return state & UNINTERRUPTIBLE ? WAIT_IO : WAIT_OTHER;
+	/* vfork and the lock of the address space are uninterruptible as well: ask the kernel. */
+	if (class == WAIT_OTHER && BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait))
+		return WAIT_IO;
 	return class;
+}
+
+/* What a blocked thread waits for. Its memory can be read when it is the current one. */
+static __always_inline void wait_begin(struct task_struct *task, struct thread_state *t, u32 state,
+				       bool current)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	t->lock_addr = 0;
+	t->wait = wait_class(task, state, regs);
+	if (t->wait == WAIT_FUTEX && BPF_CORE_READ(regs, orig_ax) == nr_futex) {
+		u64 addr = BPF_CORE_READ(regs, di);
+		u32 w[5] = {};
+
+		/* Best effort: the page is there, the thread has just read it. */
+		if (current)
+			bpf_probe_read_user(w, sizeof(w), (void *)addr);
+		t->lock_addr = addr;
+		t->lock_owner = contract_mutex_owner(w);
+		t->lock_op = (u32)BPF_CORE_READ(regs, si) & 0x7f;
+	}
 }
 
 /* `prev` is still current: its memory and registers can be read. */
 static __always_inline void thread_leaves(struct task_struct *prev, bool preempt)
 {
 	struct thread_state *t;
-	struct pt_regs *regs;
 	u32 state = prev->__state;
 
 	t = bpf_task_storage_get(&thread_states, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return;
 	t->wake_ns = 0;
-	t->lock_addr = 0;
+	if (state & DEAD) {
+		/* For good; a first thread may lie here as long as the others live. */
+		t->off_ns = 0;
+		t->wait = WAIT_RUNQ;
+		return;
+	}
 	if (preempt || !state) {
+		t->lock_addr = 0;
 		t->wait = WAIT_RUNQ;
 	} else {
-		regs = (struct pt_regs *)bpf_task_pt_regs(prev);
-		t->wait = wait_class(prev, state, regs);
-		if (t->wait == WAIT_FUTEX && BPF_CORE_READ(regs, orig_ax) == nr_futex) {
-			u64 addr = BPF_CORE_READ(regs, di);
-			u32 owner = 0;
-
-			/* Best effort: the page is there, the thread has just read it. */
-			bpf_probe_read_user(&owner, sizeof(owner), (void *)(addr + 8));
-			t->lock_addr = addr;
-			t->lock_owner = owner;
-			t->lock_op = (u32)BPF_CORE_READ(regs, si) & 0x7f;
-		}
+		wait_begin(prev, t, state, true);
 	}
 	t->off_ns = bpf_ktime_get_ns();
 }
@@ -109,7 +138,8 @@ static __always_inline void lock_record(struct thread_state *t, u64 ns)
 					      .owner = t->lock_owner,
 					      .op = t->lock_op};
 
-		bpf_map_update_elem(&locks, &addr, &fresh, BPF_NOEXIST);
+		if (bpf_map_update_elem(&locks, &addr, &fresh, BPF_NOEXIST))
+			__sync_fetch_and_add(&locks_lost, 1);
 		return;
 	}
 	__sync_fetch_and_add(&l->waits, 1);
@@ -121,42 +151,49 @@ static __always_inline void lock_record(struct thread_state *t, u64 ns)
 	l->op = t->lock_op;
 }
 
-/* First sight of a thread that was off its CPU when perftop came: count from then. */
+/*
+ * First sight of a thread, as it gets a CPU: it began after the attach, or was blocked then and
+ * woken since, or waited in the queue all the time.
+ */
 static __always_inline void thread_adopt(struct task_struct *task, struct thread_state *t)
 {
 	u64 start = task->start_time;
 
 	t->off_ns = start > attach_ns ? start : attach_ns;
-	t->wait = start > attach_ns ? WAIT_RUNQ
-				    : wait_class(task, task->__state,
-						 (struct pt_regs *)bpf_task_pt_regs(task));
+	if (start <= attach_ns && t->wake_ns)
+		wait_begin(task, t, 0, false);
+	else
+		t->wait = WAIT_RUNQ;
 }
 
 static __always_inline void thread_comes(struct task_struct *next)
 {
 	struct thread_state *t;
-	u64 now, woken;
+	u64 now, off, woken;
 
 	t = bpf_task_storage_get(&thread_states, next, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return;
 	if (!t->off_ns && !t->wait)
 		thread_adopt(next, t);
-	if (!t->off_ns)
+	off = t->off_ns;
+	if (!off)
 		return;
 	now = bpf_ktime_get_ns();
-	woken = t->wait == WAIT_RUNQ ? t->off_ns : t->wake_ns;
-	if (woken < t->off_ns)
+	woken = t->wait == WAIT_RUNQ ? off : t->wake_ns;
+	if (woken < off)
 		woken = now;
+	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
+	t->off_ns = 0;
 	if (t->wait != WAIT_RUNQ) {
-		wait_record(t->wait, woken - t->off_ns);
+		t->blocked_ns += woken - off;
+		wait_record(t->wait, woken - off);
 		if (t->lock_addr)
-			lock_record(t, woken - t->off_ns);
+			lock_record(t, woken - off);
 	}
 	/* A wake-up with no time in the queue is no wait. */
 	if (now > woken)
 		wait_record(WAIT_RUNQ, now - woken);
-	t->off_ns = 0;
 	t->wait = WAIT_RUNQ;
 }
 
@@ -177,7 +214,7 @@ int BPF_PROG(on_sched_wakeup, struct task_struct *task)
 
 	if ((u32)task->tgid != target_tgid)
 		return 0;
-	t = bpf_task_storage_get(&thread_states, task, 0, 0);
+	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (t)
 		t->wake_ns = bpf_ktime_get_ns();
 	return 0;
@@ -201,6 +238,33 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	return 0;
 }
 
+static __always_inline u32 namespace_tid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level), nr = 0;
+	u64 at = bpf_core_field_offset(struct pid, numbers) +
+		 (u64)level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+
+	if (!pid || bpf_probe_read_kernel(&nr, sizeof(nr), (char *)pid + at))
+		return 0;
+	return nr;
+}
+
+/* Blocked since before perftop came, and not known yet: its wait is counted from the attach. */
+static __always_inline void thread_find(struct task_struct *task, struct thread_state *t)
+{
+	u32 state = task->__state;
+
+	if (!state || state & DEAD || task->on_cpu)
+		return;
+	wait_begin(task, t, state, false);
+	__sync_val_compare_and_swap(&t->off_ns, 0, attach_ns);
+	/* It may have been woken, and have run, meanwhile. */
+	if (!task->__state || task->on_cpu)
+		t->off_ns = 0;
+}
+
+/* No target_tgid: any process; by its one row the reader learns a pid outside its namespace. */
 SEC("iter/task")
 int iter_threads(struct bpf_iter__task *ctx)
 {
@@ -208,33 +272,28 @@ int iter_threads(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct thread_state *t;
 
-	if (!task || (u32)task->tgid != target_tgid)
+	if (!task || (target_tgid && (u32)task->tgid != target_tgid))
 		return 0;
 	row.tid = task->pid;
-	row.state = task->__state;
+	row.tgid = task->tgid;
+	row.ns_tid = namespace_tid(task);
+	row.state = task->__state | task->exit_state;
 	row.run_ns = task->se.sum_exec_runtime;
 	row.run_delay_ns = BPF_CORE_READ(task, sched_info.run_delay);
 	row.nvcsw = task->nvcsw;
 	row.nivcsw = task->nivcsw;
 	BPF_CORE_READ_INTO(&row.comm, task, comm);
-	t = bpf_task_storage_get(&thread_states, task, 0, 0);
+	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (t) {
-		row.off_ns = t->off_ns;
+		if (!t->off_ns && !t->wait && !t->wake_ns)
+			thread_find(task, t);
+		row.blocked_ns = *(volatile u64 *)&t->blocked_ns;
+		row.off_ns = *(volatile u64 *)&t->off_ns;
 		row.wake_ns = t->wake_ns;
 		row.wait = t->wait;
 		row.lock_addr = t->lock_addr;
 		row.lock_owner = t->lock_owner;
 		row.lock_op = t->lock_op;
-	} else {
-		/* Off its CPU since before perftop came, or on it all the time since. */
-		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
-		row.wait = task->__state ? wait_class(task, task->__state, regs) : WAIT_RUNQ;
-		row.off_ns = task->__state ? attach_ns : 0;
-		if (row.wait == WAIT_FUTEX) {
-			row.lock_addr = BPF_CORE_READ(regs, di);
-			row.lock_op = (u32)BPF_CORE_READ(regs, si) & 0x7f;
-		}
 	}
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;

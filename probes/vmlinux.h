@@ -36,9 +36,19 @@ struct return_instance {
 struct uprobe_task {
 	struct return_instance *return_instances;
 };
+struct upid {
+	int nr;
+};
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
 struct task_struct {
 	int pid, tgid;
 	unsigned int __state;
+	int exit_state, on_cpu;
+	unsigned in_iowait : 1;
+	struct pid *thread_pid;
 	unsigned long nvcsw, nivcsw;
 	u64 start_time;
 	struct sched_entity se;

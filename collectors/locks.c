@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* locks.c: the target's futex addresses: who waited there, how long, and whether it is a mutex. */
+#include "collectors/locks.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "collectors/threads.h"
+#include "probes/contract.h"
+
+enum {
+	LOCKS_MAX = CONTRACT_LOCKS,
+	LOCKS_SLOTS = 2 * LOCKS_MAX, /* a power of two */
+	LOCKS_FULL = CONTRACT_LOCKS / 4 * 3,
+	LOCKS_LOOKS = 32, /* reads of the target's memory a tick */
+	FUTEX_OP_WAIT = 0,
+	FUTEX_OP_LOCK_PI = 6,
+	FUTEX_OP_LOCK_PI2 = 13,
+};
+
+struct lock_row {
+	uint64_t addr;
+	struct contract_lock total; /* finished waits, from the map */
+	uint64_t waiting_ns;	    /* waits that go on now */
+	uint32_t waiting;
+	uint64_t shown_ns, shown_waits; /* both together, never falling */
+	uint64_t prev_ns;		/* shown at the last tick */
+	uint64_t base_ns, base_waits;	/* shown at the last reset */
+	uint32_t owner, owner_tid;	/* seen last: by the target's own count, and by ours */
+	bool seen_owner;		/* its owner was once a live thread of the target */
+	bool idle;			/* nothing happened since the tick before */
+};
+
+struct locks {
+	int map_fd;
+	uint32_t n;
+	struct lock_row rows[LOCKS_MAX];
+	uint16_t slots[LOCKS_SLOTS];   /* row + 1 by hash of the address, 0 = free */
+	uint64_t keys[CONTRACT_LOCKS]; /* scratch for reading the map */
+	struct contract_lock values[CONTRACT_LOCKS];
+};
+
+struct locks *locks_new(int map_fd)
+{
+	struct locks *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->map_fd = map_fd;
+	return l;
+}
+
+void locks_free(struct locks *l)
+{
+	free(l);
+}
+
+static uint16_t *slot_of(struct locks *l, uint64_t addr)
+{
+	uint32_t h = (uint32_t)(addr * 0x9E3779B97F4A7C15ull >> 40);
+
+	while (l->slots[h % LOCKS_SLOTS] && l->rows[l->slots[h % LOCKS_SLOTS] - 1].addr != addr)
+		h++;
+	return &l->slots[h % LOCKS_SLOTS];
+}
+
+static struct lock_row *row_of(struct locks *l, uint64_t addr)
+{
+	uint16_t *slot = slot_of(l, addr);
+
+	if (!*slot) {
+		if (l->n == LOCKS_MAX)
+			return NULL;
+		memset(&l->rows[l->n], 0, sizeof(l->rows[0]));
+		l->rows[l->n].addr = addr;
+		*slot = (uint16_t)++l->n;
+	}
+	return &l->rows[*slot - 1];
+}
+
+static bool is_mutex_op(uint32_t op)
+{
+	return op == FUTEX_OP_WAIT || op == FUTEX_OP_LOCK_PI || op == FUTEX_OP_LOCK_PI2;
+}
+
+/* Keys and values of the whole map, in one call where the kernel can; their number. */
+static uint32_t read_map(struct locks *l)
+{
+	uint32_t n = CONTRACT_LOCKS, batch = 0, have = 0;
+	uint64_t *prev = NULL;
+
+	if (!bpf_map_lookup_batch(l->map_fd, NULL, &batch, l->keys, l->values, &n, NULL) ||
+	    errno == ENOENT)
+		return n;
+	while (have < CONTRACT_LOCKS && !bpf_map_get_next_key(l->map_fd, prev, &l->keys[have])) {
+		prev = &l->keys[have];
+		if (!bpf_map_lookup_elem(l->map_fd, prev, &l->values[have]))
+			have++;
+	}
+	return have;
+}
+
+/* Forget what nobody waited at since the tick before, here and in the map. */
+static void make_room(struct locks *l)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < l->n; i++) {
+		if (l->rows[i].idle)
+			bpf_map_delete_elem(l->map_fd, &l->rows[i].addr);
+		else
+			l->rows[kept++] = l->rows[i];
+	}
+	l->n = kept;
+	memset(l->slots, 0, sizeof(l->slots));
+	for (uint32_t i = 0; i < l->n; i++)
+		*slot_of(l, l->rows[i].addr) = (uint16_t)(i + 1);
+}
+
+void locks_read_finished(struct locks *l)
+{
+	uint32_t n;
+
+	if (l->n >= LOCKS_FULL)
+		make_room(l);
+	n = read_map(l);
+	for (uint32_t i = 0; i < l->n; i++) {
+		l->rows[i].waiting_ns = l->rows[i].waiting = 0;
+		l->rows[i].idle = true;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct lock_row *r = row_of(l, l->keys[i]);
+
+		if (!r)
+			continue;
+		r->idle = r->total.waits == l->values[i].waits;
+		r->total = l->values[i];
+	}
+}
+
+/* A mutex held since before perftop came, or by a thread that was not seen to wait for it. */
+static void look_at_owner(struct lock_row *r, pid_t pid)
+{
+	uint32_t w[5];
+	struct iovec here = {.iov_base = w, .iov_len = sizeof(w)};
+	struct iovec there = {.iov_base = (void *)(uintptr_t)r->addr, .iov_len = sizeof(w)};
+
+	if (process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(w))
+		r->total.owner = contract_mutex_owner(w);
+}
+
+static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *looks)
+{
+	const struct contract_thread *owner;
+
+	/*
+	 * A plain wait alone may be anything; glibc's mutex also names its holder beside the lock
+	 * word. Believe it when the holder is a thread of the target.
+	 */
+	if (!is_mutex_op(r->total.op))
+		return;
+	if (!r->total.owner && r->waiting && *looks) {
+		(*looks)--;
+		look_at_owner(r, t->pid);
+	}
+	if (!r->total.owner || r->total.owner == r->owner)
+		return;
+	owner = threads_by_ns_tid(t, r->total.owner);
+	if (owner) {
+		r->seen_owner = true;
+		r->owner = r->total.owner;
+		r->owner_tid = owner->tid;
+	}
+}
+
+void locks_add_waiting(struct locks *l, const struct threads *t)
+{
+	uint32_t looks = LOCKS_LOOKS;
+
+	/* The waits of a process that is gone have ended, and are in the map. */
+	for (uint32_t i = 0; i < t->n && !t->gone; i++) {
+		const struct contract_thread *row = &t->now[i];
+		uint64_t blocked, queued;
+		struct lock_row *r;
+
+		if (!row->lock_addr || row->wait != WAIT_FUTEX || !row->off_ns)
+			continue;
+		r = row_of(l, row->lock_addr);
+		if (!r)
+			continue;
+		threads_present_wait(row, t->now_ns, &blocked, &queued);
+		r->idle = false;
+		r->waiting++;
+		r->waiting_ns += blocked;
+		r->total.op = row->lock_op;
+		if (row->lock_owner)
+			r->total.owner = row->lock_owner;
+		if (blocked > r->total.max_ns)
+			r->total.max_ns = blocked;
+	}
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct lock_row *r = &l->rows[i];
+		uint64_t ns = r->total.wait_ns + r->waiting_ns, waits = r->total.waits + r->waiting;
+
+		r->prev_ns = r->shown_ns;
+		if (ns > r->shown_ns)
+			r->shown_ns = ns;
+		if (waits > r->shown_waits)
+			r->shown_waits = waits;
+		if (!r->idle)
+			check_owner(r, t, &looks);
+	}
+}
+
+void locks_reset(struct locks *l)
+{
+	for (uint32_t i = 0; i < l->n; i++) {
+		l->rows[i].base_ns = l->rows[i].shown_ns;
+		/* A wait that goes on belongs to what comes. */
+		l->rows[i].base_waits = l->rows[i].total.waits;
+	}
+}
+
+/* The order in which the snapshot's few places are given. */
+static bool goes_before(const struct lock_row *x, const struct lock_row *y)
+{
+	uint64_t x_now = x->shown_ns - x->prev_ns, y_now = y->shown_ns - y->prev_ns;
+
+	if (x->seen_owner != y->seen_owner)
+		return x->seen_owner;
+	if (x_now != y_now)
+		return x_now > y_now;
+	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
+}
+
+static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)
+{
+	out->addr = r->addr;
+	out->waits = r->shown_waits - r->base_waits;
+	out->wait_ns = r->shown_ns - r->base_ns;
+	out->max_ns = r->total.max_ns;
+	out->pct =
+		interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) / (double)interval_ns : 0;
+	out->is_mutex = r->seen_owner;
+	out->owner_tid = (int32_t)r->owner_tid;
+}
+
+void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
+{
+	const struct lock_row *top[SNAP_LOCKS];
+	uint32_t n = 0;
+
+	/* The SNAP_LOCKS first, by insertion: most rows are turned away at once. */
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct lock_row *r = &l->rows[i];
+		uint32_t at = n;
+
+		if (r->shown_ns == r->base_ns)
+			continue;
+		if (n == SNAP_LOCKS) {
+			s->truncated++;
+			if (!goes_before(r, top[n - 1]))
+				continue;
+			at = --n;
+		}
+		for (; at && goes_before(r, top[at - 1]); at--)
+			top[at] = top[at - 1];
+		top[at] = r;
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		fill_row(top[i], interval_ns, &s->locks[s->nlocks++]);
+}
