@@ -182,6 +182,7 @@ static const char *stop_threads(struct engine *e)
 	for (uint32_t i = 0; i < e->options.workers; i++)
 		if (e->worker[i].started && !pthread_join(e->worker[i].thread, &f) && f)
 			failure = f;
+	ordered_store_64(&e->stop_learner, 1);
 	if (e->learner_started)
 		pthread_join(e->learner, NULL);
 	return failure;

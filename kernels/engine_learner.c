@@ -106,7 +106,7 @@ static void pause_for(const struct engine *e, uint64_t ns)
 	const uint64_t end = perftop_now_ns() + ns;
 	uint64_t now;
 
-	while (!ordered_load_64(&e->stop) && (now = perftop_now_ns()) < end) {
+	while (!ordered_load_64(&e->stop_learner) && (now = perftop_now_ns()) < end) {
 		uint64_t nap = end - now < NAP_NS ? end - now : NAP_NS;
 		struct timespec ts = {(time_t)(nap / 1000000000u), (long)(nap % 1000000000u)};
 
@@ -119,10 +119,11 @@ void *engine_learner_run(void *arg)
 {
 	struct engine *e = arg;
 	double reward = 0;
-	bool any = false;
+	bool any = false, last = false;
 	struct batch b;
 
-	while (!ordered_load_64(&e->stop)) {
+	while (!last) {
+		last = ordered_load_64(&e->stop_learner);
 		pause_for(e, e->options.drain_delay_ns);
 		drain(e, &b);
 		perftop_set(e->metrics.used, (int64_t)trajectory_ring_used(&e->ring));

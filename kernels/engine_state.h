@@ -59,15 +59,16 @@ struct engine_worker {
 } __attribute__((aligned(64))); /* neighbours count into lines of their own */
 
 /*
- * Everything is allocated before the threads start. Read-only afterwards, except stop, arrival and
- * issued (atomic), the ring and the shared weights (each with rules of its own).
+ * Everything is allocated before the threads start. Read-only afterwards, except the stops, arrival
+ * and issued (atomic), the ring and the shared weights (each with rules of its own).
  */
 struct engine {
 	struct engine_options options;
 	struct engine_metrics metrics;
 	const struct kernel *weights, *quantize;
-	uint64_t stop;
-	char pad0[56];
+	uint64_t stop;	       /* for the workers */
+	uint64_t stop_learner; /* after them, so that its last drain finds all they recorded */
+	char pad0[48];
 	uint64_t arrival_ns; /* of the next query; workers race for it */
 	char pad1[56];
 	uint64_t issued; /* number of the next query */
