@@ -184,7 +184,7 @@ check-deps:
 # ---- housekeeping ----------------------------------------------------------------------------
 lint: deps
 	$(Q)tests/deps $(DEPS_LINT)
-	$(Q)$(MAKE) --no-print-directory $(SKEL) $(SYSNAMES) compile_commands.json
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)BUILD=$(B) tests/lint
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
@@ -213,7 +213,7 @@ help:
 	'make test       install, build, run every test' \
 	'make deps       install the Debian packages that building and testing need' \
 	'make bench      measured costs and comparisons, side by side; ARGS="name…" picks' \
-	'make lint       format, clang-tidy, cppcheck, include rule, unique names' \
+	'make lint       format, clang-tidy, cppcheck, and the rules of the house' \
 	'make format     apply clang-format' \
 	'make asan|tsan  the tests under AddressSanitizer+UBSan, or ThreadSanitizer' \
 	'make fuzz       explore the fuzz targets for FUZZ_SECONDS (60) each' \

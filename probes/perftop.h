@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* perftop.h: counters, gauges, histograms, timed scopes and USDT markers for any C or C++ program.
+/*
+ * perftop.h: counters, gauges, histograms, timed scopes and USDT markers for any C or C++ program.
+ * Long because it is the whole interface: one file to copy, with its manual.
  */
 #ifndef PERFTOP_H
 #define PERFTOP_H

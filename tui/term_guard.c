@@ -18,7 +18,7 @@ enum {
 	NCRASH = sizeof(crash_signals) / sizeof(crash_signals[0]),
 };
 
-/* What handlers need has to be global: a signal carries no pointer of ours. */
+/* Handlers need the global guard: a signal carries no pointer of ours. */
 static struct {
 	int pipe[2];
 	struct termios modes;

@@ -113,7 +113,7 @@ void widget_stack(struct surface *s, int x, int y, int w, const struct widget_pa
 	bool letters = s->ascii || s->mono;
 
 	n = n > MAX_PARTS ? MAX_PARTS : n;
-	if (w < 1)
+	if (w < 1 || !n)
 		return;
 	stack_columns(w, parts, n, cols);
 	for (uint32_t i = 0; i < n; i++)

@@ -73,12 +73,12 @@ static void churn(int n)
 /* Children by vfork, which blocks the parent until the child has let go of its memory. */
 static void spawn_sleepers(int n)
 {
+	const struct timespec t = {.tv_nsec = 50000000};
+
 	for (;;) {
 		pid_t pid = vfork();
 
 		if (!pid) {
-			struct timespec t = {.tv_nsec = 50000000};
-
 			syscall(SYS_nanosleep, &t, NULL);
 			_exit(0);
 		}

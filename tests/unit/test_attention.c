@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_attention.c: every attention variant against the double-precision reference. */
+/*
+ * test_attention.c: every attention variant against the double-precision reference.
+ * Long because each contract of the kernels has a case of its own, over one set of inputs.
+ */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_func.c: -e on a program that knows how often it called what, and for how long. */
+/*
+ * test_func.c: -e on a program that knows how often it called what, and for how long.
+ * Long because every kind of probe and of target is a case, over one fixture.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_inproc.c: what a program counts is what its watcher reads. */
+/*
+ * test_inproc.c: what a program counts is what its watcher reads.
+ * Long because every way a program starts, forks and ends is a case, over one reader.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>

@@ -73,6 +73,7 @@ static void check_field(json_t *v, const struct field *f, const void *row)
 		assert_true(json_integer_value(v) == *(const int64_t *)at);
 		break;
 	case FIELD_F64:
+		/* cppcheck-suppress invalidPointerCast ; the field is a double */
 		assert_true(fabs(json_number_value(v) - *(const double *)at) <= 0.0005);
 		break;
 	}
