@@ -184,8 +184,9 @@ static void add_event(struct snapshot *s, uint64_t ago_ns, const char *text)
 static void fill_common(struct snapshot *s, uint32_t tick, const char *comm, const char *cmdline,
 			uint32_t threads)
 {
-	static const char *const names[] = {"proc",	"sched",  "cpu",  "syscalls", "func",
-					    "counters", "engine", "cost", NULL};
+	static const char *const names[] = {"bpf",    "proc",	  "blocked", "threads",
+					    "cpu",    "syscalls", "func",    "counters",
+					    "engine", "cost",	  NULL};
 
 	s->seq = tick;
 	s->time_ns = 1700000000000000000u + tick * 1000000000ull;
@@ -402,9 +403,8 @@ static void fill_user(struct snapshot *s, uint32_t tick)
 	s->proc.user_pct = 98;
 	s->proc.sys_pct = 1;
 	s->cpu.samples = 0;
-	snapshot_set_section(s, "sched", SECTION_DEGRADED,
-			     "CPU of each thread from /proc; waits need CAP_BPF and CAP_PERFMON",
-			     fix);
+	snapshot_set_section(s, "bpf", SECTION_ABSENT, "no permission to load eBPF programs", fix);
+	snapshot_set_section(s, "blocked", SECTION_ABSENT, "needs CAP_BPF and CAP_PERFMON", fix);
 	snapshot_set_section(s, "cpu", SECTION_ABSENT,
 			     "perf_event_open is not permitted (kernel.perf_event_paranoid is 3)",
 			     fix);

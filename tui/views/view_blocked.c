@@ -185,7 +185,7 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 {
 	struct widget_part parts[TIME_PARTS];
 	struct time_split t;
-	int used = view_notice(ui, "sched", s, r);
+	int used = view_notice(ui, "blocked", s, r);
 
 	r.y += used;
 	r.h -= used;

@@ -18,7 +18,14 @@ struct named {
 	const char *name, *help;
 };
 
-static const struct named sections[] = {
+/* Sections that carry another name than their collector's, and what they stand for. */
+static const struct named others[] = {
+	{"bpf", "eBPF programs in the kernel, which most of the rest needs"},
+	{"threads", "state and CPU time of each thread"},
+	{"blocked", "time blocked by reason, futex waits, run-queue wait"},
+};
+
+static const struct named collectors[] = {
 #define X(name, help) {#name, help},
 #include "collectors/collectors.def"
 #undef X
@@ -49,7 +56,7 @@ static void wrapped(struct page *p, int indent, enum style st, const char *label
 	p->y += lines;
 }
 
-static void draw_collector(struct page *p, const struct ui *ui, const struct named *c)
+static void draw_section(struct page *p, const struct ui *ui, const struct named *c)
 {
 	static const enum style styles[] = {STYLE_BAD, STYLE_WARN, STYLE_GOOD};
 	const struct snap_section *sec = ui->shown ? view_section(ui, c->name) : NULL;
@@ -81,8 +88,12 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 			surface_name(s, r.x + 24, p.y, r.w - 24, STYLE_TEXT, key_rows[i].help);
 		}
 	title(&p, "what is measured");
-	for (uint32_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
-		draw_collector(&p, ui, &sections[i]);
+	for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (ui->shown && view_section(ui, others[i].name))
+			draw_section(&p, ui, &others[i]);
+	for (uint32_t i = 0; i < sizeof(collectors) / sizeof(collectors[0]); i++)
+		if (!ui->shown || view_section(ui, collectors[i].name))
+			draw_section(&p, ui, &collectors[i]);
 	title(&p, "views");
 	for (int i = 0; i < NVIEWS; i++, p.y++)
 		if (visible(&p)) {

@@ -72,7 +72,7 @@ static void draw_time(const struct ui *ui, struct surface *s, struct rect *r)
 	take(r, widget_legend(s, (struct rect){r->x, r->y, r->w, r->h > 8 ? 2 : 1}, parts,
 			      TIME_PARTS));
 	if (!t.has_blocked && r->h > 6)
-		take(r, view_reason(ui, "sched", s, (struct rect){r->x, r->y, r->w, 2}));
+		take(r, view_reason(ui, "blocked", s, (struct rect){r->x, r->y, r->w, 2}));
 }
 
 static void gauge(const struct ui *ui, struct surface *s, struct rect r, const char *label,

@@ -123,7 +123,7 @@ static const struct grid_model model = {
 
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
-	static const char *const sections[] = {"sched", NULL};
+	static const char *const sections[] = {"threads", NULL};
 
 	view_list(ui, vs, &model, sections, "no thread seen", s, r);
 }
