@@ -26,6 +26,40 @@ struct counters {
 	uint32_t wait, retry; /* ticks until the next look, and between looks */
 };
 
+static int reserve(struct counters *c, uint32_t n)
+{
+	struct counter_track *t;
+
+	if (n <= c->ntracks)
+		return 0;
+	t = realloc(c->tracks, n * sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	memset(t + c->ntracks, 0, (n - c->ntracks) * sizeof(*t));
+	c->tracks = t;
+	c->ntracks = n;
+	return 0;
+}
+
+/* What was counted before perftop looked says nothing about the first interval. */
+static void begin_tracks(struct counters *c)
+{
+	uint32_t n = segment_refresh(c->segment) ? 0 : segment_count(c->segment);
+
+	if (reserve(c, n))
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct segment_metric *m = segment_metric(c->segment, i);
+		struct latency_source_now now = {
+			.count = m->count, .sum = m->sum, .max = m->max, .bins = m->bins};
+
+		if (m->kind == PERFTOP_HIST)
+			latency_track_begin(&c->tracks[i].latency, &now);
+		else
+			c->tracks[i].prev = m->value;
+	}
+}
+
 static void attach(struct session *se, struct counters *c)
 {
 	char why[SNAP_TEXT] = "";
@@ -35,6 +69,7 @@ static void attach(struct session *se, struct counters *c)
 	if (c->segment) {
 		session_section(se, "counters", SECTION_LIVE, NULL, "libperftop segment of pid %d",
 				session_pid(se));
+		begin_tracks(c);
 		return;
 	}
 	session_section(se, "counters", SECTION_ABSENT,
@@ -70,19 +105,10 @@ static void counters_stop(struct session *se, void *priv)
 	free(c);
 }
 
-static int reserve(struct counters *c, uint32_t n)
+/* Values are the target's: they may be anything, and wrap. */
+static int64_t difference(int64_t a, int64_t b)
 {
-	struct counter_track *t;
-
-	if (n <= c->ntracks)
-		return 0;
-	t = realloc(c->tracks, n * sizeof(*t));
-	if (!t)
-		return -ENOMEM;
-	memset(t + c->ntracks, 0, (n - c->ntracks) * sizeof(*t));
-	c->tracks = t;
-	c->ntracks = n;
-	return 0;
+	return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
 static void fill_counter(struct session *se, const struct segment_metric *m,
@@ -102,8 +128,8 @@ static void fill_counter(struct session *se, const struct segment_metric *m,
 	row->kind = m->kind == PERFTOP_GAUGE ? COUNTER_GAUGE : COUNTER_SUM;
 	row->value = m->value;
 	if (row->kind == COUNTER_SUM) {
-		row->value = (int64_t)((uint64_t)m->value - (uint64_t)t->base);
-		row->rate = ns ? (double)(m->value - t->prev) * 1e9 / (double)ns : 0;
+		row->value = difference(m->value, t->base);
+		row->rate = ns ? (double)difference(m->value, t->prev) * 1e9 / (double)ns : 0;
 	}
 	t->prev = m->value;
 }

@@ -90,7 +90,7 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 	if (!c->sampler)
 		return -EACCES;
 	session_section(se, "cpu", SECTION_DEGRADED, session_privilege_fix(se),
-			"user space alone, by perf_event_open: %s", first);
+			"user space alone, by perf_event_open: %s%s", first, why);
 	return 0;
 }
 

@@ -42,30 +42,33 @@ static uint64_t bucket_top(uint32_t i, uint64_t max)
 	return max && max <= top && max >= bucket_low(i) ? max : top;
 }
 
-/* Sparse bins of now - from, appended to s->bins; total gets their sum, top the highest bucket. */
-static uint32_t append_bins(struct snapshot *s, const uint64_t *now, const uint64_t *from,
-			    uint64_t *total, uint32_t *top)
-{
-	uint32_t first = s->nbins;
+/* now - from, without its empty buckets: whole counts, which the snapshot has no room for. */
+struct sparse {
+	uint32_t n;
+	uint32_t bucket[BUCKET_COUNT];
+	uint64_t count[BUCKET_COUNT];
+	uint64_t total;
+};
 
-	*total = 0;
-	*top = 0;
+/* A source of the target's own may lie, or be read while it is cleared: what fell counts as 0. */
+static uint64_t risen(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+static void subtract(struct sparse *d, const uint64_t *now, const uint64_t *from)
+{
+	d->n = 0;
+	d->total = 0;
 	for (uint32_t i = 0; i < BUCKET_COUNT; i++) {
-		uint64_t n = now[i] - (from ? from[i] : 0);
+		uint64_t n = risen(now[i], from ? from[i] : 0);
 
 		if (!n)
 			continue;
-		*total += n;
-		*top = i;
-		if (s->nbins == SNAP_BINS) {
-			s->truncated++;
-			continue;
-		}
-		s->bins[s->nbins].bucket = i;
-		s->bins[s->nbins].count = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-		s->nbins++;
+		d->bucket[d->n] = i;
+		d->count[d->n++] = n;
+		d->total += n;
 	}
-	return s->nbins - first;
 }
 
 static uint64_t at_most(uint64_t v, uint64_t max)
@@ -73,60 +76,103 @@ static uint64_t at_most(uint64_t v, uint64_t max)
 	return v < max ? v : max;
 }
 
-static void fill_recent(struct latency_track *t, const struct latency_source_now *now,
-			struct snapshot *s, struct snap_latency *row)
+/* The value that at least q of all do not exceed. A bucket's midpoint can lie above the maximum. */
+static uint64_t quantile(const struct sparse *d, double q, uint64_t max)
 {
-	uint32_t first = s->nbins, n, top;
-	uint64_t total;
+	uint64_t rank = (uint64_t)(q * (double)d->total), seen = 0;
 
-	/* The interval's bins are only needed here: built at the end of the pool, then given back.
-	 */
-	n = append_bins(s, now->bins, t->prev, &total, &top);
-	if (total) {
-		row->recent_p50 = snapshot_quantile(s->bins + first, n, total, 0.50);
-		row->recent_p99 = snapshot_quantile(s->bins + first, n, total, 0.99);
-		row->recent_max = bucket_top(top, now->max);
-		row->recent_p50 = at_most(row->recent_p50, row->recent_max);
-		row->recent_p99 = at_most(row->recent_p99, row->recent_max);
+	if (!d->n)
+		return 0;
+	if ((double)rank < q * (double)d->total || !rank)
+		rank++;
+	for (uint32_t i = 0; i < d->n; i++) {
+		seen += d->count[i];
+		if (seen >= rank)
+			return at_most(bucket_mid(d->bucket[i]), max);
 	}
-	memset(s->bins + first, 0, n * sizeof(s->bins[0]));
-	s->nbins = first;
+	return max;
+}
+
+static uint64_t highest(const struct sparse *d, uint64_t max)
+{
+	return d->n ? bucket_top(d->bucket[d->n - 1], max) : 0;
+}
+
+/* Into s->bins. Where a count does not fit all are halved alike: the shape stays. */
+static void append_bins(struct snapshot *s, const struct sparse *d, struct snap_latency *row)
+{
+	uint32_t shift = 0;
+
+	for (uint32_t i = 0; i < d->n; i++)
+		while (d->count[i] >> shift > UINT32_MAX)
+			shift++;
+	row->bin_first = s->nbins;
+	for (uint32_t i = 0; i < d->n; i++) {
+		if (s->nbins == SNAP_BINS) {
+			s->truncated += d->n - i;
+			break;
+		}
+		s->bins[s->nbins].bucket = d->bucket[i];
+		s->bins[s->nbins].count = (uint32_t)(d->count[i] >> shift);
+		/* What was seen is not made unseen. */
+		if (!s->bins[s->nbins].count)
+			s->bins[s->nbins].count = 1;
+		s->nbins++;
+	}
+	row->bin_count = s->nbins - row->bin_first;
+}
+
+static void fill_recent(const struct latency_track *t, const struct latency_source_now *now,
+			struct snap_latency *row)
+{
+	struct sparse d;
+
+	subtract(&d, now->bins, t->prev);
+	if (!d.total)
+		return;
+	row->recent_max = highest(&d, now->max);
+	row->recent_p50 = quantile(&d, 0.50, row->recent_max);
+	row->recent_p99 = quantile(&d, 0.99, row->recent_max);
 }
 
 static void fill_since_reset(struct latency_track *t, const struct latency_source_now *now,
 			     struct snapshot *s, struct snap_latency *row)
 {
-	const struct snap_bin *bins = s->bins + s->nbins;
-	uint64_t total;
-	uint32_t top;
+	struct sparse d;
 
-	row->bin_first = s->nbins;
-	row->bin_count = append_bins(s, now->bins, t->base, &total, &top);
-	row->sampled = total;
-	row->p50 = snapshot_quantile(bins, row->bin_count, total, 0.50);
-	row->p90 = snapshot_quantile(bins, row->bin_count, total, 0.90);
-	row->p99 = snapshot_quantile(bins, row->bin_count, total, 0.99);
-	row->p999 = snapshot_quantile(bins, row->bin_count, total, 0.999);
-	row->sum = now->sum - t->base_sum;
-	row->mean = total ? row->sum / total : 0;
+	subtract(&d, now->bins, t->base);
+	append_bins(s, &d, row);
+	row->sampled = d.total;
+	row->sum = risen(now->sum, t->base_sum);
+	row->mean = d.total ? row->sum / d.total : 0;
 	/* The source's maximum is exact, but it may be older than the reset. */
-	row->max = total ? bucket_top(top, now->max) : 0;
+	row->max = highest(&d, now->max);
 	if (now->max > t->seen_max)
 		row->max = now->max;
 	t->max = row->max;
-	/* A bucket's midpoint can lie above the largest value in it. */
-	row->p50 = at_most(row->p50, row->max);
-	row->p90 = at_most(row->p90, row->max);
-	row->p99 = at_most(row->p99, row->max);
-	row->p999 = at_most(row->p999, row->max);
+	row->p50 = quantile(&d, 0.50, row->max);
+	row->p90 = quantile(&d, 0.90, row->max);
+	row->p99 = quantile(&d, 0.99, row->max);
+	row->p999 = quantile(&d, 0.999, row->max);
+}
+
+void latency_track_begin(struct latency_track *t, const struct latency_source_now *now)
+{
+	t->prev_count = now->count;
+	t->prev_sum = now->sum;
+	t->source_max = now->max;
+	if (now->bins && !t->prev)
+		t->prev = malloc(BUCKET_COUNT * sizeof(*t->prev));
+	if (now->bins && t->prev)
+		memcpy(t->prev, now->bins, BUCKET_COUNT * sizeof(*t->prev));
 }
 
 int latency_track_update(struct latency_track *t, const struct latency_source_now *now,
 			 uint64_t interval_ns, struct snapshot *s, struct snap_latency *row)
 {
-	uint64_t fresh = now->count - t->prev_count;
+	uint64_t fresh = risen(now->count, t->prev_count);
 
-	row->count = now->count - t->base_count;
+	row->count = risen(now->count, t->base_count);
 	row->rate = interval_ns ? (double)fresh * 1e9 / (double)interval_ns : 0;
 	t->prev_count = now->count;
 	if (!now->bins)
@@ -136,7 +182,7 @@ int latency_track_update(struct latency_track *t, const struct latency_source_no
 		if (!t->prev)
 			return -ENOMEM;
 	}
-	fill_recent(t, now, s, row);
+	fill_recent(t, now, row);
 	fill_since_reset(t, now, s, row);
 	memcpy(t->prev, now->bins, BUCKET_COUNT * sizeof(*t->prev));
 	t->prev_sum = now->sum;

@@ -35,6 +35,12 @@ void latency_track_fini(struct latency_track *t);
 int latency_track_reset(struct latency_track *t);
 
 /*
+ * The source held this much when it was first looked at: the totals cover it, rates and recent
+ * quantiles do not. Without this call the source is taken to begin empty.
+ */
+void latency_track_begin(struct latency_track *t, const struct latency_source_now *now);
+
+/*
  * Fill row's numbers (count, rate, quantiles, recent quantiles, bins) from what the source holds
  * now. `row` must lie in s->latency or s->syscalls; its texts are the caller's. 0 or -ENOMEM.
  */

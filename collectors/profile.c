@@ -103,8 +103,14 @@ static uint64_t mix(uint64_t h, uint64_t v)
 	return h ^ h >> 29;
 }
 
+/*
+ * Both tables are full of what was hot once, in a program that runs long enough: then the one seen
+ * least often, of those that the newcomer could lie at, gives way. Counts can so be too low, for
+ * what comes and goes, but never too high.
+ */
 static void add_stack(struct profile *p, const uint32_t *ids, uint32_t n)
 {
+	struct profile_stack *least = NULL;
 	uint64_t hash = n;
 
 	if (n > SNAP_FRAMES)
@@ -114,35 +120,40 @@ static void add_stack(struct profile *p, const uint32_t *ids, uint32_t n)
 	for (uint32_t i = 0; i < PROFILE_PROBES; i++) {
 		struct profile_stack *st = &p->stacks[(hash + i) % PROFILE_STACKS];
 
-		if (!st->count) {
-			st->hash = hash;
-			st->n = n;
-			memcpy(st->ids, ids, n * sizeof(*ids));
-		}
-		if (st->hash == hash) {
+		if (st->count && st->hash == hash) {
 			st->count++;
 			return;
 		}
+		if (!least || st->count < least->count)
+			least = st;
+		if (!st->count)
+			break;
 	}
-	p->stacks_lost++;
+	p->stacks_lost += least->count > 0;
+	least->hash = hash;
+	least->count = 1;
+	least->n = n;
+	memcpy(least->ids, ids, n * sizeof(*ids));
 }
 
 static void add_pair(struct profile *p, uint32_t tid, uint32_t id)
 {
+	struct profile_pair *least = NULL;
 	uint64_t hash = mix(tid, id);
 
 	for (uint32_t i = 0; i < PROFILE_PROBES; i++) {
 		struct profile_pair *pair = &p->pairs[(hash + i) % PROFILE_PAIRS];
 
-		if (!pair->count) {
-			pair->tid = tid;
-			pair->id = id;
-		}
-		if (pair->tid == tid && pair->id == id) {
+		if (pair->count && pair->tid == tid && pair->id == id) {
 			pair->count++;
 			return;
 		}
+		if (!least || pair->count < least->count)
+			least = pair;
+		if (!pair->count)
+			break;
 	}
+	*least = (struct profile_pair){.tid = tid, .id = id, .count = 1};
 }
 
 int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n, bool in_kernel,
@@ -293,5 +304,6 @@ void profile_fill(struct profile *p, struct symbols *syms, struct snapshot *s)
 	s->cpu.unwound_pct = 100.0 * (double)p->complete / (double)p->samples;
 	fill_functions(p, syms, s);
 	fill_stacks(p, syms, s);
+	s->truncated += (uint32_t)p->stacks_lost;
 	fill_thread_tops(p, syms, s);
 }

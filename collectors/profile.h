@@ -18,7 +18,7 @@ void profile_reset(struct profile *p);
 /*
  * Add one sample: ids of its functions (struct symbol.id), leaf first. complete: the stack reached
  * the thread's start. Memory grows only with functions and distinct stacks, up to a bound; past it
- * stacks are counted as not kept, functions never.
+ * the stacks seen least often give way and are counted in `truncated`, functions never.
  */
 int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n, bool in_kernel,
 		bool complete);

@@ -29,7 +29,10 @@ struct sampler;
 /* Everything of the target on every CPU, by the on_cpu_clock program. */
 struct sampler *sampler_new_bpf(struct bpf *b, uint32_t hz, char *why, size_t why_size);
 
-/* Threads of a process of one's own, user space alone, by perf_event_open(2); no privilege. */
+/*
+ * Threads of a process of one's own, user space alone, by perf_event_open(2); no privilege. On
+ * success why is "" or says, after "; ", what is left out.
+ */
 struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_size);
 void sampler_free(struct sampler *s);
 

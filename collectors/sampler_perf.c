@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 enum {
 	PERF_RING_PAGES = 32,	/* data pages a CPU; within what a user may lock by default */
 	PERF_MAX_EVENTS = 1024, /* file descriptors */
+	PERF_SPARE_FDS = 128,	/* left to the rest of perftop, of what the limit allows */
 	PERF_STACK_BYTES = 8192,
 };
 
@@ -45,7 +47,8 @@ struct sampler_perf {
 	struct perf_ring *rings; /* ncpu */
 	uint32_t ncpu;
 	int *fds;
-	uint32_t nfds;
+	uint32_t nfds, max_fds;
+	uint32_t left_out; /* threads that no descriptor was left for */
 	uint64_t taken, lost;
 	char *scratch; /* one record, when it wraps */
 };
@@ -93,11 +96,13 @@ static int add_thread(struct sampler_perf *s, pid_t tid, uint32_t hz)
 {
 	int err = -ENODEV;
 
+	if (s->nfds + s->ncpu > s->max_fds) {
+		s->left_out++;
+		return -EMFILE;
+	}
 	for (uint32_t cpu = 0; cpu < s->ncpu; cpu++) {
 		int fd;
 
-		if (s->nfds == PERF_MAX_EVENTS)
-			return -EMFILE;
 		fd = open_thread(tid, (int)cpu, hz);
 		if (fd < 0) {
 			err = fd;
@@ -111,6 +116,16 @@ static int add_thread(struct sampler_perf *s, pid_t tid, uint32_t hz)
 		s->fds[s->nfds++] = fd;
 	}
 	return s->nfds ? 0 : err;
+}
+
+/* Without this, every other file that perftop opens would fail. */
+static uint32_t descriptors_left(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur >= PERF_MAX_EVENTS + PERF_SPARE_FDS)
+		return PERF_MAX_EVENTS;
+	return lim.rlim_cur > PERF_SPARE_FDS ? (uint32_t)lim.rlim_cur - PERF_SPARE_FDS : 0;
 }
 
 static int add_threads(struct sampler_perf *s, pid_t pid, uint32_t hz)
@@ -127,7 +142,7 @@ static int add_threads(struct sampler_perf *s, pid_t pid, uint32_t hz)
 
 		if (tid > 0)
 			err = add_thread(s, tid, hz);
-		if (err && err != -ESRCH && err != -ENODEV)
+		if (err && err != -ESRCH && err != -ENODEV && err != -EMFILE)
 			break;
 	}
 	if (d)
@@ -249,14 +264,20 @@ struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_s
 				   .lost = perf_lost,
 				   .taken = perf_taken,
 				   .fd = -1};
-	s->ncpu = (uint32_t)sysconf(_SC_NPROCESSORS_CONF);
+	s->ncpu = procfs_cpu_ids();
+	s->max_fds = descriptors_left();
 	s->rings = calloc(s->ncpu, sizeof(*s->rings));
 	s->fds = calloc(PERF_MAX_EVENTS, sizeof(*s->fds));
 	s->scratch = malloc(UINT16_MAX + 1);
 	if (s->rings && s->fds && s->scratch)
 		err = add_threads(s, pid, hz);
-	if (!err)
+	if (!err) {
+		why[0] = '\0';
+		if (s->left_out)
+			snprintf(why, why_size, "; %u threads are not sampled: too many open files",
+				 s->left_out);
 		return &s->base;
+	}
 	perf_free(&s->base);
 	if (err == -EACCES || err == -EPERM)
 		snprintf(why, why_size,
