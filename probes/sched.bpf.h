@@ -243,7 +243,8 @@ static __always_inline u32 namespace_tid(struct task_struct *task)
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	u32 level = BPF_CORE_READ(pid, level), nr = 0;
 	u64 at = bpf_core_field_offset(struct pid, numbers) +
-		 (u64)level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+		 (u64)level * bpf_core_type_size(struct upid) +
+		 bpf_core_field_offset(struct upid, nr);
 
 	if (!pid || bpf_probe_read_kernel(&nr, sizeof(nr), (char *)pid + at))
 		return 0;
