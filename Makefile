@@ -19,24 +19,25 @@ say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2);)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wvla -Wno-unused-parameter -Wno-missing-field-initializers $(if $(filter 1,$(WERROR)),-Werror)
-CPPFLAGS += -D_GNU_SOURCE -I. -I$(B)/gen
+# CFLAGS, CPPFLAGS and LDFLAGS are the user's, in the environment or on the command line; what the
+# sources need is kept apart from them.
 CFLAGS   ?= -O2 -g
-CFLAGS   += -std=gnu11 -fno-omit-frame-pointer -pthread $(WARN)
+NEEDED   := -D_GNU_SOURCE -I. -I$(B)/gen
+ALL_CFLAGS   = $(NEEDED) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -fno-omit-frame-pointer -pthread $(WARN) $(SANITIZE)
+SANITIZE :=
+LINK     = $(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS)
 LDLIBS   := -lbpf -ldw -lelf -lsqlite3 -ljansson -lz -liberty -lck -lm -lpthread
 TUI_LIBS := -lncursesw -ltinfo
 
 ifeq ($(FLAVOUR),asan)
-CFLAGS  += -fsanitize=address,undefined -fno-sanitize-recover=undefined
-LDFLAGS += -fsanitize=address,undefined
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
 ifeq ($(FLAVOUR),tsan)
 # CK's own atomics are assembly, which the sanitizer cannot see; the compiler's builtins it can.
-CFLAGS  += -fsanitize=thread -DCK_USE_CC_BUILTINS
-LDFLAGS += -fsanitize=thread
+SANITIZE := -fsanitize=thread -DCK_USE_CC_BUILTINS
 endif
 ifeq ($(FLAVOUR),fuzz)
-CFLAGS  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-LDFLAGS += -fsanitize=fuzzer,address,undefined
+SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 endif
 
 # ---- sources: a file in its folder is built, no list to keep ---------------------------------
@@ -65,14 +66,23 @@ SKEL           := $(B)/gen/perftop.skel.h
 SYSNAMES       := $(B)/gen/syscall_names.inc
 LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 
-.PHONY: all watch test deps bench lint format asan tsan fuzz install uninstall help clean tests fuzz-targets check-deps
-all: check-deps $(B)/perftop $(B)/libperftop.so compile_commands.json
+.PHONY: all programs watch test deps deps-bench bench lint format asan tsan fuzz install uninstall \
+	help clean tests fuzz-targets FORCE
+all: programs compile_commands.json
 	@ln -sfn $(B)/perftop perftop
+programs: $(B)/perftop $(B)/libperftop.so
+# As many jobs as cores, unless make was given a number itself.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- rules -----------------------------------------------------------------------------------
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags | $(B)/ready
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
+
+# Rewritten when they change: other flags build everything anew.
+FLAGS = '$(subst ','"'"',$(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(LDFLAGS) $(CLANG))'
+$(B)/flags: FORCE
+	@mkdir -p $(@D); printf '%s\n' $(FLAGS) | cmp -s - $@ || printf '%s\n' $(FLAGS) >$@
 
 # ISA variants carry their instruction set in the file name and are compiled for it alone.
 $(B)/kernels/%.o: FILE_CFLAGS = -O3 -fopenmp-simd
@@ -92,65 +102,73 @@ $(B)/lib%.a:
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/libperftop.so: $(PROBE_OBJS)
-	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libperftop.so.1 -Wl,-z,nodelete $(LDFLAGS) $^ -o $@ -pthread
+	$(call say,LD,$@)$(LINK) -shared -Wl,-soname,libperftop.so.1 -Wl,-z,nodelete $^ -o $@ -pthread
 
 $(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
+	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
 
 # The kernel side: one object, linked into the program as a skeleton.
-$(B)/gen/perftop.bpf.o: probes/perftop.bpf.c $(wildcard probes/*.bpf.h) probes/vmlinux.h probes/contract.h probes/bucket.h
+$(B)/gen/perftop.bpf.o: probes/perftop.bpf.c $(B)/flags | $(B)/ready
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(CLANG) -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror \
-		-Wno-unused-function -I. -I/usr/include/$(MULTIARCH) -c $< -o $@.tmp
+		-Wno-unused-function -I. -I/usr/include/$(MULTIARCH) -MMD -MP -MF $(@:.o=.d) -MT $@ \
+		-c $< -o $@.tmp
 	$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
 $(SKEL): $(B)/gen/perftop.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name perftop_bpf > $@.tmp && mv $@.tmp $@
-$(SYSNAMES):
+$(SYSNAMES): | $(B)/ready
 	@mkdir -p $(@D)
 	$(call say,GEN,$@)printf '#include <asm/unistd.h>\n' | $(CC) -E -dM - | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' | sort -t[ -k2n > $@
 
-compile_commands.json: Makefile $(SKEL)
-	@{ printf '['; sep=''; for f in $(PROBE_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) \
-	$(TESTLIB_SRCS) $(TARGET_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS); do isa=''; case $$f in \
-	*_avx2.c) isa='-mavx2 -mfma';; *_avx512.c) isa='-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma';; esac; \
+ALL_SRCS := $(PROBE_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
+	$(TARGET_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
+# A folder changes when a file comes or goes.
+compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
+	@{ printf '['; sep=''; for f in $(ALL_SRCS); do isa=''; case $$f in \
+	*_avx2.c) isa='-mavx2 -mfma ';; \
+	*_avx512.c) isa='-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma ';; esac; \
 	printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" $$f \
-	"$(CC) $(CPPFLAGS) -std=gnu11 -Wall -Wextra $$isa -c $$f"; sep=,; done; printf '\n]\n'; } > $@
+	"$(CC) $(NEEDED) -std=gnu11 -Wall -Wextra $$isa-c $$f"; sep=,; done; \
+	printf ',\n{"directory":"%s","file":"%s","command":"%s"}\n]\n' "$(CURDIR)" probes/perftop.bpf.c \
+	"$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I. -I/usr/include/$(MULTIARCH) -c probes/perftop.bpf.c"; \
+	} >$@.tmp && mv $@.tmp $@
 
 # ---- tests -----------------------------------------------------------------------------------
 $(B)/libtestlib.a: $(call obj,$(TESTLIB_SRCS))
 $(UNIT_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(B)/libtui.a $(LIBS)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
+	$(call say,LD,$@)$(LINK) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
 $(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS)
 # Programs that the tests watch: built as users build theirs, at -O2 with no frame pointer. Under a
 # sanitizer they stay plain, and so does the library in them.
 TARGET_LIB := $(B)/libperftop$(if $(filter asan tsan,$(FLAVOUR)),-plain).a
 PLAIN_OBJS := $(patsubst %.c,$(B)/plain/%.o,$(PROBE_SRCS))
-$(call obj,$(TARGET_SRCS)) $(PLAIN_OBJS): CFLAGS := -O2 -g -std=gnu11 -pthread $(WARN)
-$(B)/plain/%.o: %.c
+$(call obj,$(TARGET_SRCS)) $(PLAIN_OBJS): ALL_CFLAGS := $(NEEDED) -O2 -g -std=gnu11 -pthread $(WARN)
+$(PLAIN_OBJS): FILE_CFLAGS = -fPIC
+$(B)/plain/%.o: %.c $(B)/flags | $(B)/ready
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
 # Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
 $(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/corpus_main.o) $(LIBS)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(call say,LD,$@)$(LINK) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) $^ -o $@ $(LDLIBS)
 fuzz-targets: $(FUZZ_BINS)
 
-tests: all $(UNIT_BINS) $(TARGET_BINS) $(FUZZ_BINS)
+tests: programs $(UNIT_BINS) $(TARGET_BINS) $(FUZZ_BINS)
 
 test: deps
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests
+	$(Q)$(MAKE) --no-print-directory $(JOBS) tests
 	$(Q)BUILD=$(B) tests/run
 
 asan tsan: deps
-	$(Q)$(MAKE) --no-print-directory FLAVOUR=$@ -j$$(nproc) tests
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=$@ $(JOBS) tests
 	$(Q)BUILD=.build/$@ FLAVOUR=$@ tests/run unit fuzz
 
 bench: deps-bench
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests $(BENCH_BINS)
+	$(Q)$(MAKE) --no-print-directory $(JOBS) tests $(BENCH_BINS)
 	$(Q)BUILD=$(B) tests/bench/run $(ARGS)
 
 FUZZ_SECONDS ?= 60
@@ -159,13 +177,13 @@ fuzz: deps
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) CLANG=$(CLANG) tests/fuzz/explore
 
 watch: deps
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)./perftop --watch $(ARGS)
 
 # ---- dependencies ----------------------------------------------------------------------------
 DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
-	libsqlite3-dev libjansson-dev zlib1g-dev
-DEPS_TEST := libcmocka-dev tmux redis-server redis-tools sqlite3 jq python3 strace
+	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin
+DEPS_TEST := libcmocka-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
 DEPS_LINT := clang-format clang-tidy cppcheck
 DEPS_FUZZ := libclang-rt-dev
@@ -174,22 +192,29 @@ deps:
 	$(Q)tests/deps $(DEPS) $(DEPS_TEST)
 deps-bench: deps
 	$(Q)tests/deps $(DEPS_BENCH)
-check-deps:
-	@for h in bpf/libbpf.h ck_ring.h curses.h elfutils/libdw.h libiberty/demangle.h sqlite3.h jansson.h; do \
-	[ -e /usr/include/$$h ] || [ -e /usr/local/include/$$h ] || { \
-	echo "perftop: header <$$h> is missing; run 'make deps' (Debian), or install: $(DEPS)" >&2; exit 1; }; done; \
-	command -v $(CLANG) >/dev/null || { echo "perftop: clang is missing; run 'make deps'" >&2; exit 1; }; \
-	[ -x "$(BPFTOOL)" ] || { echo "perftop: bpftool is missing; run 'make deps'" >&2; exit 1; }
+# One clear word before the first compiler error: what is missing, and what to type.
+HEADERS := bpf/libbpf.h ck_ring.h curses.h elfutils/libdw.h libelf.h libiberty/demangle.h sqlite3.h \
+	jansson.h zlib.h
+$(B)/ready:
+	@missing=; command -v $(firstword $(CC)) >/dev/null || missing=" a C compiler"; \
+	for t in $(CLANG) $(BPFTOOL); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	! command -v $(firstword $(CC)) >/dev/null || for h in $(HEADERS); do \
+	printf '#include <stdio.h>\n#include <%s>\n' $$h | $(CC) $(NEEDED) $(CPPFLAGS) -E - >/dev/null 2>&1 || \
+	missing="$$missing <$$h>"; done; \
+	[ -z "$$missing" ] || { echo "perftop: missing:$$missing" >&2; \
+	echo "perftop: 'make deps' installs them on Debian; elsewhere install the like of: $(DEPS)" >&2; exit 1; }
+	@mkdir -p $(@D) && touch $@
 
 # ---- housekeeping ----------------------------------------------------------------------------
 lint: deps
 	$(Q)tests/deps $(DEPS_LINT)
-	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)BUILD=$(B) tests/lint
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: all
+CAPS := cap_bpf,cap_perfmon,cap_sys_ptrace=ep
+install: programs
 	install -Dm755 $(B)/perftop $(DESTDIR)$(PREFIX)/bin/perftop
 	install -d $(DESTDIR)$(PREFIX)/include
 	sed -e '/#include "probes\/bucket.h"/{r probes/bucket.h' -e 'd}' probes/perftop.h \
@@ -199,7 +224,9 @@ install: all
 	ln -sfn libperftop.so.1 $(DESTDIR)$(PREFIX)/lib/libperftop.so
 	install -d $(DESTDIR)$(PREFIX)/share/perftop/themes
 	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/perftop/themes
-	-setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep $(DESTDIR)$(PREFIX)/bin/perftop
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || :
+	@PATH=$$PATH:/usr/sbin:/sbin; setcap $(CAPS) $(DESTDIR)$(PREFIX)/bin/perftop 2>/dev/null || \
+	echo "perftop: to attach without root: sudo setcap $(CAPS) $(DESTDIR)$(PREFIX)/bin/perftop"
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/bin/perftop $(DESTDIR)$(PREFIX)/include/perftop.h \
 		$(DESTDIR)$(PREFIX)/lib/libperftop.* $(DESTDIR)$(PREFIX)/share/perftop
