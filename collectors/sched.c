@@ -364,9 +364,10 @@ static void report_forks(struct session *se, struct sched *sc)
 	forks = sc->bss->target_forks;
 	if (forks == sc->forks)
 		return;
-	session_event(se, "the target forked %llu more child%s (newest: pid %u), not followed",
-		      (unsigned long long)(forks - sc->forks), forks - sc->forks == 1 ? "" : "ren",
-		      sc->bss->target_last_child);
+	session_event_again(se, "the target has forked",
+			    "the target has forked %llu child%s (newest: pid %u), not followed",
+			    (unsigned long long)forks, forks == 1 ? "" : "ren",
+			    sc->bss->target_last_child);
 	sc->forks = forks;
 }
 

@@ -156,21 +156,45 @@ void session_section(struct session *se, const char *name, enum section_status s
 	snapshot_string(sec->fix, sizeof(sec->fix), fix ? fix : "");
 }
 
-void session_event(struct session *se, const char *text, ...)
+static void drop_event(struct session *se, uint32_t i)
+{
+	se->nevents--;
+	memmove(&se->events[i], &se->events[i + 1], (se->nevents - i) * sizeof(se->events[0]));
+}
+
+static void append_event(struct session *se, const char *text, va_list ap)
 {
 	char line[SNAP_TEXT];
-	va_list ap;
 
-	va_start(ap, text);
 	vsnprintf(line, sizeof(line), text, ap);
-	va_end(ap);
-	if (se->nevents == SNAP_EVENTS) {
-		memmove(se->events, se->events + 1, sizeof(se->events) - sizeof(se->events[0]));
-		se->nevents--;
-	}
+	if (se->nevents == SNAP_EVENTS)
+		drop_event(se, 0);
 	se->events[se->nevents].time_ns = clock_real_ns();
 	snapshot_string(se->events[se->nevents].text, SNAP_TEXT, line);
 	se->nevents++;
+}
+
+void session_event(struct session *se, const char *text, ...)
+{
+	va_list ap;
+
+	va_start(ap, text);
+	append_event(se, text, ap);
+	va_end(ap);
+}
+
+void session_event_again(struct session *se, const char *kind, const char *text, ...)
+{
+	va_list ap;
+
+	for (uint32_t i = 0; i < se->nevents; i++)
+		if (!strncmp(se->events[i].text, kind, strlen(kind))) {
+			drop_event(se, i);
+			break;
+		}
+	va_start(ap, text);
+	append_event(se, text, ap);
+	va_end(ap);
 }
 
 void session_add_cost(struct session *se, const struct session_cost *c)
@@ -351,8 +375,9 @@ static void look_at_target(struct session *se)
 
 	switch (target_refresh(&se->target, se->bpf && bpf_execs(se->bpf))) {
 	case TARGET_EXECED:
-		session_event(se, "the target ran execve: now %s; counts begin anew",
-			      se->target.view.exe);
+		session_event_again(se, "the target ran execve",
+				    "the target ran execve: now %s; counts begin anew",
+				    se->target.view.exe);
 		se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
 		reattach(se);
 		/* Rates of an interval of microseconds would mean nothing. */

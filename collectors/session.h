@@ -82,6 +82,9 @@ void session_section(struct session *se, const char *name, enum section_status s
 	__attribute__((format(printf, 5, 6)));
 /* A line for the user about what happened to the target. */
 void session_event(struct session *se, const char *text, ...) __attribute__((format(printf, 2, 3)));
+/* The same for what happens all the time: it takes the place of the last line of this kind. */
+void session_event_again(struct session *se, const char *kind, const char *text, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* The command that would grant what an unprivileged perftop lacks. */
 const char *session_privilege_fix(const struct session *se);
