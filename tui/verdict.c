@@ -18,6 +18,9 @@
 /* Of samples: a function is worth naming as the cause. */
 #define FUNCTION_PCT 20.0
 #define MIN_SAMPLES  30
+/* A futex that is no mutex is worth naming when half a thread waits on it, again and again. */
+#define FUTEX_PCT  50.0
+#define FUTEX_RATE 5.0
 
 static void say(struct verdict *v, enum verdict_mood mood, const char *label, const char *view,
 		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -84,6 +87,26 @@ static double busiest_pct(const struct snapshot *s, double total)
 	return s->nthreads ? most : total;
 }
 
+/* ", under NAME": what of the same module has a name and runs around a function without one. */
+static void named_around(const struct snapshot *s, const struct snap_function *f, char *out,
+			 size_t size)
+{
+	const struct snap_function *top = NULL;
+
+	out[0] = '\0';
+	if (strncmp(f->name, "fn@", 3))
+		return;
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *g = &s->functions[i];
+
+		if (!strcmp(g->module, f->module) && strncmp(g->name, "fn@", 3) &&
+		    g->total >= f->total && (!top || g->total < top->total))
+			top = g;
+	}
+	if (top)
+		snprintf(out, size, ", under %.90s", top->name);
+}
+
 static void say_cpu(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
@@ -92,7 +115,7 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 	bool bound = busiest_pct(s, busy) >= BUSY_PCT;
 	const char *label = bound ? "CPU-bound" : "Partly CPU-bound";
 	enum verdict_mood mood = bound ? VERDICT_BAD : VERDICT_WARN;
-	char rate[FORMAT_SIZE];
+	char rate[FORMAT_SIZE], under[SNAP_NAME];
 
 	for (uint32_t i = 0; i < s->nfunctions; i++)
 		if (!f || s->functions[i].self_pct > f->self_pct)
@@ -106,11 +129,12 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 		say(v, mood, label, "cpu", "%.0f %% of a CPU; %s", busy,
 		    is_absent(s, "cpu") ? "functions are not sampled, see Help"
 					: "too few samples yet to say where");
-	else if (f->self_pct >= FUNCTION_PCT)
-		say(v, mood, label, "cpu", "%.0f %% of samples in %s%s%s%s; %.0f %% of a CPU used",
-		    f->self_pct, f->name, f->module[0] ? " (" : "", f->module,
-		    f->module[0] ? ")" : "", busy);
-	else
+	else if (f->self_pct >= FUNCTION_PCT) {
+		named_around(s, f, under, sizeof(under));
+		say(v, mood, label, "cpu",
+		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->self_pct, f->name,
+		    f->module[0] ? " (" : "", f->module, f->module[0] ? ")" : "", under, busy);
+	} else
 		say(v, mood, label, "cpu",
 		    "%.0f %% of a CPU, no function dominates; first is %s with %.0f %%", busy,
 		    f->name, f->self_pct);
@@ -148,10 +172,63 @@ static void say_io(struct verdict *v, const struct snapshot *s, const struct tim
 	    format_bytes(wr, (uint64_t)s->proc.write_rate));
 }
 
+/*
+ * The futex, no mutex, that most threads wait on and are woken from all the time. A semaphore that
+ * serves as a lock, as in Python or PostgreSQL, and the condition variable of idle workers look
+ * the same from outside.
+ */
+static const struct snap_lock *busiest_futex(const struct snapshot *s)
+{
+	const struct snap_lock *top = NULL;
+
+	for (uint32_t i = 0; i < s->nlocks; i++) {
+		const struct snap_lock *l = &s->locks[i];
+
+		if (!l->is_mutex && l->pct >= FUTEX_PCT &&
+		    (double)l->waits * 1e9 >= FUTEX_RATE * (double)s->since_ns &&
+		    (!top || l->pct > top->pct))
+			top = l;
+	}
+	return top;
+}
+
+static void futex_words(const struct snapshot *s, const struct snap_lock *l, char *out, size_t size)
+{
+	char n[FORMAT_SIZE];
+
+	snprintf(out, size,
+		 "%.1f threads wait on futex 0x%llx, %s: a semaphore used as a lock, or idle "
+		 "workers",
+		 l->pct / 100, (unsigned long long)l->addr,
+		 format_rate(n, s->since_ns ? (double)l->waits * 1e9 / (double)s->since_ns : 0));
+}
+
+/* Its children did the work: the newest that was seen to start. */
+static bool say_children(struct verdict *v, const struct snapshot *s, double busy)
+{
+	static const char mark[] = "(newest: pid ";
+
+	for (uint32_t i = s->nevents; i-- > 0;) {
+		const char *at = strstr(s->events[i].text, mark);
+		int pid;
+
+		if (!at || sscanf(at + sizeof(mark) - 1, "%d", &pid) != 1)
+			continue;
+		say(v, VERDICT_WARN, "Mostly idle", "alerts",
+		    "%.1f %% of a CPU, but it started others, which are not counted here; the "
+		    "newest: perftop -p %d",
+		    busy, pid);
+		return true;
+	}
+	return false;
+}
+
 static void say_idle(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_latency *call = longest_syscall(s);
-	char in[SNAP_NAME + 16] = "";
+	const struct snap_lock *futex = busiest_futex(s);
+	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
+	char in[SNAP_NAME + 16] = "", words[192];
 
 	if (call)
 		snprintf(in, sizeof(in), "waits in %s; ", call->name);
@@ -159,14 +236,19 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 		snprintf(in, sizeof(in), "%s; ",
 			 t->pct[TIME_SLEEP] > t->pct[TIME_NET] ? "sleeps"
 							       : "waits for the network");
-	if (t->active < IDLE_PCT)
-		say(v, VERDICT_GOOD, "Mostly idle", "", "%snothing to fix (%.1f %% of a CPU)", in,
-		    t->pct[TIME_USER] + t->pct[TIME_SYS]);
-	else
+	if (futex) {
+		futex_words(s, futex, words, sizeof(words));
+		say(v, VERDICT_GOOD, "Not saturated", "blocked", "%.0f %% of a CPU; %s", busy,
+		    words);
+	} else if (t->active < IDLE_PCT) {
+		if (!say_children(v, s, busy))
+			say(v, VERDICT_GOOD, "Mostly idle", "",
+			    "%snothing to fix here (%.1f %% of a CPU)", in, busy);
+	} else {
 		say(v, VERDICT_GOOD, "Not saturated", "cpu",
 		    "%.0f %% of a CPU; %swaits %.0f %% for CPU, %.0f %% for locks, %.0f %% for I/O",
-		    t->pct[TIME_USER] + t->pct[TIME_SYS], in, t->pct[TIME_RUNQ], t->pct[TIME_LOCK],
-		    t->pct[TIME_IO]);
+		    busy, in, t->pct[TIME_RUNQ], t->pct[TIME_LOCK], t->pct[TIME_IO]);
+	}
 }
 
 /* States in which the numbers say nothing about a bottleneck. */
@@ -219,6 +301,7 @@ static void say_also(struct verdict *v, const struct snapshot *s)
 
 void verdict_compute(struct verdict *v, const struct snapshot *s)
 {
+	const struct snap_lock *futex;
 	struct time_split t;
 	double busy;
 
@@ -247,4 +330,10 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_idle(v, s, &t);
 	if (v->mood == VERDICT_GOOD && v->also[0])
 		v->mood = VERDICT_WARN;
+	/* Threads that queue for a lock such as Python's while one of them computes. */
+	futex = busiest_futex(s);
+	if (!v->also[0] && futex && futex->pct >= 100 && strcmp(v->view, "blocked")) {
+		futex_words(s, futex, v->also, sizeof(v->also));
+		snprintf(v->also_view, sizeof(v->also_view), "blocked");
+	}
 }

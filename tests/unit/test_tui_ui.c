@@ -332,6 +332,48 @@ static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
 	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix");
 }
 
+static void futex_that_wakes_threads_all_the_time_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict v;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->blocked[f->s->nblocked++] =
+		(struct snap_blocked){.reason = BLOCKED_FUTEX, .pct = 500};
+	f->s->locks[f->s->nlocks++] = (struct snap_lock){
+		.addr = 0xabc, .pct = 500, .waits = f->s->since_ns / 10000000, .is_mutex = 0};
+	expect(f->s, VERDICT_GOOD, "Not saturated", "5.0 threads wait on futex 0xabc, 100/s");
+	f->s->proc.user_pct = 98;
+	f->s->threads[0].cpu_pct = 98;
+	verdict_compute(&v, f->s);
+	assert_string_equal(v.label, "CPU-bound");
+	assert_non_null(strstr(v.also, "5.0 threads wait on futex 0xabc"));
+	assert_string_equal(v.also_view, "blocked");
+}
+
+static void idle_parent_points_at_its_children(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->nevents = 1;
+	snprintf(f->s->events[0].text, SNAP_TEXT,
+		 "the target forked 1 more child (newest: pid 4242), not followed");
+	expect(f->s, VERDICT_WARN, "Mostly idle", "the newest: perftop -p 4242");
+}
+
+static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->nfunctions = 3;
+	s->functions[0] = (struct snap_function){"fn@0x5d80", "libz.so.1", 45, 45, 450, 450};
+	s->functions[1] = (struct snap_function){"deflate", "libz.so.1", 1, 96, 10, 960};
+	s->functions[2] = (struct snap_function){"main", "nginx", 1, 100, 10, 1000};
+	expect(s, VERDICT_BAD, "CPU-bound", "in fn@0x5d80 (libz.so.1), under deflate; ");
+}
+
 static void missed_goal_is_said_beside_the_cause(void **state)
 {
 	struct fixture *f = *state;
@@ -366,6 +408,9 @@ int main(void)
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
 		TEST(many_half_idle_threads_are_not_cpu_bound),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
+		TEST(futex_that_wakes_threads_all_the_time_is_named),
+		TEST(idle_parent_points_at_its_children),
+		TEST(function_without_a_name_is_told_by_what_runs_around_it),
 		TEST(missed_goal_is_said_beside_the_cause),
 	};
 
