@@ -3,6 +3,7 @@ set -u
 : "${BUILD:?run through tests/run}" "${PERFTOP:?}"
 export LC_ALL=C.UTF-8
 T=$(mktemp -d /tmp/perftop-test.XXXXXX)
+export TMUX_TMPDIR=$T
 started=()
 status=0
 
