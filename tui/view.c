@@ -52,16 +52,45 @@ int view_reason(const struct ui *ui, const char *section, struct surface *s, str
 	return widget_wrap(s, r, is_optional(section) ? STYLE_LABEL : STYLE_WARN, text);
 }
 
+static bool is_plain_name(const char *name)
+{
+	return strncmp(name, "fn@", 3) && name[0] &&
+	       !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				  "0123456789_")];
+}
+
+/* A function of the target worth a probe: most time passes in it, yet not in all samples. */
+static const struct snap_function *worth_a_probe(const struct snapshot *s)
+{
+	const struct snap_function *top = NULL;
+
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *f = &s->functions[i];
+
+		if (f->module[0] && f->module[0] != '[' && strncmp(f->module, "libc.", 5) &&
+		    is_plain_name(f->name) && f->total_pct <= 90 && f->total >= 5 &&
+		    (!top || f->total > top->total))
+			top = f;
+	}
+	return top;
+}
+
 int view_notice(const struct ui *ui, const char *section, struct surface *s, struct rect r)
 {
 	const struct snap_section *sec = view_section(ui, section);
+	const struct snap_function *f = worth_a_probe(ui->shown);
 	int used = view_reason(ui, section, s, r);
+	char text[SNAP_TEXT + SNAP_NAME + 80];
 
 	if (!used || !sec || !sec->fix[0] || used >= r.h)
 		return used;
+	snprintf(text, sizeof(text), "%s", sec->fix);
+	if (!strcmp(section, "func") && !strncmp(sec->fix, "-e ", 3) && f && !ui->shown->replaying)
+		snprintf(text, sizeof(text), "%s; for example -e %s:%s", sec->fix, f->module,
+			 f->name);
 	surface_text(s, r.x, r.y + used, 5, STYLE_LABEL, "  fix");
 	used += widget_wrap(s, (struct rect){r.x + 6, r.y + used, r.w - 6, r.h - used},
-			    STYLE_STRONG, sec->fix);
+			    STYLE_STRONG, text);
 	return used;
 }
 

@@ -77,9 +77,31 @@ static int rows_or_reason(uint32_t n)
 	return n ? (int)n : 3;
 }
 
+/* Callers that are themselves in no sample are for the CPU view. */
 static int functions_rows(const struct snapshot *s)
 {
-	return rows_or_reason(s->nfunctions > 20 ? 20 : s->nfunctions);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->nfunctions && n < 20; i++)
+		n += s->functions[i].self > 0;
+	return rows_or_reason(n);
+}
+
+static void functions_note(const struct snapshot *s, char *out, size_t size)
+{
+	char n[FORMAT_SIZE];
+
+	if (s->cpu.samples)
+		snprintf(out, size, " in %s sample%s", format_count(n, (double)s->cpu.samples),
+			 s->cpu.samples == 1 ? "" : "s");
+}
+
+static void syscalls_note(const struct snapshot *s, char *out, size_t size)
+{
+	for (uint32_t i = 0; i < s->nsections; i++)
+		if (!strcmp(s->sections[i].name, "syscalls") &&
+		    s->sections[i].status == SECTION_DEGRADED)
+			snprintf(out, size, ", in part: see there");
 }
 
 static int latency_rows(const struct snapshot *s)
@@ -103,6 +125,8 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nfunctions, rank_function, r.h, rows);
 	char buf[FORMAT_SIZE];
 
+	while (n && !sn->functions[rows[n - 1]].self)
+		n--;
 	if (!n && !view_reason(ui, "cpu", s, r))
 		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no sample yet");
 	for (uint32_t i = 0; i < n; i++) {
@@ -132,7 +156,7 @@ static void latency(const struct ui *ui, struct surface *s, struct rect r)
 
 	n = top_rows(sn, sn->nlatency, rank_latency, r.h - 1, rows);
 	if (!n) {
-		if (!view_reason(ui, "func", s, r))
+		if (!view_notice(ui, "func", s, r))
 			surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no call yet");
 		return;
 	}
@@ -266,12 +290,12 @@ static void alerts(const struct ui *ui, struct surface *s, struct rect r)
 }
 
 const struct overview_panel overview_panels[] = {
-	{"top functions", functions_rows, functions},
-	{"latency", latency_rows, latency},
-	{"engine", engine_rows, engine},
-	{"alerts", alerts_rows, alerts},
-	{"system calls", syscalls_rows, syscalls},
-	{"threads", threads_rows, threads},
-	{"counters", counters_rows, counters},
+	{"top functions", functions_rows, functions, functions_note},
+	{"latency", latency_rows, latency, NULL},
+	{"engine", engine_rows, engine, NULL},
+	{"alerts", alerts_rows, alerts, NULL},
+	{"system calls", syscalls_rows, syscalls, syscalls_note},
+	{"threads", threads_rows, threads, NULL},
+	{"counters", counters_rows, counters, NULL},
 };
 const uint32_t noverview_panels = sizeof(overview_panels) / sizeof(overview_panels[0]);

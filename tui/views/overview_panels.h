@@ -5,11 +5,15 @@
 
 #include "tui/ui.h"
 
-/* rows: how many it would fill, 0 = nothing to say; draw: below its title, into r. */
+/*
+ * rows: how many it would fill, 0 = nothing to say; draw: below its title, into r;
+ * note: words to append to the title, or NULL.
+ */
 struct overview_panel {
 	const char *title;
 	int (*rows)(const struct snapshot *s);
 	void (*draw)(const struct ui *ui, struct surface *s, struct rect r);
+	void (*note)(const struct snapshot *s, char *out, size_t size);
 };
 
 extern const struct overview_panel overview_panels[];

@@ -96,7 +96,13 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	struct page p = {s, r, 0, vs->scroll};
 
 	if (!ui->shown->nalerts) {
-		if (visible(&p))
+		bool bad = ui->verdict.mood == VERDICT_BAD || ui->verdict.mood == VERDICT_WARN;
+
+		if (visible(&p) && bad)
+			surface_printf(s, r.x, r.y, r.w, STYLE_TEXT,
+				       "No alert: no rule covers it. Overview says: %s",
+				       ui->verdict.label);
+		else if (visible(&p))
 			surface_text(s, r.x, r.y, r.w, STYLE_GOOD,
 				     "No alert: no rule finds a bottleneck.");
 		p.y += 2;

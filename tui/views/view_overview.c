@@ -106,7 +106,8 @@ static void draw_gauges(const struct ui *ui, struct surface *s, struct rect *r)
 	format_bytes(text[1], sn->proc.rss_bytes);
 	format_rate(text[2], sn->proc.ctxsw_voluntary_rate + sn->proc.ctxsw_involuntary_rate);
 	format_ns(text[3], isnan(p99) ? 0 : (uint64_t)p99);
-	for (int i = 0; i < 4; i++)
+	/* Without a latency there is no worst one. */
+	for (int i = 0; i < (isnan(p99) ? 3 : 4); i++)
 		gauge(ui, s, (struct rect){r->x + i % columns * w, r->y + i / columns, w, 1},
 		      labels[i], text[i], kinds[i]);
 	take(r, 4 / columns);
@@ -194,7 +195,12 @@ static void draw_panels(const struct ui *ui, struct surface *s, struct rect r)
 		if (i == n - 1 && i % columns == 0)
 			p.w = r.w;
 		if (p.h >= 2) {
-			widget_rule(s, p.x, p.y, p.w, list[i]->title);
+			char title[64], note[40] = "";
+
+			if (list[i]->note)
+				list[i]->note(ui->shown, note, sizeof(note));
+			snprintf(title, sizeof(title), "%s%s", list[i]->title, note);
+			widget_rule(s, p.x, p.y, p.w, title);
 			list[i]->draw(ui, s, (struct rect){p.x, p.y + 1, p.w, p.h - 1});
 		}
 		if (i % columns == columns - 1 || i == n - 1)
@@ -203,15 +209,19 @@ static void draw_panels(const struct ui *ui, struct surface *s, struct rect r)
 	draw_past(ui, s, (struct rect){r.x, r.y, r.w, left});
 }
 
-/* What would measure more, once for all sections that lack it. */
+/*
+ * What would measure more, once for all sections that lack it. That system calls are sampled at
+ * a high rate is no lack.
+ */
 static void draw_fix(const struct ui *ui, struct surface *s, struct rect *r)
 {
-	static const char *const names[] = {"proc", "sched", "cpu", "syscalls"};
+	static const char *const names[] = {"proc", "blocked", "threads", "cpu", "syscalls"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const struct snap_section *sec = view_section(ui, names[i]);
 
-		if (!sec || sec->status == SECTION_LIVE || !sec->fix[0])
+		if (!sec || sec->status == SECTION_LIVE || !sec->fix[0] ||
+		    (sec->status == SECTION_DEGRADED && !strcmp(names[i], "syscalls")))
 			continue;
 		surface_text(s, r->x + 1, r->y, 4, STYLE_WARN, "fix");
 		take(r, widget_wrap(s, (struct rect){r->x + 6, r->y, r->w - 6, r->h > 10 ? 2 : 1},
