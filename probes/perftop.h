@@ -74,11 +74,25 @@ struct perftop_scope {
 #define PERFTOP_CAT2(a, b)  a##b
 #define PERFTOP_CAT(a, b)   PERFTOP_CAT2(a, b)
 
+#ifndef CLOCK_MONOTONIC
+/* Strict ISO C (-std=c11, -std=c99) hides the clock in <time.h>. */
+struct perftop_timespec {
+	long tv_sec, tv_nsec;
+};
+int perftop_clock_gettime(int clock, struct perftop_timespec *ts) __asm__("clock_gettime");
+#endif
+
 static inline uint64_t perftop_now_ns(void)
 {
+#ifdef CLOCK_MONOTONIC
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+#else
+	struct perftop_timespec ts;
+
+	perftop_clock_gettime(1, &ts); /* Linux's CLOCK_MONOTONIC */
+#endif
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 

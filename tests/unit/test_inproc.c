@@ -551,11 +551,14 @@ static void compile_sample(const char *command)
 static void a_program_builds_without_the_library_when_disabled(void **state)
 {
 	compile_sample("cc -std=c11 -D_GNU_SOURCE -DPERFTOP_DISABLED " WARNINGS " -x c -");
+	compile_sample("cc -std=c99 -DPERFTOP_DISABLED " WARNINGS " -x c -");
 }
 
 static void a_program_builds_as_strict_c_and_as_cxx(void **state)
 {
 	compile_sample("cc -std=c11 -D_GNU_SOURCE -O1 -c " WARNINGS " -x c -");
+	compile_sample("cc -std=c11 -Wpedantic -O1 -c " WARNINGS " -x c -");
+	compile_sample("cc -std=c99 -O1 -c " WARNINGS " -x c -");
 	if (system("command -v g++ >/dev/null")) {
 		print_message("no g++ here: C++ is not checked\n");
 		return;
