@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "collectors/procfs.h"
 #include "collectors/snapshot.h"
 #include "collectors/syscalls.h"
+#include "collectors/uprobe_link.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
@@ -139,10 +139,10 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		bpf_program__set_autoload(p, load);
 		if (!strncmp(name, "func_session", 12))
 			bpf_program__set_expected_attach_type(
-				p, (enum bpf_attach_type)BPF_ATTACH_UPROBE_SESSION);
+				p, (enum bpf_attach_type)UPROBE_LINK_SESSION);
 		else if (!strcmp(program_family(name), "func"))
 			bpf_program__set_expected_attach_type(
-				p, (enum bpf_attach_type)BPF_ATTACH_UPROBE_MULTI);
+				p, (enum bpf_attach_type)UPROBE_LINK_MULTI);
 		n++;
 	}
 	return skel;
@@ -352,30 +352,32 @@ int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size)
 	return p ? bpf_program__fd(p) : -ENOENT;
 }
 
-static void keep_link(struct bpf *b, struct bpf_link *link, const struct bpf_program *p)
+/* Keep what an attach gave, or say why it gave nothing; errno is the attach's. */
+static int keep_link(struct bpf *b, struct bpf_link *link, const struct bpf_program *p, char *why,
+		     size_t why_size)
 {
+	int err = -errno;
+
+	if (!link) {
+		snprintf(why, why_size, "attaching %s failed: %s", bpf_program__name(p),
+			 strerror(-err));
+		return err;
+	}
+	if (b->nlinks == BPF_MAX_LINKS) {
+		snprintf(why, why_size, "more than %d programs are attached", BPF_MAX_LINKS);
+		bpf_link__destroy(link);
+		return -ENOSPC;
+	}
 	b->links[b->nlinks].link = link;
 	b->links[b->nlinks++].program = bpf_program__name(p);
+	return 0;
 }
 
 int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size)
 {
 	struct bpf_program *p = find_program(b, program, why, why_size);
-	struct bpf_link *link;
 
-	if (!p)
-		return -ENOENT;
-	if (b->nlinks == BPF_MAX_LINKS)
-		return -ENOSPC;
-	link = bpf_program__attach(p);
-	if (!link) {
-		int err = -errno;
-
-		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
-		return err;
-	}
-	keep_link(b, link, p);
-	return 0;
+	return p ? keep_link(b, bpf_program__attach(p), p, why, why_size) : -ENOENT;
 }
 
 void bpf_detach_tp(struct bpf *b, const char *program)
@@ -395,22 +397,15 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
 	struct bpf_program *p = find_program(b, program, why, why_size);
 	struct bpf_link *link;
+	int err;
 
 	if (!p)
 		return -ENOENT;
-	if (b->nlinks == BPF_MAX_LINKS)
-		return -ENOSPC;
 	memset(&info, 0, sizeof(info));
 	info.task.pid = (uint32_t)b->pid;
 	link = bpf_program__attach_iter(p, &opts);
-	if (!link) {
-		int err = -errno;
-
-		snprintf(why, why_size, "attaching %s failed: %s", program, strerror(-err));
-		return err;
-	}
-	keep_link(b, link, p);
-	return bpf_link__fd(link);
+	err = keep_link(b, link, p, why, why_size);
+	return err ? err : bpf_link__fd(link);
 }
 
 void *bpf_map_array(struct bpf *b, int map_fd, size_t value_size, size_t entries, bool writable)
@@ -436,40 +431,30 @@ static bool attach_type_works(uint32_t type)
 	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
 				  {.code = BPF_JMP | BPF_EXIT}};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
-	union {
-		struct {
-			uint32_t prog_fd, target_fd, attach_type, flags;
-			uint64_t path, offsets, ref_ctr_offsets, cookies;
-			uint32_t cnt, multi_flags, pid;
-		} link;
-		char pad[256];
-	} attr;
-	uint64_t offset = 0;
-	long fd, prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_try", "GPL", code, 2, &opts);
+	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
+	 */
+	const uint64_t offset = 0;
+	const struct uprobe_link link = {.path = "/proc/self/perftop-no-such-file",
+					 .offsets = &offset,
+					 .n = 1,
+					 .type = type};
+	int fd, prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_try", "GPL", code, 2, &opts);
 
 	if (prog < 0)
 		return false;
-	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
-	 */
-	memset(&attr, 0, sizeof(attr));
-	attr.link.prog_fd = (uint32_t)prog;
-	attr.link.attach_type = type;
-	attr.link.path = (uint64_t)(uintptr_t) "/proc/self/perftop-no-such-file";
-	attr.link.offsets = (uint64_t)(uintptr_t)&offset;
-	attr.link.cnt = 1;
-	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-	close((int)prog);
+	fd = uprobe_link_open(prog, &link);
+	close(prog);
 	if (fd >= 0)
-		close((int)fd);
-	return fd < 0 && (errno == ENOENT || errno == EBADF);
+		close(fd);
+	return fd == -ENOENT || fd == -EBADF;
 }
 
 bool bpf_has_uprobe_multi(void)
 {
-	return attach_type_works(BPF_ATTACH_UPROBE_MULTI);
+	return attach_type_works(UPROBE_LINK_MULTI);
 }
 
 bool bpf_has_uprobe_session(void)
 {
-	return attach_type_works(BPF_ATTACH_UPROBE_SESSION);
+	return attach_type_works(UPROBE_LINK_SESSION);
 }

@@ -45,9 +45,6 @@ void bpf_detach_tp(struct bpf *b, const char *program);
  */
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size);
 
-/* Attach types that Debian bookworm's headers do not name yet (linux/bpf.h of 6.6 and 6.13). */
-enum { BPF_ATTACH_UPROBE_MULTI = 48, BPF_ATTACH_UPROBE_SESSION = 57 };
-
 /* Kernel support, found by trying once. */
 bool bpf_has_uprobe_multi(void);
 bool bpf_has_uprobe_session(void);

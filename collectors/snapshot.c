@@ -56,13 +56,21 @@ void snapshot_copy(struct snapshot *dst, const struct snapshot *src)
 #undef X
 }
 
-struct snap_section *snapshot_section(struct snapshot *s, const char *name)
+const struct snap_section *snapshot_find_section(const struct snapshot *s, const char *name)
 {
-	struct snap_section *sec;
-
 	for (uint32_t i = 0; i < s->nsections; i++)
 		if (!strcmp(s->sections[i].name, name))
 			return &s->sections[i];
+	return NULL;
+}
+
+struct snap_section *snapshot_section(struct snapshot *s, const char *name)
+{
+	const struct snap_section *known = snapshot_find_section(s, name);
+	struct snap_section *sec;
+
+	if (known)
+		return &s->sections[known - s->sections];
 	if (s->nsections == SNAP_SECTIONS)
 		return NULL;
 	sec = &s->sections[s->nsections++];

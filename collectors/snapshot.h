@@ -279,6 +279,9 @@ void snapshot_clear(struct snapshot *s);
 /* Copy only the used part of src over dst. */
 void snapshot_copy(struct snapshot *dst, const struct snapshot *src);
 
+/* The section called name, or NULL. */
+const struct snap_section *snapshot_find_section(const struct snapshot *s, const char *name);
+
 /* The section called name, appended as absent if it is new; NULL when the table is full. */
 struct snap_section *snapshot_section(struct snapshot *s, const char *name);
 

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "collectors/clock.h"
 #include "collectors/demangle.h"
 #include "collectors/snapshot.h"
 #include "collectors/symbols_priv.h"
@@ -131,14 +131,6 @@ static void refresh_line(void *ctx, const struct maps_line *l)
 	r->hash = hash_more(hash_more(r->hash, l->inode), l->offset);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /*
  * How long to leave maps alone: longer for a process whose maps take long to read, and longer each
  * time that a miss led to a reading in vain.
@@ -187,7 +179,7 @@ int symbols_refresh(struct symbols *s)
 	due = !s->loaded || s->ticks >= s->wait || (missed && s->ticks >= s->miss_wait);
 	if (!due)
 		return 0;
-	begin = now_ns();
+	begin = clock_mono_ns();
 	err = maps_read(s->pid, refresh_line, &r);
 	s->missed = false;
 	s->ticks = 0;
@@ -201,7 +193,7 @@ int symbols_refresh(struct symbols *s)
 	if (changed && s->has_jit && jit_refresh(&s->jit, s->pid))
 		cache_clear(s);
 	s->loaded = true;
-	refresh_schedule(s, now_ns() - begin, changed, missed);
+	refresh_schedule(s, clock_mono_ns() - begin, changed, missed);
 	return 0;
 }
 

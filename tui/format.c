@@ -18,18 +18,26 @@ static void digits3(char *buf, double v, const char *unit)
 	snprintf(buf, FORMAT_SIZE, "%.*f%s", prec, v, unit);
 }
 
+/* Divide v by step until it has three digits before the point; which of the units it is in. */
+static int scale(double *v, double step, int last)
+{
+	int u = 0;
+
+	while (u < last && fabs(*v) >= 999.5) {
+		*v /= step;
+		u++;
+	}
+	return u;
+}
+
 const char *format_ns(char *buf, uint64_t ns)
 {
 	static const char *const units[] = {" ns", " µs", " ms", " s"};
 	double v = (double)ns;
-	int u = 0;
+	int u = scale(&v, 1000, 3);
 
 	if (!ns)
 		return strcpy(buf, "-");
-	while (u < 3 && v >= 999.5) {
-		v /= 1000;
-		u++;
-	}
 	if (!u || (u == 3 && v >= 999.5))
 		snprintf(buf, FORMAT_SIZE, "%.0f%s", v, units[u]);
 	else
@@ -41,12 +49,8 @@ const char *format_bytes(char *buf, uint64_t bytes)
 {
 	static const char *const units[] = {" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
 	double v = (double)bytes;
-	int u = 0;
+	int u = scale(&v, 1024, 6);
 
-	while (u < 6 && v >= 999.5) {
-		v /= 1024;
-		u++;
-	}
 	if (!u)
 		snprintf(buf, FORMAT_SIZE, "%.0f%s", v, units[u]);
 	else
@@ -58,12 +62,8 @@ const char *format_count(char *buf, double n)
 {
 	static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
 	double v = isfinite(n) ? n : 0;
-	int u = 0;
+	int u = scale(&v, 1000, 6);
 
-	while (u < 6 && fabs(v) >= 999.5) {
-		v /= 1000;
-		u++;
-	}
 	if (fabs(v) >= 999.5)
 		snprintf(buf, FORMAT_SIZE, "%.0e%s", v, units[u]);
 	else if (!u && v == floor(v))

@@ -38,17 +38,9 @@ static void say(struct verdict *v, enum verdict_mood mood, const char *label, co
 	va_end(ap);
 }
 
-static const struct snap_section *section(const struct snapshot *s, const char *name)
-{
-	for (uint32_t i = 0; i < s->nsections; i++)
-		if (!strcmp(s->sections[i].name, name))
-			return &s->sections[i];
-	return NULL;
-}
-
 static bool is_absent(const struct snapshot *s, const char *name)
 {
-	const struct snap_section *sec = section(s, name);
+	const struct snap_section *sec = snapshot_find_section(s, name);
 
 	return !sec || sec->status == SECTION_ABSENT;
 }
@@ -254,7 +246,7 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 /* States in which the numbers say nothing about a bottleneck. */
 static bool say_state(struct verdict *v, const struct snapshot *s)
 {
-	const struct snap_section *proc = section(s, "proc");
+	const struct snap_section *proc = snapshot_find_section(s, "proc");
 
 	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE || s->finished)
 		say(v, VERDICT_NONE, s->replaying ? "End of the recording" : "Ended", "", "%s",

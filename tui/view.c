@@ -25,10 +25,7 @@ int view_find(const char *name)
 
 const struct snap_section *view_section(const struct ui *ui, const char *name)
 {
-	for (uint32_t i = 0; i < ui->shown->nsections; i++)
-		if (!strcmp(ui->shown->sections[i].name, name))
-			return &ui->shown->sections[i];
-	return NULL;
+	return snapshot_find_section(ui->shown, name);
 }
 
 static bool is_optional(const char *section)
