@@ -192,7 +192,7 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 		r = row_of(l, row->lock_addr);
 		if (!r)
 			continue;
-		threads_present_wait(row, t->now_ns, &blocked, &queued);
+		threads_present_wait(row, &blocked, &queued);
 		r->idle = false;
 		r->waiting++;
 		r->waiting_ns += blocked;

@@ -97,12 +97,12 @@ struct thread_time {
 	bool running; /* run lags by up to a clock tick */
 };
 
-static struct thread_time time_of(const struct contract_thread *row, uint64_t at_ns)
+static struct thread_time time_of(const struct contract_thread *row)
 {
 	struct thread_time t = {.running = !row->state && !row->off_ns};
 	uint64_t blocked, queued;
 
-	threads_present_wait(row, at_ns, &blocked, &queued);
+	threads_present_wait(row, &blocked, &queued);
 	t.run = row->run_ns;
 	t.queued = row->run_delay_ns + queued;
 	t.blocked = row->blocked_ns + blocked;
@@ -132,7 +132,7 @@ static void fill_thread(const struct sched *sc, const struct contract_thread *no
 			const struct contract_thread *before, struct snap_thread *out)
 {
 	uint64_t wall_ns = sc->threads.now_ns - sc->threads.before_ns;
-	struct thread_time n = time_of(now, sc->threads.now_ns), b = {0};
+	struct thread_time n = time_of(now), b = {0};
 
 	out->tid = (int32_t)now->tid;
 	snapshot_string(out->comm, sizeof(out->comm), now->comm);
@@ -140,10 +140,12 @@ static void fill_thread(const struct sched *sc, const struct contract_thread *no
 	if (out->state == 'Z')
 		return;
 	/* A thread that is new began in this interval: its whole life counts. */
-	if (before)
-		b = time_of(before, sc->threads.before_ns);
-	else
+	if (before) {
+		b = time_of(before);
+		wall_ns = since(now->at_ns, before->at_ns);
+	} else {
 		n.running = false;
+	}
 	fill_shares(&n, &b, wall_ns, sc->hist, out);
 	if (!before && !sc->hist)
 		out->blocked_pct = 0;
@@ -250,7 +252,7 @@ static void add_waiting(struct sched *sc)
 
 		if (t->now[i].wait >= WAIT_CLASSES)
 			continue;
-		threads_present_wait(&t->now[i], t->now_ns, &blocked, &queued);
+		threads_present_wait(&t->now[i], &blocked, &queued);
 		sc->wait_ns[t->now[i].wait] += blocked;
 		sc->wait_ns[WAIT_RUNQ] += queued;
 	}

@@ -31,6 +31,10 @@ enum {
 	SESSION_MAX_WATCHES = 8,
 	/* A first look soon after the start, long enough for rates to mean something. */
 	SESSION_FIRST_TICK_NS = 30 * 1000 * 1000,
+	/* A target that runs execve all the time is attached to once a second, after a few times.
+	 */
+	SESSION_HASTY_EXECS = 5,
+	SESSION_HASTY_NS = 1000 * 1000 * 1000,
 	SESSION_PLAN_TRIES = 5, /* ticks after an exec in which -e may still find its functions */
 };
 
@@ -71,6 +75,8 @@ struct session {
 	struct recorder *recorder;
 	struct replay *replay;
 	uint64_t seq, now_ns, last_ns, reset_ns, interval_ns;
+	uint64_t attached_ns, attach_after_ns; /* when last, and when next: 0 unless it waits */
+	uint32_t hasty_execs;
 	uint64_t record_lost;
 	bool said_stopped;
 	bool finished;
@@ -309,7 +315,7 @@ static void attach(struct session *se)
 {
 	load_bpf(se);
 	start_collectors(se);
-	se->reset_ns = se->last_ns = clock_mono_ns();
+	se->reset_ns = se->last_ns = se->attached_ns = clock_mono_ns();
 }
 
 /* A new program runs under the same pid: nothing known of the old one holds. */
@@ -369,6 +375,33 @@ static void fill_texts(struct session *se, struct snapshot *s)
 
 static void wait_until(struct session *se, uint64_t until_ns);
 
+static void attach_to_new_program(struct session *se)
+{
+	se->attach_after_ns = 0;
+	se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
+	reattach(se);
+	/* Rates of an interval of microseconds would mean nothing. */
+	wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
+}
+
+/* Attaching takes some 50 ms of a CPU: a target that does nothing but execve must not cost it. */
+static void follow_exec(struct session *se)
+{
+	if (se->attach_after_ns)
+		return;
+	if (clock_mono_ns() - se->attached_ns > SESSION_HASTY_NS)
+		se->hasty_execs = 0;
+	if (se->hasty_execs++ < SESSION_HASTY_EXECS) {
+		attach_to_new_program(se);
+		return;
+	}
+	detach(se);
+	se->attach_after_ns = se->attached_ns + SESSION_HASTY_NS;
+	for (uint32_t i = 0; i < se->nsections; i++)
+		session_section(se, se->sections[i].name, SECTION_ABSENT, NULL,
+				"the target runs execve all the time: attached to once a second");
+}
+
 static void look_at_target(struct session *se)
 {
 	enum target_state was = se->target.state;
@@ -378,10 +411,7 @@ static void look_at_target(struct session *se)
 		session_event_again(se, "the target ran execve",
 				    "the target ran execve: now %s; counts begin anew",
 				    se->target.view.exe);
-		se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
-		reattach(se);
-		/* Rates of an interval of microseconds would mean nothing. */
-		wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
+		follow_exec(se);
 		break;
 	case TARGET_STATE:
 		if (se->target.state == TARGET_EXITED) {
@@ -434,6 +464,8 @@ static void tick(struct session *se)
 	uint64_t tick_ns;
 
 	look_at_target(se);
+	if (se->attach_after_ns && clock_mono_ns() >= se->attach_after_ns && !se->finished)
+		attach_to_new_program(se);
 	retry_probes(se);
 	if (se->symbols && !se->finished)
 		symbols_refresh(se->symbols);

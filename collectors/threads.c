@@ -110,6 +110,7 @@ static int read_proc_thread(const struct threads *t, uint32_t tid, struct contra
 	ssize_t n;
 
 	memset(row, 0, sizeof(*row));
+	row->at_ns = clock_mono_ns();
 	row->tid = row->ns_tid = tid;
 	snprintf(name, sizeof(name), "task/%u/stat", tid);
 	n = procfs_read(t->pid, name, buf, sizeof(buf));
@@ -214,9 +215,9 @@ const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_
 	return NULL;
 }
 
-void threads_present_wait(const struct contract_thread *row, uint64_t now_ns, uint64_t *blocked,
-			  uint64_t *queued)
+void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued)
 {
+	uint64_t now_ns = row->at_ns;
 	uint64_t woken = row->wake_ns > row->off_ns ? row->wake_ns : now_ns;
 
 	*blocked = *queued = 0;

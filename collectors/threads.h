@@ -37,8 +37,7 @@ const struct contract_thread *threads_before(const struct threads *t, uint32_t t
 /* Row of the thread that knows itself by this tid: in a container it is another than ours. */
 const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_t ns_tid);
 
-/* Time this thread has been blocked, and queued, in the wait that it is in at now_ns. */
-void threads_present_wait(const struct contract_thread *row, uint64_t now_ns, uint64_t *blocked,
-			  uint64_t *queued);
+/* Time this thread had been blocked, and queued, in the wait that it was in when it was read. */
+void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued);
 
 #endif

@@ -69,6 +69,7 @@ static inline __attribute__((always_inline)) __u32 contract_mutex_owner(const __
 
 /* What the thread iterator writes for each thread of the target. */
 struct contract_thread {
+	__u64 at_ns;	    /* CLOCK_MONOTONIC of this row: reading many takes a while */
 	__u64 run_ns;	    /* on CPU since the thread's start */
 	__u64 run_delay_ns; /* runnable but waiting, since the thread's start */
 	__u64 blocked_ns;   /* in waits that are over, since it was first seen */

@@ -275,6 +275,7 @@ int iter_threads(struct bpf_iter__task *ctx)
 
 	if (!task || (target_tgid && (u32)task->tgid != target_tgid))
 		return 0;
+	row.at_ns = bpf_ktime_get_ns();
 	row.tid = task->pid;
 	row.tgid = task->tgid;
 	row.ns_tid = namespace_tid(task);
