@@ -182,7 +182,7 @@ watch: deps
 
 # ---- dependencies ----------------------------------------------------------------------------
 DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
-	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin
+	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin ncurses-term
 DEPS_TEST := libcmocka-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
 DEPS_LINT := clang-format clang-tidy cppcheck
