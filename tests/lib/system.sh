@@ -57,6 +57,8 @@ eventually() {
 		sleep 0.05
 	done
 }
+# runs_as NAME: until $pid has run execve, and is no longer the shell, or the wrapper, that forked
+runs_as() { eventually 10 grep -qx "$1" "/proc/$pid/comm"; }
 bpf_works() { [ "$(id -u)" = 0 ] && [ -r /sys/kernel/btf/vmlinux ]; }
 # Tests that need BPF: where CI asks for it they run and so fail rather than skip.
 need_bpf() {

@@ -25,6 +25,7 @@ between "each thread's shares add up to its wall time, percent" \
 	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$middle")" 98 102
 
 start busy "$BUILD/tests/targets/busy" 4
+runs_as busy
 "$PERFTOP" -p "$pid" --json -d 500ms --duration 30s >"$T/busy.json" 2>"$T/busy.err"
 last=$(tail -1 "$T/busy.json")
 share() { jq "[.cpu.functions[] | select(.name == \"$1\") | .self_pct] | add // 0" <<<"$last"; }

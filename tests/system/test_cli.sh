@@ -47,15 +47,14 @@ kill "$parent"
 # ---- names
 name=ptop-$$ # the kernel keeps 15 characters
 ln -s "$(command -v sleep)" "$T/$name"
-named() { eventually 10 grep -qx "$name" "/proc/$pid/comm"; } # no longer the shell that forked
 start one "$T/$name" 1000
-named
+runs_as "$name"
 run "$p" -n "$name" --json --no-bpf -d 100ms --duration 200ms
 equal "a process by its name" "$rc" 0
 equal "is the right one" "$(head -1 "$T/out" | jq .target.pid)" "$pid"
 first=$pid
 start two "$T/$name" 1000
-named
+runs_as "$name"
 run "$p" -n "$name"
 equal "a name that two have is bad usage" "$rc" 2
 check "and both are listed" grep -q " $first " "$T/err"

@@ -10,6 +10,7 @@ chmod 755 "$T"
 cp "$PERFTOP" "$BUILD/tests/targets/busy" "$BUILD/tests/targets/counting" "$T"
 start busy "${as_user[@]}" "$T/busy" 60
 busy=$pid
+runs_as busy # before that it is still root's
 json() { "${as_user[@]}" "$T/perftop" --json -d 300ms --duration 1500ms "$@" 2>"$T/err" | tail -1; }
 last=$(json -p "$busy")
 status_of() { jq -r ".sections.$1.status" <<<"$last"; }
@@ -28,6 +29,7 @@ equal "the tier is said" "$(jq -r .target.tier <<<"$last")" user
 
 if [ "$(id -u)" = 0 ]; then
 	start other "$T/busy" 60
+	runs_as busy
 	last=$(json -p "$pid")
 	check "another user's process is not sampled, and says why" \
 		grep -qi permission <<<"$(jq -r .sections.cpu.reason <<<"$last")"
