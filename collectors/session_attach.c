@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_attach.c: symbols, probes, eBPF and collectors of the program that runs now. */
+#include "collectors/session_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "collectors/bpf.h"
+#include "collectors/clock.h"
+#include "collectors/collector.h"
+#include "collectors/probe_plan.h"
+#include "collectors/procfs.h"
+#include "collectors/symbols.h"
+
+int session_resolve_probes(struct session *se, char *why, size_t why_size)
+{
+	struct place_options opt = {.pid = se->target.pid, .force = se->cfg.force};
+
+	if (!se->cfg.nprobes)
+		return 0;
+	if (!se->symbols) {
+		snprintf(why, why_size,
+			 "the mappings of pid %d cannot be read, so -e finds no function; "
+			 "run as its user or as root",
+			 se->target.pid);
+		return -EACCES;
+	}
+	probe_plan_free(se->plan);
+	se->plan =
+		probe_plan_new(se->symbols, se->cfg.probes, se->cfg.nprobes, &opt, why, why_size);
+	return se->plan ? 0 : -ENOENT;
+}
+
+void session_open_symbols(struct session *se)
+{
+	se->symbols = symbols_new(procfs_live_tid(se->target.pid));
+	if (se->symbols && symbols_refresh(se->symbols)) {
+		symbols_free(se->symbols);
+		se->symbols = NULL;
+	}
+}
+
+static void load_bpf(struct session *se)
+{
+	struct bpf_request req = {
+		.pid = se->target.pid,
+		.nslots = se->plan ? probe_plan_slots(se->plan) : 0,
+		.sessions = bpf_has_uprobe_session(),
+		.sample = se->cfg.sample_hz > 0,
+		.offcpu = se->cfg.offcpu,
+		.syscalls = se->cfg.syscalls != SYSCALL_OFF,
+	};
+	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
+
+	if (!se->cfg.no_bpf)
+		se->bpf = bpf_new(&req, why, sizeof(why), fix, sizeof(fix));
+	if (se->bpf)
+		session_section(se, "bpf", SECTION_LIVE, NULL, "eBPF programs loaded");
+	else
+		session_section(se, "bpf", SECTION_ABSENT, fix, "%s", why);
+}
+
+static void start_collectors(struct session *se)
+{
+	for (uint32_t i = 0; i < ncollectors && i < SESSION_MAX_COLLECTORS; i++)
+		if (!se->started[i])
+			se->started[i] = !collectors[i]->start(se, &se->priv[i]);
+}
+
+static void stop_collectors(struct session *se)
+{
+	for (uint32_t i = 0; i < ncollectors && i < SESSION_MAX_COLLECTORS; i++)
+		if (se->started[i]) {
+			collectors[i]->stop(se, se->priv[i]);
+			se->priv[i] = NULL;
+			se->started[i] = false;
+		}
+}
+
+void session_detach(struct session *se)
+{
+	stop_collectors(se);
+	bpf_free(se->bpf);
+	se->bpf = NULL;
+	probe_plan_free(se->plan);
+	se->plan = NULL;
+	symbols_free(se->symbols);
+	se->symbols = NULL;
+}
+
+void session_attach(struct session *se)
+{
+	load_bpf(se);
+	start_collectors(se);
+	se->reset_ns = se->last_ns = se->attached_ns = clock_mono_ns();
+}
+
+void session_reattach(struct session *se)
+{
+	char why[SNAP_TEXT];
+
+	session_detach(se);
+	session_open_symbols(se);
+	if (!session_resolve_probes(se, why, sizeof(why)))
+		se->plan_tries = 0;
+	else if (!se->plan_tries)
+		session_event(se, "-e names nothing in the new program: %.180s", why);
+	session_attach(se);
+}
+
+void session_retry_probes(struct session *se)
+{
+	char why[SNAP_TEXT];
+
+	if (!se->plan_tries || se->finished || !se->symbols)
+		return;
+	se->plan_tries--;
+	symbols_exec(se->symbols);
+	if (symbols_refresh(se->symbols))
+		return;
+	if (!session_resolve_probes(se, why, sizeof(why)) || !se->plan_tries)
+		session_reattach(se);
+}

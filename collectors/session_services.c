@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_services.c: what collectors ask of the session and tell it. */
+#include "collectors/session_priv.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collectors/clock.h"
+
+const struct session_config *session_config(const struct session *se)
+{
+	return &se->cfg;
+}
+
+pid_t session_pid(const struct session *se)
+{
+	return se->target.pid;
+}
+
+uint64_t session_now_ns(const struct session *se)
+{
+	return se->now_ns;
+}
+
+uint64_t session_interval_ns(const struct session *se)
+{
+	return se->now_ns - se->last_ns;
+}
+
+uint64_t session_since_ns(const struct session *se)
+{
+	return se->now_ns - se->reset_ns;
+}
+
+struct symbols *session_symbols(struct session *se)
+{
+	return se->symbols;
+}
+
+struct bpf *session_bpf(struct session *se)
+{
+	return se->bpf;
+}
+
+struct probe_plan *session_plan(struct session *se)
+{
+	return se->plan;
+}
+
+const char *session_tier(const struct session *se)
+{
+	return se->privilege.tier;
+}
+
+const char *session_privilege_fix(const struct session *se)
+{
+	return se->privilege.fix;
+}
+
+static struct snap_section *find_section(struct session *se, const char *name)
+{
+	for (uint32_t i = 0; i < se->nsections; i++)
+		if (!strcmp(se->sections[i].name, name))
+			return &se->sections[i];
+	if (se->nsections == SNAP_SECTIONS)
+		return NULL;
+	snapshot_string(se->sections[se->nsections].name, sizeof(se->sections[0].name), name);
+	return &se->sections[se->nsections++];
+}
+
+void session_section(struct session *se, const char *name, enum section_status status,
+		     const char *fix, const char *reason, ...)
+{
+	struct snap_section *sec = find_section(se, name);
+	char text[SNAP_TEXT];
+	va_list ap;
+
+	if (!sec)
+		return;
+	va_start(ap, reason);
+	vsnprintf(text, sizeof(text), reason, ap);
+	va_end(ap);
+	sec->status = status;
+	snapshot_string(sec->reason, sizeof(sec->reason), text);
+	snapshot_string(sec->fix, sizeof(sec->fix), fix ? fix : "");
+}
+
+static void drop_event(struct session *se, uint32_t i)
+{
+	se->nevents--;
+	memmove(&se->events[i], &se->events[i + 1], (se->nevents - i) * sizeof(se->events[0]));
+}
+
+static void append_event(struct session *se, const char *text, va_list ap)
+{
+	char line[SNAP_TEXT];
+
+	vsnprintf(line, sizeof(line), text, ap);
+	if (se->nevents == SNAP_EVENTS)
+		drop_event(se, 0);
+	se->events[se->nevents].time_ns = clock_real_ns();
+	snapshot_string(se->events[se->nevents].text, SNAP_TEXT, line);
+	se->nevents++;
+}
+
+void session_event(struct session *se, const char *text, ...)
+{
+	va_list ap;
+
+	va_start(ap, text);
+	append_event(se, text, ap);
+	va_end(ap);
+}
+
+void session_event_again(struct session *se, const char *kind, const char *text, ...)
+{
+	va_list ap;
+
+	for (uint32_t i = 0; i < se->nevents; i++)
+		if (!strncmp(se->events[i].text, kind, strlen(kind))) {
+			drop_event(se, i);
+			break;
+		}
+	va_start(ap, text);
+	append_event(se, text, ap);
+	va_end(ap);
+}
+
+void session_add_cost(struct session *se, const struct session_cost *c)
+{
+	se->cost.events += c->events;
+	se->cost.dropped += c->dropped;
+	se->cost.throttled += c->throttled;
+	se->cost.target_ns += c->target_ns;
+}
+
+const struct session_cost *session_cost(const struct session *se)
+{
+	return &se->cost;
+}
+
+int session_watch(struct session *se, int fd, void (*fn)(struct session *, void *), void *priv)
+{
+	if (se->nwatches == SESSION_MAX_WATCHES)
+		return -ENOSPC;
+	se->watches[se->nwatches++] = (struct session_watch){.fd = fd, .fn = fn, .priv = priv};
+	return 0;
+}
+
+void session_unwatch(struct session *se, int fd)
+{
+	for (uint32_t i = 0; i < se->nwatches; i++)
+		if (se->watches[i].fd == fd) {
+			se->watches[i] = se->watches[--se->nwatches];
+			return;
+		}
+}
