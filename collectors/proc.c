@@ -77,7 +77,11 @@ enum { PROC_SHARE_TICKS = 20 };
 static void update_share(struct proc *p, const struct procfs_stat *st)
 {
 	uint64_t user = st->utime - p->mark_utime, sys = st->stime - p->mark_stime;
+	uint64_t life = st->utime + st->stime;
 
+	/* Too young to choose: all there is. */
+	if (life && life < PROC_SHARE_TICKS)
+		p->user_share = (double)st->utime / (double)life;
 	if (st->utime < p->mark_utime || st->stime < p->mark_stime ||
 	    user + sys >= PROC_SHARE_TICKS) {
 		if (user + sys)
