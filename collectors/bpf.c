@@ -120,7 +120,6 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		return NULL;
 	skel->rodata->target_tgid = b->tgid;
 	skel->rodata->ncpu = b->ncpu;
-	skel->rodata->attach_ns = clock_mono_ns();
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
 		skel->rodata->syscall_wait[nr] = (uint8_t)syscall_wait_class(nr);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collectors/bpf.h"
+#include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/locks.h"
@@ -53,12 +54,14 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 		return -EPERM;
 	}
 	skel = bpf_skeleton(b);
+	sc->bss = skel->bss;
+	/* As late as can be: what a thread was before is not known. */
+	skel->bss->attach_ns = clock_mono_ns();
 	err = bpf_attach_tp(b, "on_sched_switch", why, why_size);
 	if (!err)
 		err = bpf_attach_tp(b, "on_sched_wakeup", why, why_size);
 	if (err)
 		return err;
-	sc->bss = skel->bss;
 	/* Without these two the target is still watched; /proc shows an exec. */
 	bpf_attach_tp(b, "on_fork", why, why_size);
 	bpf_attach_tp(b, "on_exec", why, why_size);
@@ -66,7 +69,9 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->hist = bpf_map_array(b, bpf_map__fd(skel->maps.sched_hist), sizeof(*sc->hist),
 				 (size_t)WAIT_CLASSES * sc->ncpu, false);
 	sc->locks = locks_new(bpf_map__fd(skel->maps.locks));
-	return sc->hist && sc->locks ? 0 : -ENOMEM;
+	if (!sc->locks)
+		sc->hist = NULL;
+	return sc->hist ? 0 : -ENOMEM;
 }
 
 static double pct(uint64_t ns, uint64_t of_ns)
@@ -364,7 +369,8 @@ static void report_forks(struct session *se, struct sched *sc)
 	if (!sc->bss)
 		return;
 	forks = sc->bss->target_forks;
-	if (forks == sc->forks)
+	/* The last word on a target that is gone is that it is. */
+	if (forks == sc->forks || sc->threads.gone)
 		return;
 	session_event_again(se, "the target has forked",
 			    "the target has forked %llu child%s (newest: pid %u), not followed",

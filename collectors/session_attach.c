@@ -95,6 +95,16 @@ void session_attach(struct session *se)
 	se->reset_ns = se->last_ns = se->attached_ns = clock_mono_ns();
 }
 
+void session_attach_lightly(struct session *se, const char *why)
+{
+	session_section(se, "bpf", SECTION_ABSENT, NULL, "%s", why);
+	start_collectors(se);
+	for (uint32_t i = 0; i < se->nsections; i++)
+		if (se->sections[i].status == SECTION_ABSENT)
+			session_section(se, se->sections[i].name, SECTION_ABSENT, NULL, "%s", why);
+	se->reset_ns = se->last_ns = clock_mono_ns();
+}
+
 void session_reattach(struct session *se)
 {
 	char why[SNAP_TEXT];

@@ -81,6 +81,8 @@ int session_resolve_probes(struct session *se, char *why, size_t why_size);
 
 /* Load eBPF and start the collectors; take all of it away again, symbols and plan too. */
 void session_attach(struct session *se);
+/* The collectors that need neither symbols nor eBPF, after session_detach. */
+void session_attach_lightly(struct session *se, const char *why);
 void session_detach(struct session *se);
 
 /* A new program runs under the same pid: nothing known of the old one holds. */

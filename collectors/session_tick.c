@@ -57,11 +57,11 @@ static void follow_exec(struct session *se)
 		attach_to_new_program(se);
 		return;
 	}
-	session_detach(se);
 	se->attach_after_ns = se->attached_ns + SESSION_HASTY_NS;
-	for (uint32_t i = 0; i < se->nsections; i++)
-		session_section(se, se->sections[i].name, SECTION_ABSENT, NULL,
-				"the target runs execve all the time: attached to once a second");
+	session_detach(se);
+	session_attach_lightly(se,
+			       "the target runs execve all the time: attached to once a second");
+	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
 }
 
 static void look_at_target(struct session *se)

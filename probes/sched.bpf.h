@@ -6,8 +6,8 @@
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
 const volatile __u32 nr_futex = 202;
-/* Threads seen first count from here. */
-const volatile __u64 attach_ns = 0;
+/* Threads seen first count from here; set before the first attach. */
+__u64 attach_ns = 0;
 
 /* Waits on futexes that found no place in the map. */
 __u64 locks_lost = 0;
