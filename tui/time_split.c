@@ -58,7 +58,7 @@ void time_split_parts(const struct time_split *t, struct widget_part *out)
 		[TIME_LOCK] = {"locks", 'L', STYLE_PART_LOCK, 0},
 		[TIME_IO] = {"I/O", 'D', STYLE_PART_IO, 0},
 		[TIME_NET] = {"network", 'n', STYLE_PART_NET, 0},
-		[TIME_WAIT] = {"condvar", 'w', STYLE_PART_WAIT, 0},
+		[TIME_WAIT] = {"condvar/sem", 'w', STYLE_PART_WAIT, 0},
 		[TIME_SLEEP] = {"sleep", 'z', STYLE_PART_SLEEP, 0},
 		[TIME_OTHER] = {"other", '.', STYLE_PART_OTHER, 0},
 	};

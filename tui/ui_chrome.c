@@ -26,16 +26,21 @@ static const char *state_text(const struct ui *ui, enum style *st)
 
 static void cost_text(const struct snapshot *s, bool shorter, char *out, size_t size)
 {
-	char cpu[FORMAT_SIZE], rss[FORMAT_SIZE], target[FORMAT_SIZE], drops[FORMAT_SIZE];
+	char cpu[FORMAT_SIZE], rss[FORMAT_SIZE], probes[FORMAT_SIZE], drops[FORMAT_SIZE];
 
 	format_pct(cpu, s->cost.self_cpu_pct);
 	format_bytes(rss, s->cost.self_rss_bytes);
-	format_pct(target, s->cost.target_pct_est);
+	format_pct(probes, s->cost.target_pct_est);
+	/* eBPF programs of which no run time is known yet, or ever, do not cost nothing. */
+	for (uint32_t i = 0; i < s->nsections; i++)
+		if (!strcmp(s->sections[i].name, "bpf") && s->sections[i].status == SECTION_LIVE &&
+		    !s->cost.bpf_ns_per_s && !s->cost.target_pct_est)
+			snprintf(probes, sizeof(probes), "?");
 	format_count(drops, (double)(s->cost.dropped + s->cpu.samples_lost + s->truncated));
 	if (shorter)
 		snprintf(out, size, "%s · drops %s ", s->target.tier, drops);
 	else
-		snprintf(out, size, "perftop %s, %s · target ~%s · drops %s ", cpu, rss, target,
+		snprintf(out, size, "perftop %s, %s · probes ~%s · drops %s ", cpu, rss, probes,
 			 drops);
 }
 

@@ -83,8 +83,7 @@ int view_notice(const struct ui *ui, const char *section, struct surface *s, str
 		return used;
 	snprintf(text, sizeof(text), "%s", sec->fix);
 	if (!strcmp(section, "func") && !strncmp(sec->fix, "-e ", 3) && f && !ui->shown->replaying)
-		snprintf(text, sizeof(text), "%s; for example -e %s:%s", sec->fix, f->module,
-			 f->name);
+		snprintf(text, sizeof(text), "-e %s:%s, for example", f->module, f->name);
 	surface_text(s, r.x, r.y + used, 5, STYLE_LABEL, "  fix");
 	used += widget_wrap(s, (struct rect){r.x + 6, r.y + used, r.w - 6, r.h - used},
 			    STYLE_STRONG, text);

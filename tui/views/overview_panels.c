@@ -101,7 +101,7 @@ static void syscalls_note(const struct snapshot *s, char *out, size_t size)
 	for (uint32_t i = 0; i < s->nsections; i++)
 		if (!strcmp(s->sections[i].name, "syscalls") &&
 		    s->sections[i].status == SECTION_DEGRADED)
-			snprintf(out, size, ", in part: see there");
+			snprintf(out, size, ", sampled");
 }
 
 static int latency_rows(const struct snapshot *s)

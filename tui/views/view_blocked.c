@@ -23,15 +23,14 @@ enum {
 
 static const struct grid_column columns[COLUMNS] = {
 	[COL_ADDR] = {"FUTEX", 14, .text = true},
-	[COL_KIND] = {"KIND", 7, .text = true, .unsorted = true},
+	[COL_KIND] = {"KIND", 8, .text = true, .unsorted = true},
 	[COL_SHARE] = {"SHARE", 7},
 	[COL_BAR] = {"", 12, .text = true, .unsorted = true, .drop = 2},
 	[COL_WAITS] = {"WAITS", 6},
 	[COL_TIME] = {"WAITED", 7, .drop = 1},
 	[COL_MEAN] = {"MEAN", 7, .drop = 3},
 	[COL_MAX] = {"MAX", 7},
-	[COL_HOLDER] = {"LAST HELD BY", 12, .text = true, .unsorted = true, .flex = true,
-			.drop = 0},
+	[COL_HOLDER] = {"LAST HOLDER", 11, .text = true, .unsorted = true, .flex = true, .drop = 0},
 };
 
 static uint32_t rows(const void *data)
@@ -100,7 +99,7 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 		out->style = bad ? STYLE_BAD : STYLE_TEXT;
 		break;
 	case COL_KIND:
-		snprintf(out->text, sizeof(out->text), "%s", l->is_mutex ? "mutex" : "condvar");
+		snprintf(out->text, sizeof(out->text), "%s", l->is_mutex ? "mutex" : "cond/sem");
 		out->style = l->is_mutex ? STYLE_TEXT : STYLE_DIM;
 		break;
 	case COL_SHARE:
