@@ -3,7 +3,7 @@ set -u
 : "${BUILD:?run through tests/run}" "${PERFTOP:?}"
 export LC_ALL=C.UTF-8
 T=$(mktemp -d /tmp/perftop-test.XXXXXX)
-export TMUX_TMPDIR=$T
+export TMUX_TMPDIR=$T SHELL=/bin/bash # tmux runs commands by the latter; an account may have none
 started=()
 status=0
 
@@ -56,6 +56,13 @@ eventually() {
 		[ "$(date +%s%N)" -lt "$end" ] || return 1
 		sleep 0.05
 	done
+}
+# start_first NAME CMD...: as start, before other work of the machine where that is allowed. For
+# targets whose share of a CPU is looked at.
+start_first() {
+	local name=$1
+	shift
+	start "$name" nice -n -15 "$@"
 }
 # runs_as NAME: until $pid has run execve, and is no longer the shell, or the wrapper, that forked
 runs_as() { eventually 10 grep -qx "$1" "/proc/$pid/comm"; }

@@ -24,7 +24,7 @@ between "three of four threads wait for it at any time, percent" \
 between "each thread's shares add up to its wall time, percent" \
 	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$middle")" 98 102
 
-start busy "$BUILD/tests/targets/busy" 4
+start_first busy "$BUILD/tests/targets/busy" 4
 runs_as busy
 "$PERFTOP" -p "$pid" --json -d 500ms --duration 30s >"$T/busy.json" 2>"$T/busy.err"
 last=$(tail -1 "$T/busy.json")

@@ -10,8 +10,9 @@ shows() { eventually 15 eval "screen | grep -qF -- '$1'"; }
 lacks() { eventually 15 eval "! screen | grep -qF -- '$1'"; }
 key() { t send-keys -t main "$@"; }
 
-start busy "$BUILD/tests/targets/busy" 300
+start_first busy "$BUILD/tests/targets/busy" 300
 busy=$pid
+runs_as busy
 t new-session -d -s main -x 120 -y 40 "env -u TMUX PS1='ready> ' bash --norc --noprofile"
 eventually 5 eval "screen | grep -q 'ready>'"
 key "stty -a > $T/before; echo ke''pt" Enter

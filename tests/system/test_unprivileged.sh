@@ -8,7 +8,7 @@ else
 fi
 chmod 755 "$T"
 cp "$PERFTOP" "$BUILD/tests/targets/busy" "$BUILD/tests/targets/counting" "$T"
-start busy "${as_user[@]}" "$T/busy" 60
+start_first busy "${as_user[@]}" "$T/busy" 60
 busy=$pid
 runs_as busy # before that it is still root's
 json() { "${as_user[@]}" "$T/perftop" --json -d 300ms --duration 1500ms "$@" 2>"$T/err" | tail -1; }
