@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_faults.c: targets that live oddly are neither lost nor lied about. */
+/*
+ * test_faults.c: targets that live oddly are neither lost nor lied about.
+ * Long because every odd way to live is a case, over one fixture.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
