@@ -20,6 +20,7 @@
 #include "tui/launch.h"
 #include "tui/options.h"
 #include "tui/picker.h"
+#include "tui/theme.h"
 
 enum {
 	EXIT_FAILED = 1,
@@ -312,6 +313,7 @@ static bool wants_batch(const struct options *opt)
 int main(int argc, char **argv)
 {
 	struct run r = {.signal_fd = -1};
+	struct theme theme;
 	int status;
 
 	if (options_parse(&r.opt, argc, argv, r.why, sizeof(r.why)))
@@ -332,6 +334,8 @@ int main(int argc, char **argv)
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	r.batch = wants_batch(&r.opt);
+	if (r.opt.app.theme && theme_load(&theme, r.opt.app.theme, r.why, sizeof(r.why)))
+		return say(r.why, EXIT_USAGE);
 	if (r.batch) {
 		r.signal_fd = batch_block_signals();
 		if (r.signal_fd < 0)

@@ -158,3 +158,8 @@ equal "--list-probes" "$rc" 0
 check "names what it would attach to" grep -q 'malloc' "$T/out"
 run "$p" -p "$first" --list-probes -e libc.so.6:no_such_function
 equal "and what it would not find" "$rc" 1
+
+# --- themes -------------------------------------------------------------------------------------
+"$PERFTOP" --theme nosuch -p $$ --duration 100ms >"$T/out" 2>"$T/err"
+equal "an unknown theme is refused" "$?" 2
+check "with the names of those there are" grep -q 'dark' "$T/err"
