@@ -3,15 +3,20 @@
 #include "collectors/profile.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PROFILE_STACKS = 4096, PROFILE_PAIRS = 8192, PROFILE_PROBES = 32, PROFILE_TOPS = 128 };
 
+#define PROFILE_FADE_NS 10e9
+
 struct profile_function {
 	uint64_t self, total;
-	uint64_t stamp; /* the last sample that counted it: recursion counts once */
-	uint32_t shown; /* 1 + its place in the symbols of the snapshot being filled */
+	uint64_t stamp;	      /* the last sample that counted it: recursion counts once */
+	uint64_t self_before; /* at the last filling */
+	double recent;	      /* self samples, fading */
+	uint32_t shown;	      /* 1 + its place in the symbols of the snapshot being filled */
 };
 
 struct profile_stack {
@@ -32,7 +37,9 @@ struct profile {
 	struct profile_stack *stacks; /* open addressing by hash */
 	struct profile_pair *pairs;   /* open addressing by tid and id */
 	uint64_t samples, kernel, complete, stacks_lost;
-	uint32_t *order; /* scratch for sorting, nfunctions long */
+	uint64_t samples_before; /* at the last filling */
+	double recent;		 /* samples, fading */
+	uint32_t *order;	 /* scratch for sorting, nfunctions long */
 };
 
 struct profile *profile_new(void)
@@ -71,6 +78,8 @@ void profile_reset(struct profile *p)
 			memset(&p->stacks[i], 0, sizeof(p->stacks[i]));
 	memset(p->pairs, 0, PROFILE_PAIRS * sizeof(*p->pairs));
 	p->samples = p->kernel = p->complete = p->stacks_lost = 0;
+	p->samples_before = 0;
+	p->recent = 0;
 }
 
 static int reserve(struct profile *p, uint32_t id)
@@ -196,10 +205,31 @@ static int compare_total(const void *a, const void *b, void *arg)
 	return x->total > y->total ? -1 : x->total < y->total;
 }
 
+/*
+ * What is hot now is told by samples that fade with a time constant of ten seconds: an hour's old
+ * work does not hide it, and a single tick does not decide it.
+ */
+static void fade(struct profile *p, uint64_t interval_ns)
+{
+	double keep = exp(-(double)interval_ns / PROFILE_FADE_NS);
+
+	p->recent = p->recent * keep + (double)(p->samples - p->samples_before);
+	p->samples_before = p->samples;
+	for (uint32_t id = 0; id < p->nfunctions; id++) {
+		struct profile_function *f = &p->functions[id];
+
+		if (!f->total)
+			continue;
+		f->recent = f->recent * keep + (double)(f->self - f->self_before);
+		f->self_before = f->self;
+	}
+}
+
 static void fill_functions(struct profile *p, struct symbols *syms, struct snapshot *s)
 {
 	uint32_t n = 0;
 
+	fade(p, s->interval_ns);
 	for (uint32_t id = 0; id < p->nfunctions; id++) {
 		p->functions[id].shown = 0;
 		if (p->functions[id].total)
@@ -222,6 +252,7 @@ static void fill_functions(struct profile *p, struct symbols *syms, struct snaps
 		out->self = f->self;
 		out->total = f->total;
 		out->self_pct = 100.0 * (double)f->self / (double)p->samples;
+		out->recent_pct = p->recent > 0 ? 100.0 * f->recent / p->recent : 0;
 		out->total_pct = 100.0 * (double)f->total / (double)p->samples;
 	}
 }

@@ -28,18 +28,18 @@ bool rule_cpu_bound_check(const struct snapshot *s, struct snap_alert *a)
 	if (wanted < BUSY_PCT || busy < BUSY_PCT / 4 || s->cpu.samples < MIN_SAMPLES)
 		return false;
 	for (uint32_t i = 0; i < s->nfunctions; i++)
-		if (!top || s->functions[i].self_pct > top->self_pct)
+		if (!top || s->functions[i].recent_pct > top->recent_pct)
 			top = &s->functions[i];
-	if (!top || top->self_pct < FUNCTION_PCT)
+	if (!top || top->recent_pct < FUNCTION_PCT)
 		return false;
-	a->severity = top->self_pct >= 70 ? ALERT_CRITICAL : ALERT_WARNING;
-	a->value = top->self_pct;
+	a->severity = top->recent_pct >= 70 ? ALERT_CRITICAL : ALERT_WARNING;
+	a->value = top->recent_pct;
 	a->threshold = FUNCTION_PCT;
 	snprintf(a->subject, sizeof(a->subject), "%s", top->name);
 	snprintf(a->evidence, sizeof(a->evidence),
-		 "%.0f %% of %llu samples are in %.80s (%.40s) itself; the target uses %.0f %% of "
-		 "a CPU%s",
-		 top->self_pct, (unsigned long long)s->cpu.samples, top->name, top->module, busy,
+		 "%.0f %% of the last seconds' samples are in %.80s (%.40s) itself; the target "
+		 "uses %.0f %% of a CPU%s",
+		 top->recent_pct, top->name, top->module, busy,
 		 busy < BUSY_PCT ? " and waits in the queue for more" : "");
 	if (can_be_probed(top))
 		snprintf(a->advice, sizeof(a->advice),

@@ -135,6 +135,7 @@ struct snap_function {
 	char name[SNAP_NAME];
 	char module[48];
 	double self_pct, total_pct; /* of all samples since attach or reset */
+	double recent_pct;	    /* of the samples of about the last ten seconds, self */
 	uint64_t self, total;	    /* samples */
 };
 

@@ -144,6 +144,7 @@ static const struct field function_fields[] = {
 	FS(snap_function, module),
 	F(snap_function, self_pct, FIELD_F64),
 	F(snap_function, total_pct, FIELD_F64),
+	F(snap_function, recent_pct, FIELD_F64),
 	F(snap_function, self, FIELD_U64),
 	F(snap_function, total, FIELD_U64),
 };

@@ -110,7 +110,7 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 	char rate[FORMAT_SIZE], under[SNAP_NAME];
 
 	for (uint32_t i = 0; i < s->nfunctions; i++)
-		if (!f || s->functions[i].self_pct > f->self_pct)
+		if (!f || s->functions[i].recent_pct > f->recent_pct)
 			f = &s->functions[i];
 	if (t->pct[TIME_SYS] > t->pct[TIME_USER] && call && call->rate > 0)
 		say(v, mood, label, "syscalls",
@@ -121,15 +121,15 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 		say(v, mood, label, "cpu", "%.0f %% of a CPU; %s", busy,
 		    is_absent(s, "cpu") ? "functions are not sampled, see Help"
 					: "too few samples yet to say where");
-	else if (f->self_pct >= FUNCTION_PCT) {
+	else if (f->recent_pct >= FUNCTION_PCT) {
 		named_around(s, f, under, sizeof(under));
 		say(v, mood, label, "cpu",
-		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->self_pct, f->name,
+		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->recent_pct, f->name,
 		    f->module[0] ? " (" : "", f->module, f->module[0] ? ")" : "", under, busy);
 	} else
 		say(v, mood, label, "cpu",
 		    "%.0f %% of a CPU, no function dominates; first is %s with %.0f %%", busy,
-		    f->name, f->self_pct);
+		    f->name, f->recent_pct);
 }
 
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)

@@ -89,7 +89,7 @@ static void add_function(struct snapshot *s, const char *name, const char *modul
 
 	snapshot_string(f->name, sizeof(f->name), name);
 	snapshot_string(f->module, sizeof(f->module), module);
-	f->self_pct = self;
+	f->self_pct = f->recent_pct = self;
 	f->total_pct = total;
 	f->self = (uint64_t)(self * (double)s->cpu.samples / 100);
 	f->total = (uint64_t)(total * (double)s->cpu.samples / 100);

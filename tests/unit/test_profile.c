@@ -69,6 +69,28 @@ static void recursion_counts_once_in_the_total(void **state)
 	assert_int_equal(function(f->s, "teardown")->total, 2);
 }
 
+static void what_is_hot_now_is_told_over_an_hour_of_something_else(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t old = id_of(f, setup), hot = id_of(f, teardown);
+
+	f->s->interval_ns = 1000000000;
+	for (int i = 0; i < 100000; i++)
+		profile_add(f->p, 7, &old, 1, false, true);
+	profile_fill(f->p, f->syms, f->s);
+	assert_true(function(f->s, "setup")->recent_pct > 99.9);
+	for (int tick = 0; tick < 120; tick++) {
+		for (int i = 0; i < 99; i++)
+			profile_add(f->p, 7, &hot, 1, false, true);
+		snapshot_clear(f->s);
+		f->s->interval_ns = 1000000000;
+		profile_fill(f->p, f->syms, f->s);
+	}
+	assert_true(function(f->s, "teardown")->recent_pct > 90);
+	assert_true(function(f->s, "teardown")->self_pct < 20);
+	assert_true(function(f->s, "setup")->recent_pct < 10);
+}
+
 static void a_new_thread_has_a_top_after_thousands_have_come_and_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -129,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(recursion_counts_once_in_the_total),
+		T(what_is_hot_now_is_told_over_an_hour_of_something_else),
 		T(a_new_thread_has_a_top_after_thousands_have_come_and_gone),
 		T(a_stack_that_becomes_hot_late_is_shown),
 		T(a_reset_forgets_everything),

@@ -48,7 +48,7 @@ static void busy(double self_pct)
 	s->proc.user_pct = 95;
 	s->cpu.samples = 500;
 	s->nfunctions = 1;
-	s->functions[0].self_pct = self_pct;
+	s->functions[0].self_pct = s->functions[0].recent_pct = self_pct;
 	snprintf(s->functions[0].name, SNAP_NAME, "dictFind");
 	snprintf(s->functions[0].module, 48, "redis-server");
 }

@@ -36,7 +36,7 @@ static uint32_t top_rows(const struct snapshot *s, uint32_t n, rank_fn rank, int
 
 static double rank_function(const struct snapshot *s, uint32_t i)
 {
-	return s->functions[i].self_pct;
+	return s->functions[i].recent_pct;
 }
 
 static double rank_latency(const struct snapshot *s, uint32_t i)
@@ -125,7 +125,7 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nfunctions, rank_function, r.h, rows);
 	char buf[FORMAT_SIZE];
 
-	while (n && !sn->functions[rows[n - 1]].self)
+	while (n && sn->functions[rows[n - 1]].recent_pct < 0.05)
 		n--;
 	if (!n && !view_reason(ui, "cpu", s, r))
 		surface_text(s, r.x, r.y, r.w, STYLE_DIM, "no sample yet");
@@ -134,11 +134,11 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
 		int bar = r.w >= 56 ? 12 : 0;
 
-		number(s, &line, f->self_pct >= 40 ? STYLE_BAD : STYLE_STRONG,
-		       format_pct(buf, f->self_pct));
+		number(s, &line, f->recent_pct >= 40 ? STYLE_BAD : STYLE_STRONG,
+		       format_pct(buf, f->recent_pct));
 		if (bar) {
 			line.w -= bar + 1;
-			widget_bar(s, line.x + line.w + 1, line.y, bar, f->self_pct / 100,
+			widget_bar(s, line.x + line.w + 1, line.y, bar, f->recent_pct / 100,
 				   STYLE_GRAPH);
 		}
 		line.x += 1 + surface_name(s, line.x, line.y, line.w, STYLE_TEXT, f->name);
