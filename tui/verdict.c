@@ -124,8 +124,9 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 	else if (f->recent_pct >= FUNCTION_PCT) {
 		named_around(s, f, under, sizeof(under));
 		say(v, mood, label, "cpu",
-		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->recent_pct, f->name,
-		    f->module[0] ? " (" : "", f->module, f->module[0] ? ")" : "", under, busy);
+		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->recent_pct,
+		    f->name, f->module[0] ? " (" : "", f->module, f->module[0] ? ")" : "", under,
+		    busy);
 	} else
 		say(v, mood, label, "cpu",
 		    "%.0f %% of a CPU, no function dominates; first is %s with %.0f %%", busy,
