@@ -20,17 +20,27 @@
  * What a call costs the target: counting it at its exit some 80 ns, timing it another 170. So with
  * more calls a second, less is done, and it is said:
  *   EVERY  all are counted and timed
- *   COUNT  all are counted; those that begin in one short window a tick are timed. A call belongs
- *          to a window by its start, so long ones are not favoured.
- *   WINDOW they are seen in the window alone: counts are scaled to the whole interval, and a call
- *          that outlasts the window is counted but not timed.
+ *   COUNT  all are counted; those that begin in a short window every few seconds are timed. A call
+ *          belongs to a window by its start, so long ones are not favoured.
+ *   WINDOW they are seen in the windows alone: counts are scaled to the time between them, and a
+ *          call that outlasts its window is counted but not timed.
+ * A window costs perftop some 0.4 ms: attaching and detaching rewrites the kernel's code.
  */
 enum depth { DEPTH_EVERY, DEPTH_COUNT, DEPTH_WINDOW };
 static const double depth_rate[] = {0, 20000, 60000}; /* from these rates on */
 
 enum {
-	WINDOW_NS = 20 * 1000 * 1000,
+	WINDOW_NS = 40 * 1000 * 1000,
 	WINDOW_TAIL_NS = 10 * 1000 * 1000, /* more, for calls under way to end */
+};
+
+/* From the end of one window's tick to the next one's begin. */
+#define WINDOW_EVERY_NS 2900000000ull
+
+/* What the last window showed, for the ticks until the next. */
+struct window_row {
+	double calls_per_ns;
+	uint64_t p50, p99, max;
 };
 
 struct syscalls_priv {
@@ -39,10 +49,14 @@ struct syscalls_priv {
 	const uint32_t *slots;		     /* CONTRACT_SYSCALLS */
 	uint32_t ncpu;
 	enum depth depth;
-	bool counting, timing;	     /* on_sys_exit, on_sys_enter are attached */
-	int timer_fd;		     /* ends a window, and its tail */
-	uint64_t on_since_ns, on_ns; /* time on_sys_exit was attached in this interval */
-	double scale;		     /* interval by on_ns, 1 when it was attached throughout */
+	bool counting, timing;	       /* on_sys_exit, on_sys_enter are attached */
+	int timer_fd;		       /* ends a window, and its tail */
+	uint64_t read_ns, interval_ns; /* when the counts were read, and since the time before */
+	uint64_t on_since_ns, on_ns;   /* time on_sys_exit was attached in this interval */
+	double scale;		       /* interval by on_ns, 1 when it was attached throughout */
+	bool seeing, timed;	       /* on_sys_exit, on_sys_enter was attached in this interval */
+	uint64_t window_ns;	       /* when the last window began */
+	struct window_row last[CONTRACT_SYSCALL_SLOTS];
 	uint64_t seen[CONTRACT_SYSCALL_SLOTS];	/* raw counts at the last tick */
 	double counted[CONTRACT_SYSCALL_SLOTS]; /* scaled, since the start */
 	struct latency_track tracks[CONTRACT_SYSCALL_SLOTS];
@@ -60,6 +74,7 @@ static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
 	else if (bpf_attach_tp(session_bpf(se), "on_sys_enter", why, sizeof(why)))
 		return;
 	p->timing = on;
+	p->timed |= on;
 }
 
 static void set_counting(struct session *se, struct syscalls_priv *p, bool on)
@@ -113,6 +128,7 @@ static void open_window(struct session *se, struct syscalls_priv *p)
 	}
 	set_counting(se, p, true);
 	set_timing(se, p, true);
+	p->window_ns = session_now_ns(se);
 	if (p->depth != DEPTH_EVERY)
 		arm(p, WINDOW_NS);
 }
@@ -144,7 +160,7 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 	p->scale = 1;
 	err = bpf_attach_tp(b, "on_sys_exit", why, why_size);
 	p->counting = !err;
-	p->on_since_ns = clock_mono_ns();
+	p->on_since_ns = p->read_ns = clock_mono_ns();
 	if (err || mode == SYSCALL_COUNT)
 		return err;
 	err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
@@ -203,13 +219,34 @@ static uint64_t raw_count(const struct syscalls_priv *p, uint32_t slot)
 }
 
 /* Calls since the start; an estimate where only windows were seen. */
-static uint64_t count_calls(struct syscalls_priv *p, uint32_t slot)
+static uint64_t count_calls(struct syscalls_priv *p, uint32_t slot, uint64_t interval_ns)
 {
 	uint64_t raw = raw_count(p, slot);
+	double calls = (double)(raw - p->seen[slot]) * p->scale;
 
-	p->counted[slot] += (double)(raw - p->seen[slot]) * p->scale;
+	if (p->seeing)
+		p->last[slot].calls_per_ns = interval_ns ? calls / (double)interval_ns : 0;
+	else
+		calls = p->last[slot].calls_per_ns * (double)interval_ns;
+	p->counted[slot] += calls;
 	p->seen[slot] = raw;
 	return (uint64_t)(p->counted[slot] + 0.5);
+}
+
+/* Between windows nothing is timed: the last one's quantiles stand. */
+static void hold_recent(struct syscalls_priv *p, uint32_t slot, struct snap_latency *row)
+{
+	struct window_row *last = &p->last[slot];
+
+	if (p->timed) {
+		last->p50 = row->recent_p50;
+		last->p99 = row->recent_p99;
+		last->max = row->recent_max;
+	} else {
+		row->recent_p50 = last->p50;
+		row->recent_p99 = last->p99;
+		row->recent_max = last->max;
+	}
 }
 
 static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slot, const char *name,
@@ -217,7 +254,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 {
 	const struct contract_syscall *first = &p->rows[(size_t)slot * p->ncpu];
 	struct latency_track *track = &p->tracks[slot];
-	struct latency_source_now now = {.count = count_calls(p, slot)};
+	struct latency_source_now now = {.count = count_calls(p, slot, p->interval_ns)};
 	struct snap_latency *row;
 	bool fresh = now.count != track->prev_count;
 
@@ -231,14 +268,15 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	now.sum = p->sum.sum;
 	now.max = p->sum.max;
 	now.bins = p->sum.bins;
-	if (latency_track_update(track, &now, session_interval_ns(se), s, row) || !row->count)
+	if (latency_track_update(track, &now, p->interval_ns, s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
+	hold_recent(p, slot, row);
 	if (row->sampled > row->count)
 		row->sampled = row->count;
 	if (p->depth == DEPTH_WINDOW)
-		snprintf(row->note, sizeof(row->note), "estimate: seen %.1f %% of the time",
-			 100 / p->scale);
+		snprintf(row->note, sizeof(row->note), "estimate: seen %d ms in 3 s",
+			 WINDOW_NS / 1000000);
 	else if (p->depth == DEPTH_COUNT || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
 			 (unsigned long long)row->sampled, (unsigned long long)row->count);
@@ -255,15 +293,15 @@ static void say_depth(struct session *se, enum depth depth)
 	case DEPTH_COUNT:
 		session_section(se, "syscalls", SECTION_LIVE,
 				"--syscalls=full times every call, for some 170 ns each",
-				"every call counted; at this rate those of %d ms a tick timed",
+				"every call counted; at this rate those of %d ms in 3 s timed",
 				WINDOW_NS / 1000000);
 		break;
 	case DEPTH_WINDOW:
 		session_section(
 			se, "syscalls", SECTION_DEGRADED,
 			"--syscalls=count counts every call, for some 80 ns each; full times them",
-			"at this rate seen in %d ms a tick: counts are estimates, calls that last "
-			"longer are not timed",
+			"at this rate seen for %d ms in 3 s: counts are estimates, low by what "
+			"watching slows the target; calls that last longer are not timed",
 			WINDOW_NS / 1000000);
 		break;
 	}
@@ -285,15 +323,19 @@ static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 	p->depth = depth;
 	if (depth != DEPTH_WINDOW)
 		set_counting(se, p, true);
-	if (depth != DEPTH_EVERY || !p->timing)
+	if (depth == DEPTH_EVERY ? !p->timing
+				 : session_now_ns(se) - p->window_ns >= WINDOW_EVERY_NS)
 		open_window(se, p);
 }
 
 /* How much of the interval was seen. */
-static void set_scale(struct session *se, struct syscalls_priv *p)
+static void set_scale(struct syscalls_priv *p)
 {
-	uint64_t now = session_now_ns(se), interval = session_interval_ns(se);
+	/* The counts are read now, not when the tick began: other collectors came before. */
+	uint64_t now = clock_mono_ns(), interval = now - p->read_ns;
 
+	p->read_ns = now;
+	p->interval_ns = interval;
 	if (p->counting && now > p->on_since_ns) {
 		p->on_ns += now - p->on_since_ns;
 		p->on_since_ns = now;
@@ -301,6 +343,7 @@ static void set_scale(struct session *se, struct syscalls_priv *p)
 	/* A little is lost to attaching and to the tick itself: that is no window. */
 	p->scale = p->on_ns && p->on_ns < interval * 95 / 100 ? (double)interval / (double)p->on_ns
 							      : 1;
+	p->seeing = p->on_ns > 0;
 	p->on_ns = 0;
 }
 
@@ -320,7 +363,7 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	struct session_cost cost = {0};
 	double rate = 0;
 
-	set_scale(se, p);
+	set_scale(p);
 	/* Array values sit at multiples of 8, so a u32 slot takes two places. */
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
 		uint32_t slot = p->slots[(size_t)nr * 2];
@@ -334,6 +377,7 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	}
 	rate += fill_row(se, p, 0, "[others]", s);
 	qsort(s->syscalls, s->nsyscalls, sizeof(s->syscalls[0]), compare_sum);
+	p->timed = p->timing;
 	adapt(se, p, rate);
 	cost.events = (uint64_t)(rate * (double)session_interval_ns(se) / 1e9);
 	session_add_cost(se, &cost);
