@@ -17,11 +17,14 @@
 
 #include "tui/keys.h"
 #include "tui/term_guard.h"
+#include "tui/one_write.h"
 #include "tui/theme.h"
 
 struct screen {
 	struct surface now, shown; /* shown: what curses was told last */
 	SCREEN *curses;
+	FILE *out; /* curses writes here */
+	struct one_write one_write;
 	attr_t attrs[NSTYLES];
 	int ncolors;
 	bool gone;
@@ -122,6 +125,14 @@ static void setup(struct screen *sc, const struct app_options *opt)
 	sc->now.mono = !sc->ncolors || theme_is_mono(&t);
 }
 
+static void close_output(struct screen *sc)
+{
+	if (!sc->out)
+		return;
+	fclose(sc->out);
+	one_write_fini(&sc->one_write);
+}
+
 struct screen *screen_new(const struct app_options *opt, int *err)
 {
 	struct screen *sc = NULL;
@@ -142,8 +153,10 @@ struct screen *screen_new(const struct app_options *opt, int *err)
 	}
 	setlocale(LC_CTYPE, "");
 	set_escdelay(25);
-	sc->curses = newterm(NULL, stdout, stdin);
+	sc->out = one_write_init(&sc->one_write, STDOUT_FILENO);
+	sc->curses = newterm(NULL, sc->out ? sc->out : stdout, stdin);
 	if (!sc->curses) {
+		close_output(sc);
 		term_guard_leave();
 		free(sc);
 		*err = -ENODEV;
@@ -169,6 +182,7 @@ void screen_free(struct screen *sc)
 	endwin(); /* on a lost terminal its writes fail, and that is all */
 	term_guard_leave();
 	delscreen(sc->curses);
+	close_output(sc);
 	surface_fini(&sc->now);
 	surface_fini(&sc->shown);
 	free(sc);
@@ -217,7 +231,11 @@ void screen_flush(struct screen *sc, bool all)
 	}
 	if (all)
 		clearok(curscr, TRUE);
+	if (sc->out)
+		one_write_begin(&sc->one_write);
 	refresh();
+	if (sc->out)
+		one_write_end(&sc->one_write);
 }
 
 static uint32_t curses_key(wint_t key)
