@@ -35,7 +35,7 @@ enum {
 };
 
 /* From the end of one window's tick to the next one's begin. */
-#define WINDOW_EVERY_NS 2900000000ull
+#define WINDOW_EVERY_NS 3900000000ull
 
 /* What the last window showed, for the ticks until the next. */
 struct window_row {
@@ -275,7 +275,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (row->sampled > row->count)
 		row->sampled = row->count;
 	if (p->depth == DEPTH_WINDOW)
-		snprintf(row->note, sizeof(row->note), "estimate: seen %d ms in 3 s",
+		snprintf(row->note, sizeof(row->note), "estimate: seen %d ms in 4 s",
 			 WINDOW_NS / 1000000);
 	else if (p->depth == DEPTH_COUNT || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
@@ -293,14 +293,14 @@ static void say_depth(struct session *se, enum depth depth)
 	case DEPTH_COUNT:
 		session_section(se, "syscalls", SECTION_LIVE,
 				"--syscalls=full times every call, for some 170 ns each",
-				"every call counted; at this rate those of %d ms in 3 s timed",
+				"every call counted; at this rate those of %d ms in 4 s timed",
 				WINDOW_NS / 1000000);
 		break;
 	case DEPTH_WINDOW:
 		session_section(
 			se, "syscalls", SECTION_DEGRADED,
 			"--syscalls=count counts every call, for some 80 ns each; full times them",
-			"at this rate seen for %d ms in 3 s: counts are estimates, low by what "
+			"at this rate seen for %d ms in 4 s: counts are estimates, low by what "
 			"watching slows the target; calls that last longer are not timed",
 			WINDOW_NS / 1000000);
 		break;

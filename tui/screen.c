@@ -164,6 +164,7 @@ struct screen *screen_new(const struct app_options *opt, int *err)
 			term ? term : "");
 		return NULL;
 	}
+	typeahead(-1); /* a drawing is short: no look for keys in the middle of it */
 	term_guard_arm();
 	setup(sc, opt);
 	screen_resize(sc);
@@ -213,6 +214,23 @@ static void put_cell(const struct screen *sc, const struct cell *c)
 		add_wch(&cc);
 }
 
+/* The cells that differ from old, or all. The second cell of a wide character has no ch. */
+static void put_row(const struct screen *sc, int y, const struct cell *now, const struct cell *old)
+{
+	int cursor = -1;
+
+	for (int x = 0; x < sc->now.w; x++) {
+		if (!now[x].ch || (old && !memcmp(&now[x], &old[x], sizeof(*now))))
+			continue;
+		if (x != cursor)
+			move(y, x);
+		put_cell(sc, &now[x]);
+		cursor = x + 1;
+		while (cursor < sc->now.w && !now[cursor].ch)
+			cursor++;
+	}
+}
+
 void screen_flush(struct screen *sc, bool all)
 {
 	size_t row_bytes = (size_t)sc->now.w * sizeof(struct cell);
@@ -223,10 +241,7 @@ void screen_flush(struct screen *sc, bool all)
 
 		if (!all && !memcmp(now, old, row_bytes))
 			continue;
-		move(y, 0);
-		for (int x = 0; x < sc->now.w; x++)
-			if (now[x].ch)
-				put_cell(sc, &now[x]);
+		put_row(sc, y, now, all ? NULL : old);
 		memcpy(old, now, row_bytes);
 	}
 	if (all)
