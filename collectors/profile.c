@@ -36,6 +36,8 @@ struct profile {
 	uint32_t nfunctions;
 	struct profile_stack *stacks; /* open addressing by hash */
 	struct profile_pair *pairs;   /* open addressing by tid and id */
+	/* A bit a place in use: the tables are large, mostly empty, and walked every tick. */
+	uint64_t used_stacks[PROFILE_STACKS / 64], used_pairs[PROFILE_PAIRS / 64];
 	uint64_t samples, kernel, complete, stacks_lost;
 	uint64_t samples_before; /* at the last filling */
 	double recent;		 /* samples, fading */
@@ -80,6 +82,8 @@ void profile_reset(struct profile *p)
 	p->samples = p->kernel = p->complete = p->stacks_lost = 0;
 	p->samples_before = 0;
 	p->recent = 0;
+	memset(p->used_stacks, 0, sizeof(p->used_stacks));
+	memset(p->used_pairs, 0, sizeof(p->used_pairs));
 }
 
 static int reserve(struct profile *p, uint32_t id)
@@ -103,6 +107,21 @@ static int reserve(struct profile *p, uint32_t id)
 	memset(f + p->nfunctions, 0, (want - p->nfunctions) * sizeof(*f));
 	p->nfunctions = want;
 	return 0;
+}
+
+static void mark(uint64_t *used, uint32_t i)
+{
+	used[i / 64] |= 1ull << i % 64;
+}
+
+/* Is place *i in use? Where 64 are not, *i goes on to the last of them. */
+static bool is_marked(const uint64_t *used, uint32_t *i)
+{
+	if (!used[*i / 64]) {
+		*i |= 63;
+		return false;
+	}
+	return used[*i / 64] >> *i % 64 & 1;
 }
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -139,6 +158,7 @@ static void add_stack(struct profile *p, const uint32_t *ids, uint32_t n)
 			break;
 	}
 	p->stacks_lost += least->count > 0;
+	mark(p->used_stacks, (uint32_t)(least - p->stacks));
 	least->hash = hash;
 	least->count = 1;
 	least->n = n;
@@ -162,6 +182,7 @@ static void add_pair(struct profile *p, uint32_t tid, uint32_t id)
 		if (!pair->count)
 			break;
 	}
+	mark(p->used_pairs, (uint32_t)(least - p->pairs));
 	*least = (struct profile_pair){.tid = tid, .id = id, .count = 1};
 }
 
@@ -279,7 +300,7 @@ static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot
 	for (uint32_t i = 0; i < PROFILE_STACKS; i++) {
 		uint32_t at = n;
 
-		if (!p->stacks[i].count)
+		if (!is_marked(p->used_stacks, &i) || !p->stacks[i].count)
 			continue;
 		/* cppcheck-suppress uninitvar ; the first n are set */
 		while (at && p->stacks[top[at - 1]].count < p->stacks[i].count)
@@ -310,6 +331,9 @@ static void fill_thread_tops(struct profile *p, struct symbols *syms, struct sna
 	/* Threads are sorted by how busy they are: the rest have hardly a sample. */
 	for (uint32_t i = 0; i < PROFILE_PAIRS; i++) {
 		const struct profile_pair *pair = &p->pairs[i];
+
+		if (!is_marked(p->used_pairs, &i))
+			continue;
 
 		for (uint32_t t = 0; pair->count && t < n; t++)
 			if (pair->tid == (uint32_t)s->threads[t].tid &&
