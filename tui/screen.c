@@ -214,13 +214,18 @@ static void put_cell(const struct screen *sc, const struct cell *c)
 		add_wch(&cc);
 }
 
+static bool same_cell(const struct cell *a, const struct cell *b)
+{
+	return a->ch == b->ch && a->style == b->style && a->flags == b->flags;
+}
+
 /* The cells that differ from old, or all. The second cell of a wide character has no ch. */
 static void put_row(const struct screen *sc, int y, const struct cell *now, const struct cell *old)
 {
 	int cursor = -1;
 
 	for (int x = 0; x < sc->now.w; x++) {
-		if (!now[x].ch || (old && !memcmp(&now[x], &old[x], sizeof(*now))))
+		if (!now[x].ch || (old && same_cell(&now[x], &old[x])))
 			continue;
 		if (x != cursor)
 			move(y, x);
