@@ -30,7 +30,6 @@ int latency_track_reset(struct latency_track *t)
 	t->base_count = t->prev_count;
 	t->base_sum = t->prev_sum;
 	t->seen_max = t->source_max;
-	t->max = 0;
 	return 0;
 }
 
@@ -149,7 +148,6 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 	row->max = highest(&d, now->max);
 	if (now->max > t->seen_max)
 		row->max = now->max;
-	t->max = row->max;
 	row->p50 = quantile(&d, 0.50, row->max);
 	row->p90 = quantile(&d, 0.90, row->max);
 	row->p99 = quantile(&d, 0.99, row->max);

@@ -19,7 +19,6 @@ struct latency_track {
 	uint64_t prev_count, prev_sum; /* at the last tick */
 	uint64_t source_max;	       /* the source's own maximum at the last tick */
 	uint64_t seen_max;	       /* and at the last reset */
-	uint64_t max;		       /* since reset, as reported */
 	uint64_t *base;		       /* BUCKET_COUNT, NULL until a reset */
 	uint64_t *prev;		       /* BUCKET_COUNT at the last tick */
 };
