@@ -16,9 +16,10 @@
 
 /*
  * Timing eBPF programs costs each run some 25-50 ns, so it is on for one tick in COST_EVERY and
- * the figure stands until the next. Beginning with the second tick: the first is short.
+ * the figure stands until the next, or until perftop counts twice the events, or half. Beginning
+ * with the second tick: the first is short.
  */
-enum { COST_EVERY = 10, COST_FIRST = 1 };
+enum { COST_EVERY = 30, COST_FIRST = 1, COST_FEW = 1000 };
 
 /*
  * Of a program's runs some are for the target; those take longer than the ones that look and pass
@@ -40,6 +41,7 @@ struct cost {
 	struct cost_runs runs[COST_PROGRAMS]; /* at its start */
 	uint64_t bpf_ns_per_s;
 	double target_ns_per_s; /* of it, for the target's events: an upper bound */
+	uint64_t window_events; /* in the interval before it */
 	uint32_t ticks;
 	long page_bytes;
 };
@@ -134,10 +136,11 @@ static int cost_start(struct session *se, void **priv)
 	c->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	c->wall_ns = clock_mono_ns();
 	c->page_bytes = sysconf(_SC_PAGESIZE);
-	session_section(se, "cost", SECTION_LIVE, NULL, "%s",
-			session_bpf(se)
-				? "eBPF run time measured in one tick of ten"
-				: "no eBPF loaded: the target pays for reads of /proc alone");
+	session_section(
+		se, "cost", SECTION_LIVE, NULL, "%s",
+		session_bpf(se)
+			? "eBPF run time measured in one tick of thirty, or when the rate changes"
+			: "no eBPF loaded: the target pays for reads of /proc alone");
 	*priv = c;
 	return 0;
 }
@@ -157,6 +160,12 @@ static void fill_self(struct cost *c, struct snap_cost *out)
 	}
 }
 
+/* Is the last measurement out of date? */
+static bool has_changed(const struct cost *c, uint64_t events)
+{
+	return events / 2 > c->window_events + COST_FEW || c->window_events / 2 > events + COST_FEW;
+}
+
 static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct cost *c = priv;
@@ -166,8 +175,10 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	fill_self(c, &s->cost);
 	if (c->may_time) {
 		close_window(se, c, s);
-		if (c->ticks++ % COST_EVERY == COST_FIRST)
+		if (c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events)) {
+			c->window_events = told->events;
 			open_window(se, c);
+		}
 	}
 	s->cost.bpf_ns_per_s = c->bpf_ns_per_s;
 	s->cost.events = told->events;

@@ -194,6 +194,7 @@ static void fill_row(struct func *f, struct session *se, uint32_t i, struct snap
 	now.sum = f->sum.sum;
 	now.max = f->sum.max;
 	now.bins = row->how == PROBE_COUNT ? NULL : f->sum.bins;
+	now.nbins = f->sum.nbins;
 	latency_track_update(&r->track, &now, interval_ns, s, out);
 	out->calls = r->calls - r->calls_base;
 	out->cost_ns = r->detached ? 0 : r->cost_ns;

@@ -55,12 +55,14 @@ static uint64_t risen(uint64_t now, uint64_t before)
 	return now > before ? now - before : 0;
 }
 
-static void subtract(struct sparse *d, const uint64_t *now, const uint64_t *from)
+static void subtract(struct sparse *d, const struct latency_source_now *now, const uint64_t *from)
 {
+	uint32_t nbins = now->nbins ? now->nbins : BUCKET_COUNT;
+
 	d->n = 0;
 	d->total = 0;
-	for (uint32_t i = 0; i < BUCKET_COUNT; i++) {
-		uint64_t n = risen(now[i], from ? from[i] : 0);
+	for (uint32_t i = 0; i < nbins; i++) {
+		uint64_t n = risen(now->bins[i], from ? from[i] : 0);
 
 		if (!n)
 			continue;
@@ -126,7 +128,7 @@ static void fill_recent(const struct latency_track *t, const struct latency_sour
 {
 	struct sparse d;
 
-	subtract(&d, now->bins, t->prev);
+	subtract(&d, now, t->prev);
 	if (!d.total)
 		return;
 	row->recent_max = highest(&d, now->max);
@@ -139,7 +141,7 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 {
 	struct sparse d;
 
-	subtract(&d, now->bins, t->base);
+	subtract(&d, now, t->base);
 	append_bins(s, &d, row);
 	row->sampled = d.total;
 	row->sum = risen(now->sum, t->base_sum);
@@ -195,17 +197,23 @@ void latency_sum_cpus(struct latency_sum *sum, const struct contract_hist *h, ui
 	for (uint32_t cpu = 0; cpu < ncpu; cpu++) {
 		/* Acquire: what was counted before this is in the bins. */
 		uint64_t count = __atomic_load_n(&h->count, __ATOMIC_ACQUIRE);
+		uint64_t max = __atomic_load_n(&h->max, __ATOMIC_RELAXED);
+		uint32_t nbins = count ? bucket_index(max) + 1 : 0;
 
+		if (nbins > BUCKET_COUNT)
+			nbins = BUCKET_COUNT;
+		if (nbins > sum->nbins)
+			sum->nbins = nbins;
 		sum->calls += __atomic_load_n(&h->calls, __ATOMIC_RELAXED);
-		for (uint32_t i = 0; count && i < BUCKET_COUNT; i++) {
+		for (uint32_t i = 0; i < nbins; i++) {
 			uint64_t n = __atomic_load_n(&h->bins[i], __ATOMIC_RELAXED);
 
 			sum->bins[i] += n;
 			sum->count += n;
 		}
 		sum->sum += __atomic_load_n(&h->sum, __ATOMIC_RELAXED);
-		if (__atomic_load_n(&h->max, __ATOMIC_RELAXED) > sum->max)
-			sum->max = __atomic_load_n(&h->max, __ATOMIC_RELAXED);
+		if (max > sum->max)
+			sum->max = max;
 		h = (const struct contract_hist *)((const char *)h + stride_bytes);
 	}
 }

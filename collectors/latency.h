@@ -27,6 +27,7 @@ struct latency_track {
 struct latency_source_now {
 	uint64_t count, sum, max;
 	const uint64_t *bins;
+	uint32_t nbins; /* none from here on has a count; 0 = not known */
 };
 
 void latency_track_fini(struct latency_track *t);
@@ -53,6 +54,7 @@ int latency_track_update(struct latency_track *t, const struct latency_source_no
 struct contract_hist;
 struct latency_sum {
 	uint64_t count, sum, max, calls;
+	uint32_t nbins; /* the rest are 0 */
 	uint64_t bins[BUCKET_COUNT];
 };
 

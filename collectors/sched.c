@@ -289,7 +289,8 @@ static void fill_blocked(struct session *se, struct sched *sc, struct snapshot *
 		now = (struct latency_source_now){.count = sc->sum.count,
 						  .sum = sc->sum.sum,
 						  .max = sc->sum.max,
-						  .bins = sc->sum.bins};
+						  .bins = sc->sum.bins,
+						  .nbins = sc->sum.nbins};
 		latency_track_update(&sc->tracks[c], &now, session_interval_ns(se), s, &lat);
 		s->nbins = nbins;
 		if (!lat.count && sc->shown_wait_ns[c] - sc->base_wait_ns[c] == 0)

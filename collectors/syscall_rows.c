@@ -35,7 +35,7 @@ enum {
 };
 
 /* From the end of one window's tick to the next one's begin. */
-#define WINDOW_EVERY_NS 3900000000ull
+#define WINDOW_EVERY_NS 5900000000ull
 
 /* What the last window showed, for the ticks until the next. */
 struct window_row {
@@ -55,6 +55,7 @@ struct syscalls_priv {
 	uint64_t on_since_ns, on_ns;   /* time on_sys_exit was attached in this interval */
 	double scale;		       /* interval by on_ns, 1 when it was attached throughout */
 	bool seeing, timed;	       /* on_sys_exit, on_sys_enter was attached in this interval */
+	bool broken;		       /* the last attempt to attach failed; the section says why */
 	uint64_t window_ns;	       /* when the last window began */
 	struct window_row last[CONTRACT_SYSCALL_SLOTS];
 	uint64_t seen[CONTRACT_SYSCALL_SLOTS];	/* raw counts at the last tick */
@@ -63,15 +64,33 @@ struct syscalls_priv {
 	struct latency_sum sum; /* scratch */
 };
 
-static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
+static void say_depth(struct session *se, enum depth depth);
+
+/* Attach again, for a window. Nothing is seen where that fails, and it is said until it works. */
+static bool attached(struct session *se, struct syscalls_priv *p, const char *program)
 {
 	char why[SNAP_TEXT];
 
+	if (bpf_attach_tp(session_bpf(se), program, why, sizeof(why))) {
+		session_section(se, "syscalls", SECTION_DEGRADED,
+				"--syscalls=count stays attached throughout",
+				"the counts stand still: attaching again failed: %s", why);
+		p->broken = true;
+		return false;
+	}
+	if (p->broken)
+		say_depth(se, p->depth);
+	p->broken = false;
+	return true;
+}
+
+static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
+{
 	if (on == p->timing)
 		return;
 	if (!on)
 		bpf_detach_tp(session_bpf(se), "on_sys_enter");
-	else if (bpf_attach_tp(session_bpf(se), "on_sys_enter", why, sizeof(why)))
+	else if (!attached(se, p, "on_sys_enter"))
 		return;
 	p->timing = on;
 	p->timed |= on;
@@ -79,14 +98,12 @@ static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
 
 static void set_counting(struct session *se, struct syscalls_priv *p, bool on)
 {
-	char why[SNAP_TEXT];
-
 	if (on == p->counting)
 		return;
 	if (!on) {
 		bpf_detach_tp(session_bpf(se), "on_sys_exit");
 		p->on_ns += clock_mono_ns() - p->on_since_ns;
-	} else if (bpf_attach_tp(session_bpf(se), "on_sys_exit", why, sizeof(why))) {
+	} else if (!attached(se, p, "on_sys_exit")) {
 		return;
 	} else {
 		p->on_since_ns = clock_mono_ns();
@@ -268,6 +285,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	now.sum = p->sum.sum;
 	now.max = p->sum.max;
 	now.bins = p->sum.bins;
+	now.nbins = p->sum.nbins;
 	if (latency_track_update(track, &now, p->interval_ns, s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
@@ -275,7 +293,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (row->sampled > row->count)
 		row->sampled = row->count;
 	if (p->depth == DEPTH_WINDOW)
-		snprintf(row->note, sizeof(row->note), "estimate: seen %d ms in 4 s",
+		snprintf(row->note, sizeof(row->note), "estimate: seen %d ms in 6 s",
 			 WINDOW_NS / 1000000);
 	else if (p->depth == DEPTH_COUNT || row->sampled < row->count * 9 / 10)
 		snprintf(row->note, sizeof(row->note), "%llu of %llu timed",
@@ -293,14 +311,14 @@ static void say_depth(struct session *se, enum depth depth)
 	case DEPTH_COUNT:
 		session_section(se, "syscalls", SECTION_LIVE,
 				"--syscalls=full times every call, for some 170 ns each",
-				"every call counted; at this rate those of %d ms in 4 s timed",
+				"every call counted; at this rate those of %d ms in 6 s timed",
 				WINDOW_NS / 1000000);
 		break;
 	case DEPTH_WINDOW:
 		session_section(
 			se, "syscalls", SECTION_DEGRADED,
 			"--syscalls=count counts every call, for some 80 ns each; full times them",
-			"at this rate seen for %d ms in 4 s: counts are estimates, low by what "
+			"at this rate seen for %d ms in 6 s: counts are estimates, low by what "
 			"watching slows the target; calls that last longer are not timed",
 			WINDOW_NS / 1000000);
 		break;
@@ -320,6 +338,11 @@ static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 		depth--;
 	if (depth != p->depth)
 		say_depth(se, depth);
+	/* Not one call more is timed for having come from timing all. */
+	if (p->depth == DEPTH_EVERY && depth != DEPTH_EVERY)
+		set_timing(se, p, false);
+	if (p->depth != DEPTH_WINDOW && depth == DEPTH_WINDOW)
+		set_counting(se, p, false);
 	p->depth = depth;
 	if (depth != DEPTH_WINDOW)
 		set_counting(se, p, true);

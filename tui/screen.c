@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* screen.c: curses. */
+/* screen.c: the terminal: curses for its modes and keys, cell_writer to draw. */
 #include "tui/screen.h"
 
 #include <curses.h>
@@ -15,17 +15,16 @@
 #include <term.h>
 #include <unistd.h>
 
+#include "tui/cell_writer.h"
 #include "tui/keys.h"
 #include "tui/term_guard.h"
-#include "tui/one_write.h"
 #include "tui/theme.h"
 
 struct screen {
-	struct surface now, shown; /* shown: what curses was told last */
-	SCREEN *curses;
-	FILE *out; /* curses writes here */
-	struct one_write one_write;
-	attr_t attrs[NSTYLES];
+	struct surface now, shown; /* shown: what the terminal was sent last */
+	SCREEN *curses;		   /* modes and keys; it draws nothing */
+	struct cell_writer writer;
+	bool stale; /* the terminal does not show `shown` */
 	int ncolors;
 	bool gone;
 	char message[256];
@@ -47,7 +46,7 @@ static bool needs_ascii(void)
 static int color_count(enum color_mode mode)
 {
 	const char *no_color = getenv("NO_COLOR");
-	int have = has_colors() ? COLORS : 0;
+	int have = set_a_foreground && max_colors > 0 ? max_colors : 0;
 	static const int wanted[] = {[COLOR_MODE_NONE] = 0,
 				     [COLOR_MODE_8] = 8,
 				     [COLOR_MODE_16] = 16,
@@ -58,43 +57,48 @@ static int color_count(enum color_mode mode)
 	return wanted[mode] < have ? wanted[mode] : have;
 }
 
-/* Pair 2i + 1 is style i, pair 2i + 2 the same on the cursor's row. */
-static void make_pair(struct screen *sc, int i, const struct theme_style *st, int selected_bg)
-{
-	int fg = theme_index(&st->fg, sc->ncolors), bg = theme_index(&st->bg, sc->ncolors);
+_Static_assert(2 * NSTYLES <= CELL_WRITER_SLOTS, "a slot for each style, selected or not");
 
-	/* On eight colours the bright ones are the dark ones in bold. */
-	if (sc->ncolors < 16 && fg >= 8) {
-		fg -= 8;
-		sc->attrs[i] |= A_BOLD;
+/* Slot 2i is style i, slot 2i + 1 the same on the cursor's row. */
+static void apply_style(struct screen *sc, int i, const struct theme_style *st, int selected_bg)
+{
+	struct cell_look look = {
+		.fg = -1,
+		.bg = -1,
+		.bold = st->attrs & THEME_BOLD,
+		.dim = st->attrs & THEME_DIM,
+		.underline = st->attrs & THEME_UNDERLINE,
+		.reverse = st->attrs & THEME_REVERSE,
+	};
+
+	if (sc->ncolors) {
+		look.fg = theme_index(&st->fg, sc->ncolors);
+		look.bg = theme_index(&st->bg, sc->ncolors);
+		/* On eight colours the bright ones are the dark ones in bold. */
+		if (sc->ncolors < 16 && look.fg >= 8) {
+			look.fg -= 8;
+			look.bold = true;
+		}
+		/* Bold black is a dark grey there: unreadable on a coloured background. */
+		if (sc->ncolors < 16 && look.fg == 0)
+			look.bold = false;
+	} else if (st->bg.rgb >= 0 || st->bg.index >= 0) {
+		look.reverse = true; /* without colours a background is shown by reversing */
 	}
-	/* Bold black is a dark grey there: unreadable on a coloured background. */
-	if (sc->ncolors < 16 && fg == 0)
-		sc->attrs[i] &= ~(attr_t)A_BOLD;
-	init_pair((short)(2 * i + 1), (short)fg, (short)bg);
-	init_pair((short)(2 * i + 2), (short)fg, (short)selected_bg);
+	cell_writer_look(&sc->writer, 2 * i, &look);
+	if (sc->ncolors)
+		look.bg = selected_bg;
+	else
+		look.reverse = !look.reverse;
+	cell_writer_look(&sc->writer, 2 * i + 1, &look);
 }
 
 static void apply_theme(struct screen *sc, const struct theme *t)
 {
-	int bg;
+	int bg = theme_index(&t->styles[STYLE_SELECTED].bg, sc->ncolors);
 
-	for (int i = 0; i < NSTYLES; i++) {
-		uint8_t a = t->styles[i].attrs;
-
-		sc->attrs[i] = (a & THEME_BOLD ? A_BOLD : 0) | (a & THEME_DIM ? A_DIM : 0) |
-			       (a & THEME_UNDERLINE ? A_UNDERLINE : 0) |
-			       (a & THEME_REVERSE ? A_REVERSE : 0);
-		/* Without colours a background is shown by reversing. */
-		if (!sc->ncolors && (t->styles[i].bg.rgb >= 0 || t->styles[i].bg.index >= 0))
-			sc->attrs[i] |= A_REVERSE;
-	}
-	if (!sc->ncolors)
-		return;
-	use_default_colors();
-	bg = theme_index(&t->styles[STYLE_SELECTED].bg, sc->ncolors);
 	for (int i = 0; i < NSTYLES; i++)
-		make_pair(sc, i, &t->styles[i], bg);
+		apply_style(sc, i, &t->styles[i], bg);
 }
 
 /* A theme of default colours alone is one for a terminal without colours. */
@@ -118,19 +122,11 @@ static void setup(struct screen *sc, const struct app_options *opt)
 	leaveok(stdscr, TRUE);
 	theme_load(&t, opt->theme && opt->theme[0] ? opt->theme : "dark", sc->message,
 		   sizeof(sc->message));
-	start_color(); /* COLORS is not known before */
 	sc->ncolors = color_count(opt->color);
+	cell_writer_init(&sc->writer, STDOUT_FILENO);
 	apply_theme(sc, &t);
 	sc->now.ascii = opt->ascii || needs_ascii();
 	sc->now.mono = !sc->ncolors || theme_is_mono(&t);
-}
-
-static void close_output(struct screen *sc)
-{
-	if (!sc->out)
-		return;
-	fclose(sc->out);
-	one_write_fini(&sc->one_write);
 }
 
 struct screen *screen_new(const struct app_options *opt, int *err)
@@ -153,10 +149,8 @@ struct screen *screen_new(const struct app_options *opt, int *err)
 	}
 	setlocale(LC_CTYPE, "");
 	set_escdelay(25);
-	sc->out = one_write_init(&sc->one_write, STDOUT_FILENO);
-	sc->curses = newterm(NULL, sc->out ? sc->out : stdout, stdin);
+	sc->curses = newterm(NULL, stdout, stdin);
 	if (!sc->curses) {
-		close_output(sc);
 		term_guard_leave();
 		free(sc);
 		*err = -ENODEV;
@@ -183,7 +177,6 @@ void screen_free(struct screen *sc)
 	endwin(); /* on a lost terminal its writes fail, and that is all */
 	term_guard_leave();
 	delscreen(sc->curses);
-	close_output(sc);
 	surface_fini(&sc->now);
 	surface_fini(&sc->shown);
 	free(sc);
@@ -199,40 +192,20 @@ const char *screen_message(const struct screen *sc)
 	return sc->message;
 }
 
-static void put_cell(const struct screen *sc, const struct cell *c)
-{
-	wchar_t text[2] = {(wchar_t)c->ch, 0};
-	attr_t attrs = sc->attrs[c->style];
-	short pair = 0;
-	cchar_t cc;
-
-	if (sc->ncolors)
-		pair = (short)(2 * c->style + (c->flags & CELL_SELECTED ? 2 : 1));
-	else if (c->flags & CELL_SELECTED)
-		attrs ^= A_REVERSE;
-	if (setcchar(&cc, text, attrs, pair, NULL) == OK)
-		add_wch(&cc);
-}
-
 static bool same_cell(const struct cell *a, const struct cell *b)
 {
 	return a->ch == b->ch && a->style == b->style && a->flags == b->flags;
 }
 
 /* The cells that differ from old, or all. The second cell of a wide character has no ch. */
-static void put_row(const struct screen *sc, int y, const struct cell *now, const struct cell *old)
+static void put_row(struct screen *sc, int y, const struct cell *now, const struct cell *old)
 {
-	int cursor = -1;
-
-	for (int x = 0; x < sc->now.w; x++) {
-		if (!now[x].ch || (old && same_cell(&now[x], &old[x])))
-			continue;
-		if (x != cursor)
-			move(y, x);
-		put_cell(sc, &now[x]);
-		cursor = x + 1;
-		while (cursor < sc->now.w && !now[cursor].ch)
-			cursor++;
+	for (int x = 0, next; x < sc->now.w; x = next) {
+		for (next = x + 1; next < sc->now.w && !now[next].ch; next++)
+			;
+		if (now[x].ch && !(old && same_cell(&now[x], &old[x])))
+			cell_writer_put(&sc->writer, y, x, (wchar_t)now[x].ch, next - x,
+					2 * now[x].style + !!(now[x].flags & CELL_SELECTED));
 	}
 }
 
@@ -240,6 +213,9 @@ void screen_flush(struct screen *sc, bool all)
 {
 	size_t row_bytes = (size_t)sc->now.w * sizeof(struct cell);
 
+	all |= sc->stale;
+	sc->stale = false;
+	cell_writer_begin(&sc->writer, sc->now.w, sc->now.h, all);
 	for (int y = 0; y < sc->now.h; y++) {
 		struct cell *now = &sc->now.cells[(size_t)y * (size_t)sc->now.w];
 		struct cell *old = &sc->shown.cells[(size_t)y * (size_t)sc->now.w];
@@ -249,13 +225,7 @@ void screen_flush(struct screen *sc, bool all)
 		put_row(sc, y, now, all ? NULL : old);
 		memcpy(old, now, row_bytes);
 	}
-	if (all)
-		clearok(curscr, TRUE);
-	if (sc->out)
-		one_write_begin(&sc->one_write);
-	refresh();
-	if (sc->out)
-		one_write_end(&sc->one_write);
+	cell_writer_end(&sc->writer);
 }
 
 static uint32_t curses_key(wint_t key)
@@ -321,6 +291,8 @@ bool screen_resize(struct screen *sc)
 	if (surface_resize(&sc->now, w, h) || surface_resize(&sc->shown, w, h))
 		return false;
 	erase();
+	refresh(); /* now, not at the next key: it clears what was drawn past curses */
+	sc->stale = true;
 	return true;
 }
 
@@ -329,6 +301,7 @@ void screen_suspend(struct screen *sc)
 	endwin();
 	term_guard_stop();
 	refresh();
+	sc->stale = true;
 	screen_resize(sc);
 }
 
