@@ -42,7 +42,8 @@ endif
 
 # ---- sources: a file in its folder is built, no list to keep ---------------------------------
 srcs_in = $(sort $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c))
-PROBE_SRCS     := $(filter-out %.bpf.c,$(call srcs_in,probes))
+HEAP_SRCS      := $(wildcard probes/heap_*.c)
+PROBE_SRCS     := $(filter-out %.bpf.c $(HEAP_SRCS),$(call srcs_in,probes))
 KERNEL_SRCS    := $(call srcs_in,kernels)
 COLLECTOR_SRCS := $(call srcs_in,collectors)
 TUI_SRCS       := $(call srcs_in,tui)
@@ -54,6 +55,7 @@ FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROBE_OBJS     := $(call obj,$(PROBE_SRCS))
+HEAP_OBJS      := $(call obj,$(HEAP_SRCS))
 KERNEL_OBJS    := $(call obj,$(KERNEL_SRCS))
 COLLECTOR_OBJS := $(call obj,$(COLLECTOR_SRCS))
 TUI_OBJS       := $(call obj,$(TUI_SRCS))
@@ -70,7 +72,7 @@ LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 	help clean tests fuzz-targets FORCE
 all: programs compile_commands.json
 	@ln -sfn $(B)/perftop perftop
-programs: $(B)/perftop $(B)/libperftop.so
+programs: $(B)/perftop $(B)/libperftop.so $(B)/libperftop_heap.so
 # As many jobs as cores, unless make was given a number itself.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -104,6 +106,14 @@ $(B)/lib%.a:
 $(B)/libperftop.so: $(PROBE_OBJS)
 	$(call say,LD,$@)$(LINK) -shared -Wl,-soname,libperftop.so.1 -Wl,-z,nodelete $^ -o $@ -pthread
 
+# It stands in front of malloc: no sanitizer, whose own would come behind it; every call bound when
+# it is loaded; and it never leaves, since threads end in it.
+$(HEAP_OBJS): ALL_CFLAGS = $(NEEDED) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -pthread $(WARN)
+$(HEAP_OBJS): FILE_CFLAGS = -fPIC -fno-builtin -fvisibility=hidden -fno-sanitize=all
+$(B)/libperftop_heap.so: $(HEAP_OBJS)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libperftop_heap.so -Wl,-z,now \
+		-Wl,-z,nodelete $^ -o $@ -pthread
+
 $(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
 
@@ -121,7 +131,7 @@ $(SYSNAMES): | $(B)/ready
 	$(call say,GEN,$@)printf '#include <asm/unistd.h>\n' | $(CC) -E -dM - | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' | sort -t[ -k2n > $@
 
-ALL_SRCS := $(PROBE_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
+ALL_SRCS := $(PROBE_SRCS) $(HEAP_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
 	$(TARGET_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
 # A folder changes when a file comes or goes.
 compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
@@ -222,6 +232,7 @@ install: programs
 	install -Dm644 $(B)/libperftop.a $(DESTDIR)$(PREFIX)/lib/libperftop.a
 	install -Dm755 $(B)/libperftop.so $(DESTDIR)$(PREFIX)/lib/libperftop.so.1
 	ln -sfn libperftop.so.1 $(DESTDIR)$(PREFIX)/lib/libperftop.so
+	install -Dm755 $(B)/libperftop_heap.so $(DESTDIR)$(PREFIX)/lib/libperftop_heap.so
 	install -d $(DESTDIR)$(PREFIX)/share/perftop/themes
 	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/perftop/themes
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || :
@@ -229,7 +240,8 @@ install: programs
 	echo "perftop: to attach without root: sudo setcap $(CAPS) $(DESTDIR)$(PREFIX)/bin/perftop"
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/bin/perftop $(DESTDIR)$(PREFIX)/include/perftop.h \
-		$(DESTDIR)$(PREFIX)/lib/libperftop.* $(DESTDIR)$(PREFIX)/share/perftop
+		$(DESTDIR)$(PREFIX)/lib/libperftop.* $(DESTDIR)$(PREFIX)/lib/libperftop_heap.so \
+		$(DESTDIR)$(PREFIX)/share/perftop
 clean:
 	rm -rf .build perftop compile_commands.json
 

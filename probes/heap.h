@@ -105,7 +105,7 @@ struct heap_record {
 	uint32_t op;	      /* enum heap_op */
 	uint32_t slice_bytes; /* behind the registers; 0 with a free */
 	uint64_t regs[HEAP_REGS];
-	uint64_t pad;
+	uint64_t pad[6];
 };
 
 /* A free carries no registers. */
@@ -136,14 +136,16 @@ enum heap_from {
 
 /* Written by the library. */
 struct heap_state {
-	uint64_t head;		/* ring written or reserved up to here */
-	uint64_t next_id;	/* samples ever taken, those dropped too */
-	uint64_t mean_bytes;	/* in force: doubled when the ring or the table gets full */
-	uint64_t samples;	/* that went through the ring */
-	uint64_t dropped;	/* for want of room in the ring or the table */
-	uint64_t dropped_bytes; /* that those stood for, estimated */
-	uint64_t unread;	/* taken while nobody read, and let go */
-	uint64_t lost_frees;	/* whose record found no room: compare with the table */
+	uint64_t head;		       /* ring written or reserved up to here */
+	uint64_t next_id;	       /* samples ever taken, those dropped too */
+	uint64_t mean_bytes;	       /* in force: doubled when the ring or the table gets full */
+	uint64_t boost;		       /* how often */
+	uint64_t boost_tail, boost_ns; /* when last: once for each time that the ring was read */
+	uint64_t samples;	       /* that went through the ring */
+	uint64_t dropped;	       /* for want of room in the ring or the table */
+	uint64_t dropped_bytes;	       /* that those stood for, estimated */
+	uint64_t unread;	       /* taken while nobody read, and let go */
+	uint64_t lost_frees;	       /* whose record found no room: compare with the table */
 	uint64_t lost_pauses;
 	uint64_t table_used;
 	uint64_t timed, pauses; /* calls that were timed; of them over the threshold */

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap_inner.h: what the files of libperftop_heap.so share. */
+#ifndef PERFTOP_HEAP_INNER_H
+#define PERFTOP_HEAP_INNER_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "probes/heap.h"
+
+#define HEAP_LOCAL	 __attribute__((visibility("hidden")))
+#define HEAP_EXPORT	 __attribute__((visibility("default")))
+#define HEAP_COLD	 __attribute__((noinline, cold))
+#define HEAP_TLS	 __attribute__((tls_model("initial-exec")))
+#define HEAP_LIKELY(x)	 __builtin_expect(!!(x), 1)
+#define HEAP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/*
+ * A thread's own, a cache line. In memory that the kernel zeroes in a forked child, so that there
+ * no thread writes to the parent's shards: without a shard it comes to heap_attach().
+ */
+struct heap_cell {
+	struct heap_shard *shard;
+	uint64_t sample_at; /* take a sample when shard->alloc_bytes gets here */
+	uint64_t time_at;   /* time a call that would take shard->alloc_bytes here */
+	uint64_t time_free_at;
+	uint64_t mean_bytes; /* with which sample_at was drawn */
+	uint64_t random;
+	uint64_t stack_low, stack_high; /* known bounds of the thread's stack, or 0 */
+};
+
+/* All process-wide state that a forked child must not inherit (MADV_WIPEONFORK). */
+struct heap_inner {
+	struct heap_cell cell[HEAP_THREADS];
+	uint64_t used[HEAP_THREADS / 64]; /* cells with an owner */
+	struct heap_segment_header *segment;
+	uint32_t failed;      /* no segment to be had: pass calls on and count nothing */
+	pthread_mutex_t lock; /* for making the segment; zero is unlocked */
+};
+
+/* The allocator underneath. */
+struct heap_real {
+	void *(*malloc)(size_t);
+	void *(*calloc)(size_t, size_t);
+	void *(*realloc)(void *, size_t);
+	void (*free)(void *);
+	void *(*memalign)(size_t, size_t);
+	void *(*aligned_alloc)(size_t, size_t);
+	int (*posix_memalign)(void **, size_t, size_t);
+	void *(*valloc)(size_t);
+	void *(*pvalloc)(size_t);
+	size_t (*usable_size)(void *);
+	uint32_t size_from; /* enum heap_size_from; 0: not resolved yet */
+	uint32_t late;	    /* loaded into a running program */
+};
+
+enum { HEAP_FILTER_BITS = 16 };
+
+extern HEAP_LOCAL struct heap_real heap_real;
+extern HEAP_LOCAL struct heap_inner *heap_inner;
+/* How many live samples hash to each: a free that finds 0 has nothing to look up. */
+extern HEAP_LOCAL uint8_t heap_filter[1 << HEAP_FILTER_BITS];
+extern HEAP_LOCAL __thread struct heap_cell *heap_own;
+extern HEAP_LOCAL __thread uint32_t heap_busy; /* in here: neither sample nor attach */
+/* Stands in for heap_own while the library itself calls what may allocate. */
+extern HEAP_LOCAL struct heap_cell heap_void_cell;
+
+/* ---- heap_real.c ---- */
+
+/* Find the allocator; 0 when a call comes from within the search: use heap_boot_alloc(). */
+HEAP_LOCAL int heap_real_find(void);
+HEAP_LOCAL void *heap_boot_alloc(size_t align, size_t bytes);
+HEAP_LOCAL int heap_boot_owns(const void *p);
+HEAP_LOCAL size_t heap_boot_size(const void *p);
+HEAP_LOCAL void heap_boot_mark(void); /* in the filter */
+HEAP_LOCAL void heap_real_name(char *name, size_t size);
+
+/* ---- heap_map.c ---- */
+
+/* This thread's shard, given out now if it has none; NULL: count in the shared one. */
+HEAP_LOCAL struct heap_shard *heap_attach(void);
+HEAP_LOCAL struct heap_segment_header *heap_segment_make(struct heap_inner *in);
+
+/* ---- heap_sample.c ---- */
+
+HEAP_LOCAL uint64_t heap_now_ns(void);
+HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
+/* Called when an allocation took the thread past sample_at. */
+HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
+/* A call of the allocator that began at begin_ns has returned. */
+HEAP_LOCAL void heap_timed(uint64_t begin_ns, enum heap_op op, uint64_t bytes);
+
+/* The place in the table of a sampled pointer, taken out of the reach of others; -1 if not one. */
+HEAP_LOCAL int64_t heap_hold(const void *p);
+HEAP_LOCAL void heap_unhold(int64_t place); /* it lives on */
+HEAP_LOCAL void heap_let_go(int64_t place); /* it was freed */
+
+/* ---- places in the segment ---- */
+
+static inline struct heap_control *heap_control_of(struct heap_segment_header *seg)
+{
+	return (void *)((char *)seg + HEAP_CONTROL_OFFSET);
+}
+
+static inline struct heap_state *heap_state_of(struct heap_segment_header *seg)
+{
+	return (void *)((char *)seg + HEAP_STATE_OFFSET);
+}
+
+static inline struct heap_shard *heap_shard_of(struct heap_segment_header *seg, uint32_t i)
+{
+	return (void *)((char *)seg + HEAP_SHARDS_OFFSET + i * HEAP_SHARD_BYTES);
+}
+
+static inline uint64_t *heap_table_of(struct heap_segment_header *seg)
+{
+	return (void *)((char *)seg + HEAP_TABLE_OFFSET);
+}
+
+static inline struct heap_info *heap_infos_of(struct heap_segment_header *seg)
+{
+	return (void *)((char *)seg + HEAP_INFOS_OFFSET);
+}
+
+static inline struct heap_segment_header *heap_segment(void)
+{
+	struct heap_inner *in = heap_inner;
+
+	return in ? __atomic_load_n(&in->segment, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* ---- the fast path ---- */
+
+/*
+ * Add to a count of which this thread is the only writer. One instruction, so that a signal
+ * handler that allocates cannot come between its load and its store.
+ */
+static inline void heap_bump(uint64_t *count, uint64_t n)
+{
+#if defined(__x86_64__)
+	__asm__("addq %1, %0" : "+m"(*count) : "er"(n) : "cc");
+#else
+	__atomic_store_n(count, __atomic_load_n(count, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+#endif
+}
+
+static inline uint64_t heap_read(const uint64_t *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+/* Neighbours share lines of the filter; the second term parts arenas, which are 64 MB apart. */
+static inline uint8_t *heap_filter_of(const void *p)
+{
+	uint64_t a = (uint64_t)(uintptr_t)p;
+
+	return &heap_filter[((a >> 4) ^ (a >> 20)) & ((1 << HEAP_FILTER_BITS) - 1)];
+}
+
+static inline int heap_filter_has(const void *p)
+{
+	return __atomic_load_n(heap_filter_of(p), __ATOMIC_RELAXED) != 0;
+}
+
+/* malloc.c of glibc: the word before the memory is the chunk's size, three bits of it flags. */
+static inline uint64_t heap_chunk_usable(const void *p)
+{
+	uint64_t size = ((const uint64_t *)p)[-1];
+
+	return (size & ~7ull) - 8 - ((size & 2) << 2);
+}
+
+static inline uint64_t heap_usable(void *p, uint64_t asked)
+{
+	if (HEAP_LIKELY(heap_real.size_from == HEAP_SIZE_CHUNK))
+		return heap_chunk_usable(p);
+	return heap_real.size_from == HEAP_SIZE_CALL ? heap_real.usable_size(p) : asked;
+}
+
+#endif

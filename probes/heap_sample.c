@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap_sample.c: takes samples into the ring and the table, and finds them again at their free. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "probes/heap_inner.h"
+
+enum {
+	READER_GONE_S = 10,
+	BOOST_MAX = 24,
+	/* Live samples above which the mean doubles, once each step: the table stays half empty. */
+	TABLE_SOFT = HEAP_TABLE / 4,
+	TABLE_STEP = HEAP_TABLE / 16,
+	STACK_RESERVED = 128 << 20, /* the kernel keeps so much below the main stack free */
+};
+
+#define HELD 1ull /* in a table's pointer: its free, or its birth, is under way */
+
+extern void *__libc_stack_end __attribute__((weak));
+
+uint64_t heap_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- when ----------------------------------------------------------------------------------- */
+
+/* -ln(u) to 1e-12, for 0 < u <= 1, without libm, which the program may not have loaded. */
+static double minus_log(double u)
+{
+	uint64_t bits;
+	double m, t, t2;
+	int64_t e;
+
+	memcpy(&bits, &u, sizeof(bits));
+	e = (int64_t)(bits >> 52) - 1023;
+	bits = (bits & ((1ull << 52) - 1)) | 1023ull << 52;
+	memcpy(&m, &bits, sizeof(m));
+	if (m > 1.4142135623730951) {
+		m /= 2;
+		e++;
+	}
+	/* ln m = 2 artanh t, with |t| < 0.1716. */
+	t = (m - 1) / (m + 1);
+	t2 = t * t;
+	m = 1.0 / 11 + t2 * (1.0 / 13 + t2 / 15);
+	m = 1.0 / 5 + t2 * (1.0 / 7 + t2 * (1.0 / 9 + t2 * m));
+	m = 2 * t * (1 + t2 * (1.0 / 3 + t2 * m));
+	return -((double)e * 0.6931471805599453 + m);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull; /* splitmix64 */
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+void heap_sample_draw(struct heap_cell *c)
+{
+	struct heap_segment_header *seg = heap_segment();
+	struct heap_state *st = heap_state_of(seg);
+	uint64_t mean = heap_read(&heap_control_of(seg)->mean_bytes);
+	double u = (double)((next_random(&c->random) >> 11) + 1) * (1.0 / 9007199254740992.0);
+
+	mean = mean ? mean : HEAP_DEFAULT_MEAN_BYTES;
+	mean = mean > 1ull << 36 ? 1ull << 36 : mean;
+	mean <<= heap_read(&st->boost);
+	c->mean_bytes = mean;
+	c->sample_at = heap_read(&c->shard->alloc_bytes) + (uint64_t)(minus_log(u) * (double)mean);
+	__atomic_store_n(&st->mean_bytes, mean, __ATOMIC_RELAXED);
+}
+
+static void boost_to(struct heap_state *st, uint64_t from, uint64_t to)
+{
+	__atomic_compare_exchange_n(&st->boost, &from, to, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+/* The ring was full: half as many from now on. Once for each time that the reader emptied it. */
+static void boost_for_ring(struct heap_state *st, uint64_t tail)
+{
+	uint64_t last = heap_read(&st->boost_tail), boost = heap_read(&st->boost);
+
+	if (boost >= BOOST_MAX || last == tail + 1 ||
+	    !__atomic_compare_exchange_n(&st->boost_tail, &last, tail + 1, 0, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&st->boost_ns, heap_now_ns(), __ATOMIC_RELAXED);
+	boost_to(st, boost, boost + 1);
+}
+
+/* Up with a table that fills, down again when ring and table have had room for a while. */
+static void adjust_boost(struct heap_state *st, uint64_t waiting_bytes, uint64_t now)
+{
+	uint64_t used = heap_read(&st->table_used), boost = heap_read(&st->boost);
+
+	if (used > TABLE_SOFT + boost * TABLE_STEP && boost < BOOST_MAX) {
+		__atomic_store_n(&st->boost_ns, now, __ATOMIC_RELAXED);
+		boost_to(st, boost, boost + 1);
+	} else if (boost && waiting_bytes < HEAP_RING_BYTES / 4 &&
+		   used + TABLE_STEP < TABLE_SOFT + (boost - 1) * TABLE_STEP &&
+		   now - heap_read(&st->boost_ns) > 5000000000ull) {
+		__atomic_store_n(&st->boost_ns, now, __ATOMIC_RELAXED);
+		boost_to(st, boost, boost - 1);
+	}
+}
+
+/* ---- the ring ------------------------------------------------------------------------------- */
+
+static struct heap_record *record_at(struct heap_segment_header *seg, uint64_t position)
+{
+	return (void *)((char *)seg + HEAP_RING_OFFSET + position % HEAP_RING_BYTES);
+}
+
+/* What has room for bytes, whole; NULL when the ring is full. */
+static struct heap_record *ring_reserve(struct heap_segment_header *seg, uint64_t bytes,
+					uint64_t *position)
+{
+	struct heap_state *st = heap_state_of(seg);
+	uint64_t head = heap_read(&st->head), tail, left, skip;
+	struct heap_record *r;
+
+	do {
+		/* Pairs with the reader's release: it has done with what it gave back. */
+		tail = __atomic_load_n(&heap_control_of(seg)->tail, __ATOMIC_ACQUIRE);
+		left = HEAP_RING_BYTES - head % HEAP_RING_BYTES;
+		skip = left < bytes ? left : 0;
+		if (head + skip + bytes - tail > HEAP_RING_BYTES) {
+			boost_for_ring(st, tail);
+			return NULL;
+		}
+	} while (!__atomic_compare_exchange_n(&st->head, &head, head + skip + bytes, 0,
+					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	if (skip) {
+		r = record_at(seg, head);
+		r->total_bytes = (uint32_t)skip;
+		r->kind = HEAP_RECORD_SKIP;
+		__atomic_store_n(&r->seal, seg->cookie ^ head, __ATOMIC_RELEASE);
+	}
+	*position = head + skip;
+	r = record_at(seg, head + skip);
+	r->total_bytes = (uint32_t)bytes;
+	return r;
+}
+
+static void ring_commit(struct heap_segment_header *seg, struct heap_record *r, uint64_t position)
+{
+	__atomic_store_n(&r->seal, seg->cookie ^ position, __ATOMIC_RELEASE);
+}
+
+/* Someone reads, or may yet come: what happens before the first reader waits for it. */
+static int is_read(struct heap_segment_header *seg, uint64_t now)
+{
+	const struct heap_control *control = heap_control_of(seg);
+	uint64_t last = heap_read(&control->reader_ns);
+
+	return !heap_read(&control->stop) &&
+	       (!last || now - last < READER_GONE_S * 1000000000ull || last > now);
+}
+
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+/*
+ * Bounds of this thread's stack, asked for once: up to there it can be read. The answer allocates,
+ * so those calls go to a cell that nobody counts.
+ */
+static void find_stack(struct heap_cell *c)
+{
+	struct heap_cell *own = heap_own;
+	pthread_attr_t attr;
+	void *low = NULL;
+	size_t size = 0;
+
+	if (syscall(SYS_gettid) == getpid()) {
+		/* Asking would read /proc/self/maps. */
+		if (&__libc_stack_end && __libc_stack_end) {
+			c->stack_high = (uintptr_t)__libc_stack_end;
+			c->stack_low = c->stack_high - STACK_RESERVED;
+		}
+		return;
+	}
+	heap_own = &heap_void_cell;
+	if (!pthread_getattr_np(pthread_self(), &attr)) {
+		pthread_attr_getstack(&attr, &low, &size);
+		pthread_attr_destroy(&attr);
+	}
+	heap_own = own;
+	c->stack_low = (uintptr_t)low;
+	c->stack_high = (uintptr_t)low + size;
+}
+
+/* On a stack that is not the thread's (a coroutine, a signal stack) this page alone is sure. */
+static uint64_t slice_bytes(struct heap_cell *c, uint64_t sp, uint64_t most)
+{
+	uint64_t top = (sp | 4095) + 1;
+
+	if (!c->stack_high)
+		find_stack(c);
+	if (sp >= c->stack_low && sp < c->stack_high)
+		top = c->stack_high;
+	return (top - sp < most ? top - sp : most) & ~7ull;
+}
+
+/* Registers in DWARF order, of those that callees save. */
+static inline __attribute__((always_inline)) uint64_t capture(uint64_t *r)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("movq %%rbx, 24(%0)\n\tmovq %%rbp, 48(%0)\n\tmovq %%rsp, 56(%0)\n\t"
+			 "movq %%r12, 96(%0)\n\tmovq %%r13, 104(%0)\n\tmovq %%r14, 112(%0)\n\t"
+			 "movq %%r15, 120(%0)\n\tleaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)"
+			 :
+			 : "r"(r)
+			 : "rax", "memory");
+	return r[7];
+#elif defined(__aarch64__)
+	__asm__ volatile("stp x19, x20, [%0, #152]\n\tstp x21, x22, [%0, #168]\n\t"
+			 "stp x23, x24, [%0, #184]\n\tstp x25, x26, [%0, #200]\n\t"
+			 "stp x27, x28, [%0, #216]\n\tstp x29, x30, [%0, #232]\n\t"
+			 "mov x9, sp\n\tadr x10, .\n\tstp x9, x10, [%0, #248]"
+			 :
+			 : "r"(r)
+			 : "x9", "x10", "memory");
+	return r[31];
+#else
+	(void)r;
+	return 0;
+#endif
+}
+
+static inline __attribute__((always_inline)) uint64_t stack_pointer(void)
+{
+	uint64_t sp = 0;
+
+#if defined(__x86_64__)
+	__asm__("movq %%rsp, %0" : "=r"(sp));
+#elif defined(__aarch64__)
+	__asm__("mov %0, sp" : "=r"(sp));
+#endif
+	return sp;
+}
+
+/* Registers and stack from here into a record that has room for so many bytes of stack. */
+static inline __attribute__((always_inline)) void add_stack(struct heap_record *r, uint64_t bytes)
+{
+	uint64_t sp = capture(r->regs);
+
+	r->slice_bytes = sp ? (uint32_t)bytes : 0;
+	memcpy(r + 1, (const void *)(uintptr_t)sp, r->slice_bytes);
+}
+
+static uint64_t record_bytes(uint64_t slice)
+{
+	const uint64_t mask = HEAP_RECORD_ALIGN - 1;
+
+	return (sizeof(struct heap_record) + slice + mask) & ~mask;
+}
+
+static uint64_t slice_wanted(struct heap_segment_header *seg)
+{
+	uint64_t n = heap_read(&heap_control_of(seg)->slice_bytes);
+
+	n = n ? n : HEAP_DEFAULT_SLICE_BYTES;
+	return (n < HEAP_SLICE_MAX ? n : HEAP_SLICE_MAX) & ~(uint64_t)(HEAP_RECORD_ALIGN - 1);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+static uint64_t *bucket_of(struct heap_segment_header *seg, const void *p)
+{
+	uint64_t h = ((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15ull;
+
+	return heap_table_of(seg) + (h >> 32) % (HEAP_TABLE / HEAP_WAYS) * HEAP_WAYS;
+}
+
+/* A place for the pointer, held; -1 when its line is full. */
+static int64_t table_insert(struct heap_segment_header *seg, const void *p)
+{
+	uint64_t *bucket = bucket_of(seg, p), none;
+
+	for (int i = 0; i < HEAP_WAYS; i++) {
+		none = 0;
+		if (!heap_read(&bucket[i]) &&
+		    __atomic_compare_exchange_n(&bucket[i], &none, (uintptr_t)p | HELD, 0,
+						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return bucket - heap_table_of(seg) + i;
+	}
+	return -1;
+}
+
+static void filter_add(const void *p)
+{
+	uint8_t *f = heap_filter_of(p), old = __atomic_load_n(f, __ATOMIC_RELAXED);
+
+	while (old != UINT8_MAX && !__atomic_compare_exchange_n(f, &old, old + 1, 0,
+								__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+/* Once at its most it stays there: it does not know any more how many there are. */
+static void filter_remove(const void *p)
+{
+	uint8_t *f = heap_filter_of(p), old = __atomic_load_n(f, __ATOMIC_RELAXED);
+
+	while (old != UINT8_MAX && old &&
+	       !__atomic_compare_exchange_n(f, &old, old - 1, 0, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+HEAP_COLD int64_t heap_hold(const void *p)
+{
+	struct heap_segment_header *seg = heap_segment();
+	uint64_t *bucket, value = (uintptr_t)p;
+
+	if (!seg)
+		return -1;
+	bucket = bucket_of(seg, p);
+	for (int i = 0; i < HEAP_WAYS; i++) {
+		if (heap_read(&bucket[i]) != value)
+			continue;
+		__atomic_store_n(&bucket[i], value | HELD, __ATOMIC_RELAXED);
+		return bucket - heap_table_of(seg) + i;
+	}
+	return -1;
+}
+
+void heap_unhold(int64_t place)
+{
+	uint64_t *slot = heap_table_of(heap_segment()) + place;
+
+	__atomic_store_n(slot, heap_read(slot) & ~HELD, __ATOMIC_RELEASE);
+}
+
+/* The record goes first: when another sample gets the place, the reader knows of this free. */
+HEAP_COLD void heap_let_go(int64_t place)
+{
+	struct heap_segment_header *seg = heap_segment();
+	const struct heap_info *info = heap_infos_of(seg) + place;
+	struct heap_state *st = heap_state_of(seg);
+	uint64_t *slot = heap_table_of(seg) + place, position, now = heap_now_ns();
+	struct heap_record *r = NULL;
+
+	if (is_read(seg, now))
+		r = ring_reserve(seg, HEAP_RECORD_SHORT, &position);
+	if (r) {
+		r->kind = HEAP_RECORD_FREE;
+		r->time_ns = now;
+		r->id = info->id;
+		r->bytes = info->bytes;
+		r->mean_bytes = info->mean_bytes;
+		r->duration_ns = now - info->time_ns;
+		r->index = (uint32_t)place;
+		r->tid = 0;
+		r->op = HEAP_OP_FREE;
+		r->slice_bytes = 0;
+		ring_commit(seg, r, position);
+	} else {
+		__atomic_fetch_add(&st->lost_frees, 1, __ATOMIC_RELAXED);
+	}
+	filter_remove((const void *)(uintptr_t)(*slot & ~HELD));
+	__atomic_fetch_sub(&st->table_used, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(slot, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- samples -------------------------------------------------------------------------------- */
+
+/* bytes / (1 - exp(-bytes / mean)), to some percent: for the account of what was dropped. */
+static uint64_t stands_for(uint64_t bytes, uint64_t mean)
+{
+	double x = (double)bytes / (double)mean;
+
+	return x < 2 ? (uint64_t)((double)mean * (1 + x / 2 + x * x / 12)) : bytes + mean / 8;
+}
+
+static void drop_sample(struct heap_state *st, uint64_t bytes, uint64_t mean)
+{
+	__atomic_fetch_add(&st->dropped, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&st->dropped_bytes, stands_for(bytes, mean), __ATOMIC_RELAXED);
+}
+
+static inline __attribute__((always_inline)) void take_sample(struct heap_segment_header *seg,
+							      void *p, uint64_t bytes)
+{
+	struct heap_state *st = heap_state_of(seg);
+	struct heap_cell *c = heap_own;
+	uint64_t now = heap_now_ns(), slice, position, id;
+	struct heap_record *r;
+	struct heap_info *info;
+	int64_t place;
+
+	if (!is_read(seg, now)) {
+		__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	adjust_boost(st, heap_read(&st->head) - heap_read(&heap_control_of(seg)->tail), now);
+	place = table_insert(seg, p);
+	if (place < 0) {
+		drop_sample(st, bytes, c->mean_bytes);
+		return;
+	}
+	slice = slice_bytes(c, stack_pointer(), slice_wanted(seg));
+	r = ring_reserve(seg, record_bytes(slice), &position);
+	if (!r) {
+		__atomic_store_n(heap_table_of(seg) + place, 0, __ATOMIC_RELEASE);
+		if (heap_read(&heap_control_of(seg)->reader_ns))
+			drop_sample(st, bytes, c->mean_bytes);
+		else
+			__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	id = __atomic_add_fetch(&st->next_id, 1, __ATOMIC_RELAXED);
+	info = heap_infos_of(seg) + place;
+	*info = (struct heap_info){id, bytes, now, c->mean_bytes};
+	r->kind = HEAP_RECORD_ALLOC;
+	r->time_ns = now;
+	r->id = id;
+	r->bytes = bytes;
+	r->mean_bytes = c->mean_bytes;
+	r->duration_ns = 0;
+	r->index = (uint32_t)place;
+	r->tid = (uint32_t)syscall(SYS_gettid);
+	r->op = HEAP_OP_ALLOC;
+	add_stack(r, slice);
+	ring_commit(seg, r, position);
+	__atomic_fetch_add(&st->samples, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&st->table_used, 1, __ATOMIC_RELAXED);
+	filter_add(p);
+	heap_unhold(place);
+}
+
+HEAP_COLD void heap_sample(void *p, uint64_t bytes)
+{
+	struct heap_segment_header *seg = heap_segment();
+	int saved_errno = errno;
+
+	/* Within ourselves, or a signal handler came in between: the next one then. */
+	if (heap_busy || !seg)
+		return;
+	heap_busy = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	take_sample(seg, p, bytes);
+	heap_sample_draw(heap_own);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heap_busy = 0;
+	errno = saved_errno;
+}
+
+/* ---- pauses --------------------------------------------------------------------------------- */
+
+static inline __attribute__((always_inline)) void post_pause(struct heap_segment_header *seg,
+							     uint64_t now, uint64_t duration_ns,
+							     enum heap_op op, uint64_t bytes)
+{
+	uint64_t slice = 0, position;
+	struct heap_record *r = NULL;
+
+	if (heap_own->shard && is_read(seg, now)) {
+		slice = slice_bytes(heap_own, stack_pointer(), slice_wanted(seg));
+		r = ring_reserve(seg, record_bytes(slice), &position);
+	}
+	if (!r) {
+		__atomic_fetch_add(&heap_state_of(seg)->lost_pauses, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	r->kind = HEAP_RECORD_PAUSE;
+	r->time_ns = now;
+	r->id = 0;
+	r->bytes = bytes;
+	r->mean_bytes = 0;
+	r->duration_ns = duration_ns;
+	r->index = 0;
+	r->tid = (uint32_t)syscall(SYS_gettid);
+	r->op = op;
+	add_stack(r, slice);
+	ring_commit(seg, r, position);
+}
+
+HEAP_COLD void heap_timed(uint64_t begin_ns, enum heap_op op, uint64_t bytes)
+{
+	struct heap_segment_header *seg = heap_segment();
+	uint64_t now = heap_now_ns(), ns = now - begin_ns, limit, max;
+	struct heap_state *st;
+	int saved_errno = errno;
+
+	if (heap_busy || !seg)
+		return;
+	heap_busy = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	st = heap_state_of(seg);
+	__atomic_fetch_add((uint64_t *)((char *)seg + HEAP_PAUSES_OFFSET) + bucket_index(ns), 1,
+			   __ATOMIC_RELAXED);
+	__atomic_fetch_add(&st->timed, 1, __ATOMIC_RELAXED);
+	max = heap_read(&st->pause_max_ns);
+	while (ns > max && !__atomic_compare_exchange_n(&st->pause_max_ns, &max, ns, 0,
+							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	limit = heap_read(&heap_control_of(seg)->pause_ns);
+	if (ns >= (limit ? limit : HEAP_DEFAULT_PAUSE_NS)) {
+		__atomic_fetch_add(&st->pauses, 1, __ATOMIC_RELAXED);
+		post_pause(seg, now, ns, op, bytes);
+	}
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heap_busy = 0;
+	errno = saved_errno;
+}
