@@ -76,10 +76,10 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->sample;
 	if (!req->nslots)
 		return false;
-	/* func_session_* need a kernel with uprobe sessions, func_pair_* stand in for them. */
+	/* func_session needs a kernel with uprobe sessions, func_pair_return stands in for it. */
 	if (!strncmp(name, "func_session", 12))
 		return req->sessions;
-	if (!strncmp(name, "func_pair", 9))
+	if (!strcmp(name, "func_pair_return"))
 		return !req->sessions;
 	return true;
 }
@@ -126,8 +126,13 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
 	resize_map(skel->maps.syscall_hist,
 		   req->syscalls ? (uint64_t)CONTRACT_SYSCALL_SLOTS * b->ncpu : 1);
-	resize_map(bpf_object__find_map_by_name(skel->obj, "func_hist"),
-		   req->nslots ? (uint64_t)req->nslots * b->ncpu : 1);
+	skel->rodata->func_copies = req->func_copies;
+	resize_map(skel->maps.func_hist,
+		   req->nslots && !req->func_copies ? (uint64_t)req->nslots * b->ncpu : 1);
+	resize_map(skel->maps.func_totals,
+		   req->func_copies ? (uint64_t)req->nslots * req->func_copies : 1);
+	resize_map(skel->maps.func_compact,
+		   req->func_copies ? (uint64_t)req->nslots * req->func_copies : 1);
 	if (!req->sample)
 		resize_map(skel->maps.samples, (uint64_t)sysconf(_SC_PAGESIZE));
 	bpf_object__for_each_program (p, skel->obj) {

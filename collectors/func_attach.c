@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "collectors/bpf.h"
+#include "collectors/func_hist.h"
 #include "collectors/latency.h"
 #include "collectors/probe_plan.h"
 #include "collectors/uprobe_link.h"
+#include "perftop.skel.h"
 
 /* Programs of func.bpf.h, in the order in which a site's links are opened: a return must not be
  * seen before its entry could be. */
@@ -20,22 +22,22 @@ enum func_program {
 	FUNC_SESSION,
 	FUNC_PAIR_ENTRY,
 	FUNC_PAIR_RETURN,
+	FUNC_EXIT,
 	FUNC_COUNT,
 	FUNC_MARK_BEGIN,
 	FUNC_MARK_END,
 	FUNC_PROGRAMS
 };
 static const char *const program_names[FUNC_PROGRAMS] = {
-	"func_session", "func_pair_entry", "func_pair_return",
+	"func_session", "func_pair_entry", "func_pair_return", "func_exit",
 	"func_count",	"func_mark_begin", "func_mark_end",
 };
 
-enum { FUNC_MAX_LINKS = 256, FUNC_CALIBRATE_CALLS = 8 };
+enum { FUNC_MAX_LINKS = 256, FUNC_CALIBRATE_CALLS = 8, FUNC_FIRST_TURN = 1 };
 
-struct func_link {
-	int fd;
-	uint32_t file;
-	enum func_program program;
+struct func_links {
+	int fds[FUNC_MAX_LINKS];
+	uint32_t n;
 };
 
 struct func_attach {
@@ -43,18 +45,29 @@ struct func_attach {
 	const struct probe_plan *plan;
 	pid_t pid;
 	bool sessions;
-	struct func_link links[FUNC_MAX_LINKS];
-	uint32_t nlinks;
-	bool dropped[CONTRACT_FUNC_SLOTS];
-	/* Scratch for one link, as long as the plan has sites. */
+	struct func_links steady, windowed, retired;
+	uint32_t slots;
+	uint8_t *set;  /* enum func_set by slot */
+	uint8_t *turn; /* of the newest link of each slot */
+	uint8_t *now;  /* whose turn it is: in the kernel */
+	/* Scratch for one link, as long as a plan can have sites. */
 	uint64_t *offsets, *ref_ctrs, *cookies;
 };
+
+static uint64_t cookie_of(uint32_t slot, uint8_t turn)
+{
+	return slot | (uint64_t)turn << 32;
+}
 
 static bool program_of_site(const struct func_attach *a, const struct probe_site *site,
 			    enum func_program program)
 {
-	switch (probe_plan_row(a->plan, site->row)->how) {
+	const struct probe_row *row = probe_plan_row(a->plan, site->row);
+
+	switch (row->how) {
 	case PROBE_LATENCY:
+		if (row->exits)
+			return program == (site->end ? FUNC_EXIT : FUNC_PAIR_ENTRY);
 		return a->sessions ? program == FUNC_SESSION
 				   : program == FUNC_PAIR_ENTRY || program == FUNC_PAIR_RETURN;
 	case PROBE_COUNT:
@@ -66,11 +79,24 @@ static bool program_of_site(const struct func_attach *a, const struct probe_site
 	}
 }
 
+static int init_arrays(struct func_attach *a)
+{
+	a->offsets = calloc(PROBE_PLAN_SITES, sizeof(uint64_t));
+	a->ref_ctrs = calloc(PROBE_PLAN_SITES, sizeof(uint64_t));
+	a->cookies = calloc(PROBE_PLAN_SITES, sizeof(uint64_t));
+	a->set = calloc(a->slots, 1);
+	a->turn = malloc(a->slots);
+	if (!a->offsets || !a->ref_ctrs || !a->cookies || !a->set || !a->turn)
+		return -ENOMEM;
+	memset(a->turn, FUNC_FIRST_TURN, a->slots);
+	return 0;
+}
+
 struct func_attach *func_attach_new(struct bpf *b, const struct probe_plan *plan, pid_t pid,
 				    char *why, size_t why_size)
 {
 	struct func_attach *a = calloc(1, sizeof(*a));
-	uint32_t n;
+	char other[SNAP_TEXT];
 
 	snprintf(why, why_size, "out of memory");
 	if (!a)
@@ -78,11 +104,9 @@ struct func_attach *func_attach_new(struct bpf *b, const struct probe_plan *plan
 	a->b = b;
 	a->plan = plan;
 	a->pid = pid;
-	probe_plan_sites(plan, &n);
-	a->offsets = calloc(n, sizeof(uint64_t));
-	a->ref_ctrs = calloc(n, sizeof(uint64_t));
-	a->cookies = calloc(n, sizeof(uint64_t));
-	if (!a->offsets || !a->ref_ctrs || !a->cookies) {
+	a->slots = probe_plan_slots(plan);
+	a->now = bpf_skeleton(b)->bss->func_turn;
+	if (init_arrays(a)) {
 		func_attach_free(a);
 		return NULL;
 	}
@@ -93,19 +117,40 @@ struct func_attach *func_attach_new(struct bpf *b, const struct probe_plan *plan
 		func_attach_free(a);
 		return NULL;
 	}
+	/* Sessions were asked for and refused: why says so already. */
+	if (!a->sessions &&
+	    bpf_program_fd(b, program_names[FUNC_PAIR_RETURN], other, sizeof(other)) < 0) {
+		func_attach_free(a);
+		return NULL;
+	}
 	return a;
+}
+
+/* At once: whoever stops wants the target left alone on return. Else by a thread of its own. */
+static void close_links(struct func_links *l, bool at_once)
+{
+	while (l->n) {
+		int fd = l->fds[--l->n];
+
+		if (at_once)
+			close(fd);
+		else
+			uprobe_link_close_later(fd);
+	}
 }
 
 void func_attach_free(struct func_attach *a)
 {
 	if (!a)
 		return;
-	/* At once, not later: whoever stops wants the target left alone on return. */
-	for (uint32_t i = 0; i < a->nlinks; i++)
-		close(a->links[i].fd);
+	close_links(&a->windowed, true);
+	close_links(&a->steady, true);
+	close_links(&a->retired, true);
 	free(a->offsets);
 	free(a->ref_ctrs);
 	free(a->cookies);
+	free(a->set);
+	free(a->turn);
 	free(a);
 }
 
@@ -126,135 +171,212 @@ static void attach_path(const struct func_attach *a, const struct probe_file *fi
 }
 
 static uint32_t gather_sites(struct func_attach *a, uint32_t file, enum func_program program,
-			     bool *semaphores)
+			     enum func_set set, uint32_t from, bool *semaphores)
 {
 	const struct probe_site *sites;
 	uint32_t nsites, n = 0;
 
 	*semaphores = false;
 	sites = probe_plan_sites(a->plan, &nsites);
-	for (uint32_t i = 0; i < nsites; i++) {
-		if (sites[i].file != file || a->dropped[sites[i].row] ||
+	for (uint32_t i = from; i < nsites; i++) {
+		if (sites[i].file != file || a->set[sites[i].row] != set ||
 		    !program_of_site(a, &sites[i], program))
 			continue;
 		a->offsets[n] = sites[i].offset;
 		a->ref_ctrs[n] = sites[i].ref_ctr_offset;
-		a->cookies[n] = sites[i].row;
+		a->cookies[n] = cookie_of(sites[i].row, a->turn[sites[i].row]);
 		*semaphores |= sites[i].ref_ctr_offset != 0;
 		n++;
 	}
 	return n;
 }
 
-static int open_link(struct func_attach *a, uint32_t file, enum func_program program, char *why,
-		     size_t why_size)
+static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_program program,
+		     uint32_t file, char *why, size_t why_size)
 {
 	char path[512], reason[SNAP_TEXT];
-	bool semaphores;
-	struct uprobe_link link = {
-		.path = path,
-		.offsets = a->offsets,
-		.cookies = a->cookies,
-		.n = gather_sites(a, file, program, &semaphores),
-		.pid = a->pid,
-		.type = program == FUNC_SESSION ? UPROBE_LINK_SESSION : UPROBE_LINK_MULTI,
-		.returns = program == FUNC_PAIR_RETURN,
-	};
 	int prog, fd;
 
-	if (!link.n)
-		return 0;
-	if (a->nlinks == FUNC_MAX_LINKS)
-		return -ENOSPC;
-	if (semaphores)
-		link.ref_ctr_offsets = a->ref_ctrs;
 	prog = bpf_program_fd(a->b, program_names[program], reason, sizeof(reason));
 	if (prog < 0) {
 		snprintf(why, why_size, "%s", reason);
 		return prog;
 	}
 	attach_path(a, probe_plan_file(a->plan, file), path, sizeof(path));
-	fd = uprobe_link_open(prog, &link);
-	if (fd < 0) {
+	link->path = path;
+	fd = uprobe_link_open(prog, link);
+	if (fd < 0)
 		snprintf(why, why_size, "probing %.120s failed: %s",
 			 probe_plan_file(a->plan, file)->path, strerror(-fd));
-		return fd;
+	return fd;
+}
+
+static int open_file_links(struct func_attach *a, struct func_links *to, uint32_t file,
+			   enum func_set set, uint32_t from, char *why, size_t why_size)
+{
+	for (int p = 0; p < FUNC_PROGRAMS; p++) {
+		bool semaphores;
+		struct uprobe_link link = {
+			.offsets = a->offsets,
+			.cookies = a->cookies,
+			.n = gather_sites(a, file, (enum func_program)p, set, from, &semaphores),
+			.pid = a->pid,
+			.type = p == FUNC_SESSION ? UPROBE_LINK_SESSION : UPROBE_LINK_MULTI,
+			.returns = p == FUNC_PAIR_RETURN,
+		};
+		int fd;
+
+		if (!link.n)
+			continue;
+		if (to->n == FUNC_MAX_LINKS) {
+			snprintf(why, why_size, "more than %d links", FUNC_MAX_LINKS);
+			return -ENOSPC;
+		}
+		if (semaphores)
+			link.ref_ctr_offsets = a->ref_ctrs;
+		fd = open_link(a, &link, (enum func_program)p, file, why, why_size);
+		if (fd < 0)
+			return fd;
+		to->fds[to->n++] = fd;
 	}
-	a->links[a->nlinks].fd = fd;
-	a->links[a->nlinks].file = file;
-	a->links[a->nlinks++].program = program;
 	return 0;
 }
 
-int func_attach_all(struct func_attach *a, char *why, size_t why_size)
+static int open_links(struct func_attach *a, struct func_links *to, enum func_set set,
+		      uint32_t from, char *why, size_t why_size)
 {
 	int err = 0;
 
 	for (uint32_t f = 0; f < probe_plan_files(a->plan) && !err; f++)
-		for (int p = 0; p < FUNC_PROGRAMS && !err; p++)
-			err = open_link(a, f, (enum func_program)p, why, why_size);
+		err = open_file_links(a, to, f, set, from, why, why_size);
 	return err;
 }
 
-/* Does the link hold a site of a row that is to go? */
-static bool link_holds(const struct func_attach *a, uint32_t link, const bool *rows)
+/* Let the newest links of a set's rows count, or none. */
+static void give_turn(struct func_attach *a, enum func_set set, bool on)
 {
-	const struct probe_site *sites;
-	uint32_t n;
-
-	sites = probe_plan_sites(a->plan, &n);
-	for (uint32_t i = 0; i < n; i++)
-		if (rows[sites[i].row] && sites[i].file == a->links[link].file &&
-		    program_of_site(a, &sites[i], a->links[link].program))
-			return true;
-	return false;
+	for (uint32_t i = 0; i < probe_plan_rows(a->plan); i++)
+		if (a->set[i] == set)
+			__atomic_store_n(&a->now[i], on ? a->turn[i] : 0, __ATOMIC_RELEASE);
 }
 
-int func_attach_drop(struct func_attach *a, const bool *rows, char *why, size_t why_size)
+static void next_turn(struct func_attach *a, enum func_set set)
 {
-	struct func_link again[FUNC_MAX_LINKS];
-	uint32_t n = 0;
+	for (uint32_t i = 0; i < probe_plan_rows(a->plan); i++)
+		if (a->set[i] == set && !++a->turn[i])
+			a->turn[i] = FUNC_FIRST_TURN;
+}
+
+int func_attach_sites(struct func_attach *a, uint32_t from, char *why, size_t why_size)
+{
+	/* Before they are placed: the first call is counted too. */
+	give_turn(a, FUNC_STEADY, true);
+	return open_links(a, &a->steady, FUNC_STEADY, from, why, why_size);
+}
+
+void func_attach_retire(struct func_attach *a)
+{
+	close_links(&a->retired, false);
+}
+
+/* Successors for all steady links. Their turn comes when all are there. */
+static int replace_steady(struct func_attach *a, char *why, size_t why_size)
+{
+	struct func_links fresh = {.n = 0};
+	int err;
+
+	next_turn(a, FUNC_STEADY);
+	err = open_links(a, &fresh, FUNC_STEADY, 0, why, why_size);
+	if (err) {
+		/* The old ones go on. */
+		for (uint32_t i = 0; i < probe_plan_rows(a->plan); i++)
+			if (a->set[i] == FUNC_STEADY)
+				a->turn[i] = a->now[i];
+		close_links(&fresh, false);
+		return err;
+	}
+	give_turn(a, FUNC_STEADY, true);
+	close_links(&a->retired, false);
+	a->retired = a->steady;
+	a->steady = fresh;
+	return 0;
+}
+
+static int join_steady(struct func_attach *a, char *why, size_t why_size)
+{
+	int err;
+
+	next_turn(a, FUNC_JOINING);
+	err = open_links(a, &a->steady, FUNC_JOINING, 0, why, why_size);
+	if (!err)
+		give_turn(a, FUNC_JOINING, true);
+	return err;
+}
+
+int func_attach_move(struct func_attach *a, const bool *rows, enum func_set to, char *why,
+		     size_t why_size)
+{
+	uint32_t n = probe_plan_rows(a->plan);
+	bool was_steady = false;
 	int err = 0;
 
-	/* Closed before they are opened anew, or calls would be counted twice. */
-	for (uint32_t i = a->nlinks; i-- > 0;) {
-		if (!link_holds(a, i, rows))
+	for (uint32_t i = 0; i < n; i++) {
+		if (!rows[i])
 			continue;
-		close(a->links[i].fd);
-		again[n++] = a->links[i];
-		a->links[i] = a->links[--a->nlinks];
+		was_steady |= a->set[i] == FUNC_STEADY;
+		a->set[i] = to == FUNC_STEADY ? FUNC_JOINING : to;
+		__atomic_store_n(&a->now[i], 0, __ATOMIC_RELEASE);
 	}
-	for (uint32_t i = 0; i < probe_plan_rows(a->plan); i++)
-		a->dropped[i] |= rows[i];
-	for (uint32_t i = n; i-- > 0 && !err;)
-		err = open_link(a, again[i].file, again[i].program, why, why_size);
+	if (to == FUNC_STEADY)
+		err = join_steady(a, why, why_size);
+	else if (was_steady)
+		err = replace_steady(a, why, why_size);
+	for (uint32_t i = 0; i < n; i++)
+		if (a->set[i] == FUNC_JOINING)
+			a->set[i] = err ? FUNC_WINDOWED : FUNC_STEADY;
 	return err;
 }
 
-void func_attach_calibrate(struct func_attach *a, const struct contract_hist *hists,
+int func_attach_window(struct func_attach *a, bool open, char *why, size_t why_size)
+{
+	int err;
+
+	give_turn(a, FUNC_WINDOWED, false);
+	close_links(&a->windowed, false);
+	if (!open)
+		return 0;
+	next_turn(a, FUNC_WINDOWED);
+	err = open_links(a, &a->windowed, FUNC_WINDOWED, 0, why, why_size);
+	if (err)
+		close_links(&a->windowed, false);
+	else
+		give_turn(a, FUNC_WINDOWED, true);
+	return err;
+}
+
+void func_attach_calibrate(struct func_attach *a, const struct func_hists *hists,
 			   struct func_costs *out)
 {
-	uint32_t slot = probe_plan_slots(a->plan) - 1, ncpu = bpf_ncpu(a->b);
-	const struct contract_hist *h = hists + (size_t)slot * ncpu;
-	uint64_t total = 0, seen = 0;
+	uint32_t slot = a->slots - 1, i;
+	uint64_t seen = 0;
+	struct latency_sum *sum = malloc(sizeof(*sum));
 	char why[SNAP_TEXT];
-	uint32_t i = 0;
 
 	memset(out, 0, sizeof(*out));
-	if (!a->sessions ||
+	a->now[slot] = FUNC_FIRST_TURN;
+	if (!sum || !a->sessions ||
 	    calibrate_program(bpf_program_fd(a->b, program_names[FUNC_SESSION], why, sizeof(why)),
-			      UPROBE_LINK_SESSION, slot, INSN_PUSH, FUNC_CALIBRATE_CALLS,
-			      &out->call_ns))
-		return;
-	for (uint32_t cpu = 0; cpu < ncpu; cpu++)
-		for (i = 0; i < BUCKET_COUNT; i++)
-			total += h[cpu].bins[i];
+			      UPROBE_LINK_SESSION, cookie_of(slot, FUNC_FIRST_TURN), INSN_PUSH,
+			      FUNC_CALIBRATE_CALLS, &out->call_ns))
+		goto cleanup;
+	func_hists_sum(hists, slot, sum);
 	/* The median: what is typically in it. */
-	for (i = 0; i < BUCKET_COUNT && seen * 2 < total; i++)
-		for (uint32_t cpu = 0; cpu < ncpu; cpu++)
-			seen += h[cpu].bins[i];
+	for (i = 0; i < BUCKET_COUNT && seen * 2 < sum->count; i++)
+		seen += sum->bins[i];
 	out->floor_ns = i ? (double)bucket_mid(i - 1) : 0;
-	out->measured = total > 0;
+	out->measured = sum->count > 0;
+cleanup:
+	free(sum);
 }
 
 double func_costs_call_ns(const struct func_costs *c, const struct calibration *cal,

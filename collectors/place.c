@@ -143,6 +143,50 @@ void place_function(int machine, const struct place_code *body, uint32_t n, uint
 	out->reason = "placed at the entry, cost not known on this architecture";
 }
 
+/*
+ * cmp 0x10(%r14),%rsp; jbe …, or with lea -N(%rsp),%r12 before and r12 in the comparison: r14 is
+ * the goroutine, stackguard0 its third word (Go's cmd/internal/obj/x86, stacksplit). Returns the
+ * bytes they take, 0 when the function begins otherwise.
+ */
+static size_t go_stack_check(const struct place_code *body)
+{
+	static const uint8_t cmp_rsp[] = {0x49, 0x3b, 0x66, 0x10},
+			     cmp_r12[] = {0x4d, 0x3b, 0x66, 0x10};
+	const uint8_t *c = body->bytes;
+	struct insn insn;
+	size_t at = 0;
+
+	if (body->size < 16)
+		return 0;
+	if (c[0] == 0x4c && c[1] == 0x8d && (c[2] == 0x64 || c[2] == 0xa4) && c[3] == 0x24)
+		at = c[2] == 0x64 ? 5 : 8;
+	if (memcmp(c + at, at ? cmp_r12 : cmp_rsp, sizeof(cmp_rsp)) != 0)
+		return 0;
+	at += sizeof(cmp_rsp);
+	if (insn_x86_decode(c + at, body->size - at, &insn) < 0 || insn.kind != INSN_JCC)
+		return 0;
+	return at + insn.len;
+}
+
+void place_go_function(int machine, const struct place_code *body, uint32_t n, uint32_t emulated,
+		       struct place *out)
+{
+	struct place_code rest;
+	size_t skip = n && machine == EM_X86_64 ? go_stack_check(body) : 0;
+
+	if (!skip) {
+		place_function(machine, body, n, emulated, false, out);
+	} else {
+		rest = (struct place_code){body->vaddr + skip, body->bytes + skip,
+					   body->size - skip};
+		place_function(machine, &rest, 1, emulated, false, out);
+		out->delta += (uint32_t)skip;
+		if (out->how == PLACE_ENTRY)
+			out->how = PLACE_MOVED;
+	}
+	out->returns = false;
+}
+
 const char *place_how_name(enum place_how how)
 {
 	static const char *const names[] = {

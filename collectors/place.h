@@ -49,6 +49,25 @@ struct place {
 void place_function(int machine, const struct place_code *body, uint32_t n, uint32_t emulated,
 		    bool want_latency, struct place *out);
 
+/*
+ * The same for a function of a Go program, of which entries alone are counted. Its first
+ * instructions look whether the stack has room, and come again when it had none: the probe goes
+ * behind them.
+ */
+void place_go_function(int machine, const struct place_code *body, uint32_t n, uint32_t emulated,
+		       struct place *out);
+
+/*
+ * File addresses of the instructions that leave the function for good: returns, and jumps to other
+ * functions. At each the stack pointer is what it was at the entry. Returns how many, or -errno:
+ * -ENOTSUP where that cannot be told, -E2BIG with more than max.
+ */
+int place_exits(int machine, const struct place_code *body, uint32_t n, uint64_t *vaddrs,
+		uint32_t max);
+
+/* Does it call nothing, nor jump away? Then nothing can be thrown through it. */
+bool place_is_leaf(int machine, const struct place_code *body, uint32_t n);
+
 const char *place_how_name(enum place_how how);
 
 #endif

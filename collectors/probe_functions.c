@@ -16,6 +16,7 @@ enum {
 	FUNCTIONS_MAX_BODY = 1 << 20,	 /* larger ones are decoded up to here */
 	FUNCTIONS_MAX_UNSIZED = 1 << 16, /* when the table gives no size */
 	FUNCTIONS_MAX_PARTS = 4,
+	FUNCTIONS_MAX_EXITS = 64,
 };
 
 /* A module while its functions are gone through. */
@@ -29,6 +30,9 @@ struct view {
 	const struct name_pattern *pattern;
 	char literal[64]; /* must occur in a mangled name for it to match; "" = no such help */
 	uint8_t *code;
+	const struct elf_function **colds; /* NAME.cold…, by name */
+	uint32_t ncolds;
+	bool go, unwinds;
 };
 
 /* Symbol versions and what the compiler appends to clones are not part of the name asked for. */
@@ -139,14 +143,54 @@ static uint64_t size_of(const struct view *v, uint32_t i)
 	return 256;
 }
 
+static int compare_cold(const void *a, const void *b)
+{
+	const struct elf_function *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int find_colds(struct view *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < v->n; i++)
+		n += strstr(v->fns[i].name, ".cold") != NULL;
+	v->colds = malloc((n + 1) * sizeof(*v->colds));
+	if (!v->colds)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < v->n; i++)
+		if (strstr(v->fns[i].name, ".cold"))
+			v->colds[v->ncolds++] = &v->fns[i];
+	qsort(v->colds, v->ncolds, sizeof(*v->colds), compare_cold);
+	return 0;
+}
+
+/* Index of the first cold part of that name, or of what comes behind its place. */
+static uint32_t first_cold(const struct view *v, const char *name, size_t n)
+{
+	uint32_t lo = 0, hi = v->ncolds;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		int c = strncmp(v->colds[mid]->name, name, n);
+
+		if (c < 0 || (!c && strncmp(v->colds[mid]->name + n, ".cold", 5) < 0))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* Read the body and its out-of-line parts into v->code. */
 static uint32_t read_parts(struct view *v, uint32_t i, struct place_code *parts)
 {
 	const char *name = v->fns[i].name;
 	size_t n = strlen(name), used = 0;
-	uint32_t nparts = 0;
+	uint32_t nparts = 0, cold = first_cold(v, name, n), k = i;
 
-	for (uint32_t k = i; nparts < FUNCTIONS_MAX_PARTS;) {
+	for (;;) {
 		size_t size = size_of(v, k), room = FUNCTIONS_MAX_BODY - used;
 
 		parts[nparts].vaddr = v->fns[k].vaddr;
@@ -154,14 +198,12 @@ static uint32_t read_parts(struct view *v, uint32_t i, struct place_code *parts)
 		parts[nparts].size = elf_image_read(v->m->image, v->fns[k].vaddr, v->code + used,
 						    size < room ? size : room);
 		used += parts[nparts++].size;
-		for (k = k == i ? 0 : k + 1; k < v->n; k++)
-			if (!strncmp(v->fns[k].name, name, n) &&
-			    !strncmp(v->fns[k].name + n, ".cold", 5))
-				break;
-		if (k == v->n)
-			break;
+		if (nparts == FUNCTIONS_MAX_PARTS || cold == v->ncolds ||
+		    strncmp(v->colds[cold]->name, name, n) != 0 ||
+		    strncmp(v->colds[cold]->name + n, ".cold", 5) != 0)
+			return nparts;
+		k = (uint32_t)(v->colds[cold++] - v->fns);
 	}
-	return nparts;
 }
 
 static void write_note(struct plan_work *w, struct probe_row *row)
@@ -171,6 +213,9 @@ static void write_note(struct plan_work *w, struct probe_row *row)
 	if (pl->how == PLACE_STEPPED)
 		snprintf(row->note, sizeof(row->note), "single-stepped: latency includes ~%.1f us",
 			 w->plan->costs.entry_ns[INSN_OTHER] / 1e3);
+	else if (row->exits)
+		snprintf(row->note, sizeof(row->note),
+			 "at its returns, stepped; exceptions may pass");
 	else if (pl->how == PLACE_COUNTED)
 		snprintf(row->note, sizeof(row->note), "entry only: no latency without --force");
 	else if (pl->loops)
@@ -180,45 +225,124 @@ static void write_note(struct plan_work *w, struct probe_row *row)
 			 insn_kind_name(pl->insn), pl->jump_table ? ", jump table" : "");
 }
 
+/* A match as it is placed. */
+struct candidate {
+	struct place place;
+	struct place_code parts[FUNCTIONS_MAX_PARTS];
+	uint32_t nparts;
+	const char *only; /* why entries are counted and no more; NULL: latency */
+	uint64_t exits[FUNCTIONS_MAX_EXITS]; /* vaddrs, when latency comes from there */
+	int nexits;
+	double cost_ns;
+};
+
+/* What a return probe would break is measured at its returns, or counted alone. */
+static void choose_measure(struct plan_work *w, struct view *v, uint32_t i, bool precious,
+			   struct candidate *c)
+{
+	const struct calibration *costs = &w->plan->costs;
+	int machine = elf_image_machine(v->m->image);
+
+	c->cost_ns = calibrate_cost_ns(costs, c->place.insn, c->place.returns);
+	if (v->go)
+		c->only = "Go: entries only, its stacks move";
+	else if (c->place.returns && plan_returns_oddly(v->fns[i].name))
+		c->only = "entries only: it may return twice";
+	else if (c->place.returns && v->unwinds && !place_is_leaf(machine, c->parts, c->nparts))
+		c->only = "entries only: exceptions may pass, see --force";
+	if (!c->only)
+		return;
+	c->place.returns = false;
+	c->cost_ns = calibrate_cost_ns(costs, c->place.insn, false);
+	if (v->go || !v->unwinds || !precious || plan_returns_oddly(v->fns[i].name))
+		return;
+	c->nexits = place_exits(machine, c->parts, c->nparts, c->exits, FUNCTIONS_MAX_EXITS);
+	if (c->nexits <= 0) {
+		c->nexits = 0;
+		c->only = "entries only: exceptions may pass, returns unclear";
+		return;
+	}
+	c->only = NULL;
+	c->cost_ns += calibrate_cost_ns(costs, INSN_OTHER, false);
+}
+
+static int add_exits(struct plan_work *w, struct view *v, const struct candidate *c,
+		     struct probe_site site)
+{
+	int err = 0;
+
+	site.end = true;
+	for (int i = 0; i < c->nexits && !err; i++) {
+		if (elf_image_offset_of(v->m->image, c->exits[i], &site.offset))
+			return -EINVAL;
+		if (!plan_has_site(w->plan, site.file, site.offset))
+			err = plan_add_site(w->plan, &site);
+	}
+	return err;
+}
+
+static int add_candidate(struct plan_work *w, struct view *v, const char *name,
+			 const struct candidate *c, struct probe_site site)
+{
+	bool latency = c->place.returns || c->nexits;
+	struct probe_row *row = plan_add_row(w, name, v->m, LATENCY_UPROBE);
+	int err;
+
+	if (!row)
+		return 0;
+	site.row = (uint32_t)(row - w->plan->rows);
+	if (!row->nsites || c->cost_ns > row->cost_ns) {
+		row->place = c->place;
+		row->cost_ns = c->cost_ns;
+	}
+	/* Of several of one name, the least that any can do; those of one kind are alike. */
+	if (!row->nsites || !latency || row->exits != (c->nexits > 0)) {
+		row->how = latency && (!row->nsites || row->exits == (c->nexits > 0))
+				   ? PROBE_LATENCY
+				   : PROBE_COUNT;
+		row->exits = row->how == PROBE_LATENCY && c->nexits;
+	}
+	write_note(w, row);
+	if (c->only && row->how == PROBE_COUNT)
+		snprintf(row->note, sizeof(row->note), "%s", c->only);
+	err = plan_add_site(w->plan, &site);
+	return !err && row->exits ? add_exits(w, v, c, site) : err;
+}
+
 /* A match is placed, priced, and becomes a site of a row, or is refused. 0 or -errno. */
 static int take(struct plan_work *w, struct view *v, uint32_t i, const char *name)
 {
-	struct place_code parts[FUNCTIONS_MAX_PARTS];
+	struct candidate c = {.nexits = 0};
 	struct probe_plan *p = w->plan;
 	struct probe_site site = {.file = (uint32_t)v->file};
-	bool exact = v->pattern->kind == PATTERN_EXACT;
-	struct probe_row *row;
-	struct place place;
+	bool precious = v->pattern->kind == PATTERN_EXACT || p->opt.force;
+	int machine = elf_image_machine(v->m->image);
 	uint64_t entry;
-	double cost;
 
 	if (elf_image_offset_of(v->m->image, v->fns[i].vaddr, &entry))
 		return 0;
-	place_function(elf_image_machine(v->m->image), parts, read_parts(v, i, parts),
-		       p->costs.emulated, p->opt.force, &place);
-	site.offset = entry + place.delta;
-	if (plan_has_site(p, site.file, site.offset)) {
-		w->matched++; /* an alias of what is there already */
-		return 0;
+	if (v->file < 0) {
+		v->file = plan_add_file(p, v->m);
+		if (v->file < 0)
+			return v->file;
+		site.file = (uint32_t)v->file;
 	}
-	cost = calibrate_cost_ns(&p->costs, place.insn, place.returns);
+	c.nparts = read_parts(v, i, c.parts);
+	if (v->go)
+		place_go_function(machine, c.parts, c.nparts, p->costs.emulated, &c.place);
+	else
+		place_function(machine, c.parts, c.nparts, p->costs.emulated, p->opt.force,
+			       &c.place);
+	site.offset = entry + c.place.delta;
 	w->matched++;
-	if (place.how == PLACE_REFUSED || (place.how == PLACE_STEPPED && !exact && !p->opt.force)) {
-		plan_add_refused(w, name, v->m, &place, cost, place.reason);
+	if (plan_has_site(p, site.file, site.offset))
+		return 0; /* an alias of what is there already */
+	choose_measure(w, v, i, precious, &c);
+	if (c.place.how == PLACE_REFUSED || (c.place.how == PLACE_STEPPED && !precious)) {
+		plan_add_refused(w, name, v->m, &c.place, c.cost_ns, c.place.reason);
 		return 0;
 	}
-	row = plan_add_row(w, name, v->m, LATENCY_UPROBE);
-	if (!row)
-		return 0;
-	site.row = (uint32_t)(row - p->rows);
-	if (!row->nsites || cost > row->cost_ns) {
-		row->place = place;
-		row->cost_ns = cost;
-	}
-	if (!row->nsites || !place.returns)
-		row->how = place.returns ? PROBE_LATENCY : PROBE_COUNT;
-	write_note(w, row);
-	return plan_add_site(p, &site);
+	return add_candidate(w, v, name, &c, site);
 }
 
 /* The chosen code goes by the name asked for. */
@@ -241,9 +365,11 @@ static int open_view(struct plan_work *w, struct view *v, const struct symbols_m
 	*v = (struct view){.m = m, .pattern = &w->spec->name};
 	if (elf_image_functions(m->image, &v->fns, &v->n))
 		v->n = 0;
-	v->file = plan_add_file(w->plan, m);
-	if (v->file < 0)
-		return v->file;
+	v->file = -1;
+	v->go = elf_image_is_go(m->image);
+	v->unwinds = plan_unwinds(m);
+	if (find_colds(v))
+		return -ENOMEM;
 	v->code = malloc(FUNCTIONS_MAX_BODY);
 	v->ifuncs = malloc(FUNCTIONS_MAX_IFUNCS * sizeof(*v->ifuncs));
 	if (!v->code || !v->ifuncs)
@@ -263,92 +389,16 @@ int plan_match_functions(struct plan_work *w, const struct symbols_module *m)
 	for (uint32_t i = 0; !err && i < v.n; i++) {
 		if (!match(&v, v.fns[i].name, name, sizeof(name)))
 			continue;
-		if (elf_image_is_go(m->image)) {
-			snprintf(w->why, w->why_size,
-				 "%s is a Go program: its stacks move, and a return probe would "
-				 "crash it; use -e usdt: or CPU samples",
-				 strrchr(m->path, '/') + 1);
-			err = -ENOTSUP;
-		} else if (is_ifunc(&v, v.fns[i].vaddr)) {
+		if (is_ifunc(&v, v.fns[i].vaddr))
 			err = take_ifunc(w, &v, i, name);
-		} else {
+		else
 			err = take(w, &v, i, name);
-		}
 	}
 	if (err == -ENOSPC)
 		snprintf(w->why, w->why_size, "'%.100s' is too wide: more than %d places",
-			 w->spec->text, PLAN_MAX_SITES);
+			 w->spec->text, PROBE_PLAN_SITES);
 	free(v.code);
 	free(v.ifuncs);
+	free(v.colds);
 	return err;
-}
-
-static void suggest_in(const struct symbols_module *m, const char *asked, uint32_t *limit,
-		       char *buf, size_t size)
-{
-	const struct elf_function *fns;
-	uint32_t n;
-
-	if (elf_image_functions(m->image, &fns, &n))
-		return;
-	for (uint32_t i = 0; i < n && *limit; i++) {
-		uint32_t d = name_distance(asked, fns[i].name, *limit - 1);
-
-		if (d < *limit && d) {
-			*limit = d;
-			snprintf(buf, size, "%s", fns[i].name);
-			buf[strcspn(buf, "@")] = '\0';
-		}
-	}
-}
-
-static void suggest_marker(const struct symbols_module *m, char *buf, size_t size)
-{
-	const struct elf_usdt *u;
-	uint32_t n;
-
-	if (!buf[0] && !elf_image_usdts(m->image, &u, &n) && n)
-		snprintf(buf, size, "%s:%s", u[0].provider, u[0].name);
-}
-
-/* The same name in a file that was not asked: python3's functions are in libpython. */
-static void suggest_elsewhere(struct plan_work *w, char *buf, size_t size)
-{
-	uint32_t nmods, n;
-	const struct symbols_module *mods = symbols_modules(w->syms, &nmods);
-
-	for (uint32_t m = 0; m < nmods; m++) {
-		const struct elf_function *fns;
-
-		if (!mods[m].image || mods[m].path[0] != '/' ||
-		    elf_image_functions(mods[m].image, &fns, &n))
-			continue;
-		for (uint32_t i = 0; i < n; i++) {
-			if (!name_pattern_match(&w->spec->name, fns[i].name))
-				continue;
-			snprintf(buf, size, "%.60s:%.60s", strrchr(mods[m].path, '/') + 1,
-				 w->spec->name.text);
-			return;
-		}
-	}
-}
-
-void plan_suggest(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n,
-		  char *buf, size_t size)
-{
-	const char *asked = w->spec->name.text;
-	uint32_t limit = (uint32_t)strlen(asked) / 3 + 2;
-
-	buf[0] = '\0';
-	limit = limit > 4 ? 4 : limit;
-	for (uint32_t i = 0; i < n; i++) {
-		if (w->spec->kind == SPEC_USDT)
-			suggest_marker(mods[i], buf, size);
-		else if (w->spec->name.kind == PATTERN_EXACT)
-			suggest_in(mods[i], asked, &limit, buf, size);
-	}
-	/* A regular expression would lose its slashes here. */
-	if (w->spec->kind == SPEC_FUNCTION && w->spec->module[0] &&
-	    w->spec->name.kind != PATTERN_REGEX)
-		suggest_elsewhere(w, buf, size);
 }

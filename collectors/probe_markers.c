@@ -144,6 +144,6 @@ int plan_match_markers(struct plan_work *w, const struct symbols_module *m)
 	}
 	if (err)
 		snprintf(w->why, w->why_size, "'%.100s' is too wide: more than %d places",
-			 w->spec->text, PLAN_MAX_SITES);
+			 w->spec->text, PROBE_PLAN_SITES);
 	return err;
 }

@@ -2,26 +2,32 @@
 /* probe_plan.c: from -e texts to rows and sites. */
 #include "collectors/probe_plan.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "collectors/elf_image_priv.h"
 #include "collectors/probe_plan_priv.h"
 #include "probes/contract.h"
 
-/* Memory that histograms may take in the kernel. */
-#define PLAN_HIST_BYTES (64u << 20)
+enum {
+	PLAN_MAX_MODULES = 512,
+	PLAN_LATE_ROWS = 64,	 /* kept for files that may come and also have the name */
+	PLAN_AWAITED_ROWS = 384, /* for each library that is waited for, */
+	PLAN_ROWS_FULL = CONTRACT_FUNC_FULL - 1, /* but not at the price of compact histograms */
+};
 
-enum { PLAN_MAX_MODULES = 64 };
-
-static uint32_t slot_cap(void)
+static uint64_t hash_text(uint64_t h, const char *s)
 {
-	int ncpu = libbpf_num_possible_cpus();
-	size_t fit = PLAN_HIST_BYTES / sizeof(struct contract_hist) / (ncpu > 0 ? ncpu : 1);
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3ull; /* FNV-1a */
+	return h;
+}
 
-	/* One slot is calibration's. */
-	return fit < CONTRACT_FUNC_SLOTS ? (uint32_t)fit - 1 : CONTRACT_FUNC_SLOTS - 1;
+static uint32_t hash_site(uint32_t file, uint64_t offset)
+{
+	return (uint32_t)(((offset + ((uint64_t)file << 48)) * 0x9e3779b97f4a7c15ull) >> 40);
 }
 
 /* "std::vector<…>::push_back": the ends say more than the middle. */
@@ -55,22 +61,40 @@ static void fill_row(struct probe_row *row, const char *name, const struct symbo
 	row->source = source;
 }
 
+static uint32_t *row_place(struct probe_plan *p, const struct probe_row *row)
+{
+	uint64_t h =
+		hash_text(hash_text(0xcbf29ce484222325ull + row->spec, row->name), row->module);
+
+	for (uint32_t i = (uint32_t)(h ^ h >> 32);; i++) {
+		uint32_t *at = &p->row_hash[i % PLAN_HASH];
+		const struct probe_row *r = &p->rows[*at ? *at - 1 : 0];
+
+		if (!*at || (r->spec == row->spec && !strcmp(r->name, row->name) &&
+			     !strcmp(r->module, row->module)))
+			return at;
+	}
+}
+
 struct probe_row *plan_add_row(struct plan_work *w, const char *name,
 			       const struct symbols_module *m, uint32_t source)
 {
 	struct probe_plan *p = w->plan;
 	struct probe_row row;
+	uint32_t *at;
 
 	fill_row(&row, name, m, source);
-	for (uint32_t i = w->first_row; i < p->nrows; i++)
-		if (!strcmp(p->rows[i].name, row.name) && !strcmp(p->rows[i].module, row.module))
-			return &p->rows[i];
+	row.spec = w->index;
+	at = row_place(p, &row);
+	if (*at)
+		return &p->rows[*at - 1];
 	if (p->nrows == p->cap) {
 		w->over++;
 		return NULL;
 	}
 	p->rows[p->nrows] = row;
-	return &p->rows[p->nrows++];
+	*at = ++p->nrows;
+	return &p->rows[*at - 1];
 }
 
 void plan_add_refused(struct plan_work *w, const char *name, const struct symbols_module *m,
@@ -89,33 +113,61 @@ void plan_add_refused(struct plan_work *w, const char *name, const struct symbol
 	snapshot_string(row->note, sizeof(row->note), note);
 }
 
+int plan_identify(const struct symbols_module *m, uint64_t *dev, uint64_t *inode)
+{
+	struct stat st;
+
+	if (fstat(m->image->fd, &st))
+		return -errno;
+	*dev = st.st_dev;
+	*inode = st.st_ino;
+	return 0;
+}
+
 int plan_add_file(struct probe_plan *p, const struct symbols_module *m)
 {
+	struct probe_file *f;
+	uint64_t dev = 0, inode = 0;
+
+	plan_identify(m, &dev, &inode);
 	for (uint32_t i = 0; i < p->nfiles; i++)
-		if (!strcmp(p->files[i].path, m->path))
+		if (p->files[i].inode == inode && p->files[i].dev == dev &&
+		    !strcmp(p->files[i].path, m->path))
 			return (int)i;
 	if (p->nfiles == PLAN_MAX_FILES)
 		return -ENOSPC;
-	snprintf(p->files[p->nfiles].path, sizeof(p->files[0].path), "%s", m->path);
-	p->files[p->nfiles].start = m->start;
-	p->files[p->nfiles].end = m->end;
+	f = &p->files[p->nfiles];
+	snprintf(f->path, sizeof(f->path), "%s", m->path);
+	f->start = m->start;
+	f->end = m->end;
+	f->dev = dev;
+	f->inode = inode;
+	f->mapped = true;
 	return (int)p->nfiles++;
+}
+
+static uint32_t *site_place(const struct probe_plan *p, uint32_t file, uint64_t offset)
+{
+	for (uint32_t i = hash_site(file, offset);; i++) {
+		uint32_t *at = &p->site_hash[i % PLAN_HASH];
+
+		if (!*at || (p->sites[*at - 1].file == file && p->sites[*at - 1].offset == offset))
+			return at;
+	}
 }
 
 bool plan_has_site(const struct probe_plan *p, uint32_t file, uint64_t offset)
 {
-	for (uint32_t i = 0; i < p->nsites; i++)
-		if (p->sites[i].file == file && p->sites[i].offset == offset)
-			return true;
-	return false;
+	return *site_place(p, file, offset) != 0;
 }
 
 int plan_add_site(struct probe_plan *p, const struct probe_site *site)
 {
-	if (p->nsites == PLAN_MAX_SITES)
+	if (p->nsites == PROBE_PLAN_SITES)
 		return -ENOSPC;
-	p->sites[p->nsites++] = *site;
-	p->rows[site->row].nsites++;
+	p->sites[p->nsites] = *site;
+	*site_place(p, site->file, site->offset) = ++p->nsites;
+	p->rows[site->row].nsites += !site->end;
 	return 0;
 }
 
@@ -135,6 +187,8 @@ static void say_not_found(struct plan_work *w, const struct symbols_module *cons
 			 w->spec->name.text, where);
 		return;
 	}
+	if (plan_find_inlined(w, mods, n, w->why, w->why_size))
+		return;
 	plan_suggest(w, mods, n, near, sizeof(near));
 	snprintf(w->why, w->why_size, "no %s '%.100s' in %s%s%s%s", what, w->spec->name.text, where,
 		 near[0] ? "; did you mean '" : "", near, near[0] ? "'?" : "");
@@ -168,12 +222,45 @@ static int check_result(struct plan_work *w, const struct symbols_module *const 
 	return 0;
 }
 
+/* Match the spec against those of the files that it was not matched against before. */
+int plan_match_new(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n)
+{
+	struct probe_plan *p = w->plan;
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++) {
+		struct plan_seen now = {.spec = w->index}, *more;
+		uint32_t k = 0;
+
+		plan_identify(mods[i], &now.dev, &now.inode);
+		while (k < p->nseen && memcmp(&p->seen[k], &now, sizeof(now)) != 0)
+			k++;
+		if (k < p->nseen)
+			continue;
+		if (p->nseen == PLAN_MAX_SEEN)
+			return -ENOSPC;
+		more = realloc(p->seen, (p->nseen + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		p->seen = more;
+		p->seen[p->nseen++] = now;
+		err = w->spec->kind == SPEC_USDT ? plan_match_markers(w, mods[i])
+						 : plan_match_functions(w, mods[i]);
+	}
+	return err;
+}
+
 static int resolve_spec(struct plan_work *w)
 {
 	const struct symbols_module *mods[PLAN_MAX_MODULES];
 	uint32_t n = plan_find_modules(w, mods, PLAN_MAX_MODULES);
-	int err = 0;
+	bool *waits = &w->plan->waits[w->index];
+	int err;
 
+	if (!n && probe_spec_is_library(w->spec->module)) {
+		*waits = true;
+		return 0;
+	}
 	if (!n) {
 		char mapped[160];
 
@@ -183,9 +270,11 @@ static int resolve_spec(struct plan_work *w)
 		return -ENOENT;
 	}
 	w->first_row = w->plan->nrows;
-	for (uint32_t i = 0; i < n && !err; i++)
-		err = w->spec->kind == SPEC_USDT ? plan_match_markers(w, mods[i])
-						 : plan_match_functions(w, mods[i]);
+	err = plan_match_new(w, mods, n);
+	if (!err && !w->matched && w->spec->any) {
+		*waits = true;
+		return 0;
+	}
 	return err ? err : check_result(w, mods, n);
 }
 
@@ -194,18 +283,39 @@ static int resolve_all(struct probe_plan *p, struct symbols *syms, const char *c
 {
 	int err = 0;
 
+	p->specs = calloc(n, sizeof(*p->specs));
+	p->waits = calloc(n, sizeof(*p->waits));
+	if (!p->specs || !p->waits)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < n && !err; i++) {
-		struct probe_spec spec;
-		struct plan_work w = {
-			.plan = p, .spec = &spec, .syms = syms, .why = why, .why_size = why_size};
+		struct plan_work w = {.plan = p,
+				      .spec = &p->specs[i],
+				      .index = i,
+				      .syms = syms,
+				      .why = why,
+				      .why_size = why_size};
 
-		err = probe_spec_parse(specs[i], &spec, why, why_size);
-		if (err)
-			break;
-		err = resolve_spec(&w);
-		probe_spec_fini(&spec);
+		err = probe_spec_parse(specs[i], &p->specs[i], why, why_size);
+		p->nspecs += !err;
+		if (!err)
+			err = resolve_spec(&w);
 	}
 	return err;
+}
+
+/* Room for what libraries that come later may add. */
+static void fix_slots(struct probe_plan *p)
+{
+	uint32_t late = 0, most = p->nrows < PLAN_ROWS_FULL ? PLAN_ROWS_FULL : p->cap;
+
+	for (uint32_t i = 0; i < p->nspecs; i++) {
+		if (p->waits[i])
+			late += PLAN_AWAITED_ROWS;
+		else if (!p->specs[i].module[0] || strpbrk(p->specs[i].module, "*?["))
+			late += PLAN_LATE_ROWS;
+	}
+	p->cap = p->nrows + late < most ? p->nrows + late : most;
+	p->slots = p->cap ? p->cap + 1 : 0;
 }
 
 struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs, uint32_t n,
@@ -222,14 +332,18 @@ struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs
 		p->costs = *p->opt.costs;
 	else
 		calibrate_run(&p->costs);
-	p->cap = slot_cap();
+	p->cap = CONTRACT_FUNC_SLOTS - 1;
 	p->rows = calloc(p->cap, sizeof(*p->rows));
 	p->refused = calloc(PLAN_MAX_REFUSED, sizeof(*p->refused));
-	p->sites = calloc(PLAN_MAX_SITES, sizeof(*p->sites));
-	if (!p->rows || !p->refused || !p->sites || resolve_all(p, syms, specs, n, why, why_size)) {
+	p->sites = calloc(PROBE_PLAN_SITES, sizeof(*p->sites));
+	p->row_hash = calloc(PLAN_HASH, sizeof(*p->row_hash));
+	p->site_hash = calloc(PLAN_HASH, sizeof(*p->site_hash));
+	if (!p->rows || !p->refused || !p->sites || !p->row_hash || !p->site_hash ||
+	    resolve_all(p, syms, specs, n, why, why_size)) {
 		probe_plan_free(p);
 		return NULL;
 	}
+	fix_slots(p);
 	why[0] = '\0';
 	return p;
 }
@@ -238,15 +352,22 @@ void probe_plan_free(struct probe_plan *p)
 {
 	if (!p)
 		return;
+	for (uint32_t i = 0; i < p->nspecs; i++)
+		probe_spec_fini(&p->specs[i]);
+	free(p->specs);
+	free(p->waits);
+	free(p->seen);
 	free(p->rows);
 	free(p->refused);
 	free(p->sites);
+	free(p->row_hash);
+	free(p->site_hash);
 	free(p);
 }
 
 uint32_t probe_plan_slots(const struct probe_plan *p)
 {
-	return p->nrows ? p->nrows + 1 : 0;
+	return p->slots;
 }
 
 uint32_t probe_plan_rows(const struct probe_plan *p)
@@ -285,37 +406,4 @@ uint32_t probe_plan_files(const struct probe_plan *p)
 const struct calibration *probe_plan_costs(const struct probe_plan *p)
 {
 	return &p->costs;
-}
-
-static const char *measure_name(enum probe_measure how)
-{
-	static const char *const names[] = {
-		[PROBE_LATENCY] = "latency",
-		[PROBE_COUNT] = "count",
-		[PROBE_PAIR] = "pair",
-		[PROBE_REFUSED] = "refused",
-	};
-
-	return names[how];
-}
-
-int probe_plan_list(const struct probe_plan *p, FILE *out)
-{
-	fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s\n", "NS/CALL", "MEASURE", "PLACE", "FILE",
-		"NAME", "WHY");
-	for (uint32_t i = 0; i < p->nrows + p->nrefused; i++) {
-		const struct probe_row *r = probe_plan_row(p, i);
-		char place[48], cost[16] = "?";
-
-		snprintf(place, sizeof(place), "+%u %s", r->place.delta,
-			 r->place.insn == INSN_OTHER ? "stepped" : insn_kind_name(r->place.insn));
-		if (r->cost_ns > 0)
-			snprintf(cost, sizeof(cost), "%.0f", r->cost_ns);
-		fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s", cost, measure_name(r->how), place,
-			r->module, r->name, r->note[0] ? r->note : r->place.reason);
-		if (r->nsites > 1)
-			fprintf(out, " (%u places)", r->nsites);
-		fputc('\n', out);
-	}
-	return ferror(out) ? -EIO : 0;
 }

@@ -39,33 +39,52 @@ struct probe_row {
 	double cost_ns; /* expected for each call; 0 = not known */
 	char note[64];
 	uint32_t nsites;
+	bool exits;    /* PROBE_LATENCY by probes on the instructions that leave the function */
+	bool gone;     /* the files that it is in are mapped no more */
+	uint32_t spec; /* which -e */
 };
+
+enum { PROBE_PLAN_SITES = 32768 }; /* at most */
 
 /* One address to probe. */
 struct probe_site {
 	uint32_t row, file;
 	uint64_t offset;	 /* in the file */
 	uint64_t ref_ctr_offset; /* USDT semaphore, 0 = none */
-	bool end;		 /* of a PROBE_PAIR */
+	bool end;		 /* of a PROBE_PAIR, or of a row with exits */
 };
 
 /* A mapped file; perftop opens it through the mapping or the target's root. */
 struct probe_file {
 	char path[256];
-	uint64_t start, end; /* of an executable mapping */
+	uint64_t start, end; /* of an executable mapping, the last one seen */
+	uint64_t dev, inode;
+	bool mapped;
 };
 
 /*
  * Resolve specs against what the target maps now. NULL with a sentence in `why` when a spec is
  * malformed, names nothing, or names too much. syms is read during the call only. A function that
  * would be single-stepped is measured when it is named exactly, and refused when a pattern found
- * it, unless forced.
+ * it, unless forced. A library that is not mapped yet is waited for.
  */
 struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs, uint32_t n,
 				  const struct place_options *opt, char *why, size_t why_size);
 void probe_plan_free(struct probe_plan *p);
 
-/* Histograms to make room for: one a row, and one for calibration behind them. */
+/*
+ * The mappings changed: add what the specs name in files that are new, mark rows of files that are
+ * gone. Sites from the returned index on are new; what did not work out is a sentence in why.
+ */
+uint32_t probe_plan_extend(struct probe_plan *p, struct symbols *syms, char *why, size_t why_size);
+
+/* Specs that wait for a library; `names` gets the first few, "liba.so, libb.so". */
+uint32_t probe_plan_waiting(const struct probe_plan *p, char *names, size_t size);
+
+/*
+ * Histograms to make room for: one a row, some for libraries that come later, and one for
+ * calibration behind them. The same for the life of the plan.
+ */
 uint32_t probe_plan_slots(const struct probe_plan *p);
 
 /* Rows 0..n: slots are their indices; refused rows come after the last slot. */

@@ -106,7 +106,8 @@ static int parse_function(const char *text, struct probe_spec *out, char *why, s
 		colon = re;
 	else
 		colon = single_colon(text);
-	if (colon && !(colon - text == 1 && *text == '*'))
+	out->any = colon && colon - text == 1 && *text == '*';
+	if (colon && !out->any)
 		err = set_module(out, text, (size_t)(colon - text), why, why_size);
 	if (err)
 		return err;
@@ -174,6 +175,14 @@ int probe_spec_module_rank(const char *module, const char *path)
 		return !fnmatch(module, file, 0);
 	/* libc for libc.so.6 and libc-2.36.so, python3 for python3.11: never libc for libcrypto. */
 	return !strncmp(module, file, n) && (file[n] == '.' || file[n] == '-');
+}
+
+bool probe_spec_is_library(const char *module)
+{
+	const char *file = strrchr(module, '/');
+
+	file = file ? file + 1 : module;
+	return !strncmp(file, "lib", 3) || strstr(file, ".so");
 }
 
 uint32_t name_distance(const char *a, const char *b, uint32_t limit)

@@ -19,6 +19,7 @@ struct probe_spec {
 	enum { SPEC_FUNCTION, SPEC_USDT } kind;
 	char text[512];		      /* as given */
 	char module[256];	      /* path, file name, prefix of one, glob; "" = any */
+	bool any;		      /* "*:", any said outright: of files that come later too */
 	struct name_pattern provider; /* SPEC_USDT */
 	struct name_pattern name;     /* function or marker */
 };
@@ -31,6 +32,9 @@ int probe_spec_parse(const char *text, struct probe_spec *out, char *why, size_t
 void probe_spec_fini(struct probe_spec *s);
 
 bool name_pattern_match(const struct name_pattern *p, const char *name);
+
+/* Does the module part look like a library, which a process may load later? */
+bool probe_spec_is_library(const char *module);
 
 /*
  * Does the file at `path` answer to the module part of a spec? 0 no, 1 by prefix ("libc" for

@@ -8,6 +8,7 @@
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/collector.h"
+#include "collectors/func_hist.h"
 #include "collectors/probe_plan.h"
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
@@ -52,6 +53,8 @@ static void load_bpf(struct session *se)
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
 
+	if (req.nslots)
+		req.func_copies = func_hists_copies(req.nslots, procfs_cpu_ids());
 	if (!se->cfg.no_bpf)
 		se->bpf = bpf_new(&req, why, sizeof(why), fix, sizeof(fix));
 	if (se->bpf)

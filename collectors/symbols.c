@@ -197,6 +197,11 @@ int symbols_refresh(struct symbols *s)
 	return 0;
 }
 
+void symbols_expect(struct symbols *s)
+{
+	s->ticks = s->wait;
+}
+
 void symbols_exec(struct symbols *s)
 {
 	s->n = 0;

@@ -40,6 +40,7 @@ void symbols_free(struct symbols *s);
  * process that is gone stays.
  */
 int symbols_refresh(struct symbols *s);
+void symbols_expect(struct symbols *s); /* have the next refresh read them, due or not */
 void symbols_exec(struct symbols *s); /* the target ran execve: forget every mapping */
 
 /* Never fails: an unknown address gives name "[unknown]" and the module if there is one. */

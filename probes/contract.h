@@ -13,8 +13,11 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_LOCKS = 4096,	   /* futex addresses told apart */
-	CONTRACT_FUNC_SLOTS = 512, /* functions and markers timed at once */
+	CONTRACT_LOCKS = 4096,	     /* futex addresses told apart */
+	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
+	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
+	CONTRACT_COMPACT_BITS = 2,   /* a bucket of a compact histogram is 2^this full ones */
+	CONTRACT_COMPACT_BINS = BUCKET_COUNT >> CONTRACT_COMPACT_BITS,
 };
 
 /*
@@ -26,6 +29,19 @@ struct contract_hist {
 	__u64 count, sum, max;
 	__u64 calls; /* entries seen; count is returns seen */
 	__u64 bins[BUCKET_COUNT];
+};
+
+/*
+ * Above CONTRACT_FUNC_FULL functions: what contract_hist begins with, and apart from it a histogram
+ * whose midpoints are within 6.3 %, counts modulo 2^32. CPUs may share them.
+ */
+struct contract_total {
+	__u64 count, sum, max;
+	__u64 calls;
+};
+struct contract_compact {
+	__u32 bins[CONTRACT_COMPACT_BINS];
+	__u32 pad[2]; /* the verifier bounds a place in bins by its last byte */
 };
 
 /* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */

@@ -15,8 +15,32 @@ struct {
 	__type(value, struct contract_hist);
 } func_hist SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct contract_total);
+} func_totals SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct contract_compact);
+} func_compact SEC(".maps");
+
+/* Of func_totals and func_compact, for each slot; 0: func_hist is in use. */
+const volatile __u32 func_copies = 0;
+
 /* Ends without a begin, begins that found no room; by slot. */
 __u64 func_unmatched[CONTRACT_FUNC_SLOTS] = {};
+
+/*
+ * A slot can be in two links for a while, when one takes the other's place: the upper half of a
+ * cookie is the link's turn, and only the one whose turn it is counts. 0: none.
+ */
+__u8 func_turn[CONTRACT_FUNC_SLOTS] = {};
 
 /* Calls in flight of one thread, for kernels without uprobe sessions, innermost last. */
 enum { FUNC_DEPTH = 32, FUNC_MARKS = 8 };
@@ -51,11 +75,63 @@ struct {
 extern bool bpf_session_is_return(void) __ksym __weak;
 extern __u64 *bpf_session_cookie(void) __ksym __weak;
 
-static __always_inline struct contract_hist *func_slot(void *ctx)
+static __always_inline u32 func_slot(void *ctx)
 {
-	u32 i = (u32)bpf_get_attach_cookie(ctx) * ncpu + bpf_get_smp_processor_id();
+	return (u32)bpf_get_attach_cookie(ctx);
+}
 
-	return bpf_map_lookup_elem(&func_hist, &i);
+static __always_inline bool func_has_turn(void *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	u32 slot = (u32)cookie;
+
+	return slot < CONTRACT_FUNC_SLOTS && func_turn[slot] == cookie >> 32;
+}
+
+static __always_inline void func_called(u32 slot)
+{
+	u32 cpu = bpf_get_smp_processor_id(), i = slot * ncpu + cpu;
+	struct contract_total *t;
+	struct contract_hist *h;
+
+	if (func_copies) {
+		i = slot * func_copies + cpu % func_copies;
+		t = bpf_map_lookup_elem(&func_totals, &i);
+		if (t)
+			__sync_fetch_and_add(&t->calls, 1);
+		return;
+	}
+	h = bpf_map_lookup_elem(&func_hist, &i);
+	if (h)
+		__sync_fetch_and_add(&h->calls, 1);
+}
+
+static __always_inline void func_record_compact(u32 i, u64 ns)
+{
+	struct contract_compact *c = bpf_map_lookup_elem(&func_compact, &i);
+	struct contract_total *t = bpf_map_lookup_elem(&func_totals, &i);
+	u32 bin = bucket_index(ns) >> CONTRACT_COMPACT_BITS;
+
+	if (!c || !t || bin >= CONTRACT_COMPACT_BINS)
+		return;
+	__sync_fetch_and_add(&c->bins[bin], 1);
+	__sync_fetch_and_add(&t->sum, ns);
+	hist_max(&t->max, ns);
+	__sync_fetch_and_add(&t->count, 1);
+}
+
+static __always_inline void func_record(u32 slot, u64 ns)
+{
+	u32 cpu = bpf_get_smp_processor_id(), i = slot * ncpu + cpu;
+	struct contract_hist *h;
+
+	if (func_copies) {
+		func_record_compact(slot * func_copies + cpu % func_copies, ns);
+		return;
+	}
+	h = bpf_map_lookup_elem(&func_hist, &i);
+	if (h)
+		hist_record_atomic(h, ns);
 }
 
 static __always_inline void func_miss(u64 slot)
@@ -68,21 +144,19 @@ static __always_inline void func_miss(u64 slot)
 SEC("uprobe")
 int func_session(void *ctx)
 {
-	struct contract_hist *h;
 	u64 now, *begin;
 
 	if (bpf_session_is_return()) {
 		now = bpf_ktime_get_ns();
 		begin = bpf_session_cookie();
-		h = func_slot(ctx);
-		if (h && begin)
-			hist_record_atomic(h, now - *begin);
+		if (begin)
+			func_record(func_slot(ctx), now - *begin);
 		return 0;
 	}
-	h = func_slot(ctx);
+	if (!func_has_turn(ctx))
+		return 1; /* no return wanted */
+	func_called(func_slot(ctx));
 	begin = bpf_session_cookie();
-	if (h)
-		__sync_fetch_and_add(&h->calls, 1);
 	if (begin)
 		*begin = bpf_ktime_get_ns();
 	return 0;
@@ -100,12 +174,12 @@ static __always_inline u64 func_sp(struct pt_regs *ctx)
 SEC("uprobe")
 int func_pair_entry(struct pt_regs *ctx)
 {
-	struct contract_hist *h = func_slot(ctx);
-	u64 sp = func_sp(ctx), slot = bpf_get_attach_cookie(ctx), d;
+	u64 sp = func_sp(ctx), slot = func_slot(ctx), d;
 	struct func_frames *fs;
 
-	if (h)
-		__sync_fetch_and_add(&h->calls, 1);
+	if (!func_has_turn(ctx))
+		return 0;
+	func_called(slot);
 	fs = bpf_task_storage_get(&func_frames, bpf_get_current_task_btf(), 0,
 				  BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!fs) {
@@ -132,19 +206,15 @@ int func_pair_entry(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("uprobe")
-int func_pair_return(struct pt_regs *ctx)
+/* sp: as it was at the entry. */
+static __always_inline void func_leave(void *ctx, u64 sp, u64 now)
 {
-	u64 now = bpf_ktime_get_ns(), slot = bpf_get_attach_cookie(ctx), sp = func_sp(ctx), d;
-	struct contract_hist *h = func_slot(ctx);
+	u64 slot = func_slot(ctx), d;
 	struct func_frames *fs;
 
-#if defined(__TARGET_ARCH_x86)
-	sp -= 8; /* the return address is off the stack by now */
-#endif
 	fs = bpf_task_storage_get(&func_frames, bpf_get_current_task_btf(), 0, 0);
-	if (!fs || !h)
-		return 0;
+	if (!fs)
+		return;
 	d = fs->depth;
 	for (int i = 0; i < FUNC_DEPTH; i++) {
 		struct func_frame *top = &fs->at[(d - 1) & (FUNC_DEPTH - 1)];
@@ -154,12 +224,35 @@ int func_pair_return(struct pt_regs *ctx)
 		d--;
 		if (top->sp == sp && top->slot == slot) {
 			fs->depth = d;
-			hist_record_atomic(h, now - top->ns);
-			return 0;
+			func_record(slot, now - top->ns);
+			return;
 		}
 	}
 	fs->depth = d;
 	func_miss(slot);
+}
+
+SEC("uprobe")
+int func_pair_return(struct pt_regs *ctx)
+{
+	u64 now = bpf_ktime_get_ns(), sp = func_sp(ctx);
+
+#if defined(__TARGET_ARCH_x86)
+	sp -= 8; /* the return address is off the stack by now */
+#endif
+	if (func_has_turn(ctx))
+		func_leave(ctx, sp, now);
+	return 0;
+}
+
+/* At a `ret`, or a jump to another function: the stack is as it was at the entry. */
+SEC("uprobe")
+int func_exit(struct pt_regs *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (func_has_turn(ctx))
+		func_leave(ctx, func_sp(ctx), now);
 	return 0;
 }
 
@@ -167,25 +260,36 @@ int func_pair_return(struct pt_regs *ctx)
 SEC("uprobe")
 int func_count(void *ctx)
 {
-	struct contract_hist *h = func_slot(ctx);
+	u32 slot = func_slot(ctx), cpu = bpf_get_smp_processor_id(), i = slot * ncpu + cpu;
+	struct contract_total *t;
+	struct contract_hist *h;
 
-	if (h) {
-		__sync_fetch_and_add(&h->calls, 1);
-		__sync_fetch_and_add(&h->count, 1);
+	if (!func_has_turn(ctx))
+		return 0;
+	func_called(slot);
+	if (func_copies) {
+		i = slot * func_copies + cpu % func_copies;
+		t = bpf_map_lookup_elem(&func_totals, &i);
+		if (t)
+			__sync_fetch_and_add(&t->count, 1);
+		return 0;
 	}
+	h = bpf_map_lookup_elem(&func_hist, &i);
+	if (h)
+		__sync_fetch_and_add(&h->count, 1);
 	return 0;
 }
 
 SEC("uprobe")
 int func_mark_begin(void *ctx)
 {
-	struct contract_hist *h = func_slot(ctx);
-	u64 slot = bpf_get_attach_cookie(ctx), key = slot + 1;
+	u64 slot = func_slot(ctx), key = slot + 1;
 	struct func_marks *m;
 	int room = -1;
 
-	if (h)
-		__sync_fetch_and_add(&h->calls, 1);
+	if (!func_has_turn(ctx))
+		return 0;
+	func_called(slot);
 	m = bpf_task_storage_get(&func_marks, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
 	for (int i = FUNC_MARKS - 1; m && i >= 0; i--) {
@@ -209,16 +313,17 @@ int func_mark_begin(void *ctx)
 SEC("uprobe")
 int func_mark_end(void *ctx)
 {
-	u64 now = bpf_ktime_get_ns(), slot = bpf_get_attach_cookie(ctx);
-	struct contract_hist *h = func_slot(ctx);
+	u64 now = bpf_ktime_get_ns(), slot = func_slot(ctx);
 	struct func_marks *m;
 
+	if (!func_has_turn(ctx))
+		return 0;
 	m = bpf_task_storage_get(&func_marks, bpf_get_current_task_btf(), 0, 0);
-	for (int i = 0; m && h && i < FUNC_MARKS; i++) {
+	for (int i = 0; m && i < FUNC_MARKS; i++) {
 		if (m->at[i].key != slot + 1)
 			continue;
 		m->at[i].key = 0;
-		hist_record_atomic(h, now - m->at[i].ns);
+		func_record(slot, now - m->at[i].ns);
 		return 0;
 	}
 	func_miss(slot);

@@ -3,13 +3,13 @@
 #ifndef PERFTOP_HIST_BPF_H
 #define PERFTOP_HIST_BPF_H
 
-static __always_inline void hist_max(struct contract_hist *h, u64 v)
+static __always_inline void hist_max(u64 *max, u64 v)
 {
-	u64 old = h->max;
+	u64 old = *max;
 
 	/* Programs can interleave on one CPU: retry a few times, a new maximum is rare. */
 	for (int i = 0; i < 3 && v > old; i++) {
-		u64 seen = __sync_val_compare_and_swap(&h->max, old, v);
+		u64 seen = __sync_val_compare_and_swap(max, old, v);
 
 		if (seen == old)
 			break;
@@ -26,7 +26,7 @@ static __always_inline void hist_record_atomic(struct contract_hist *h, u64 v)
 		return;
 	__sync_fetch_and_add(&h->bins[i], 1);
 	__sync_fetch_and_add(&h->sum, v);
-	hist_max(h, v);
+	hist_max(&h->max, v);
 	/* Last: a reader that sees the count sees at least as many in the bins. */
 	__sync_fetch_and_add(&h->count, 1);
 }

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "collectors/bpf.h"
+#include "collectors/procfs.h"
 #include "collectors/symbols.h"
-#include "perftop.skel.h"
 
 void func_rig_plan(struct func_rig *r, pid_t pid, const char *const *specs, uint32_t n, bool force)
 {
@@ -33,15 +33,14 @@ int func_rig_open(struct func_rig *r, pid_t pid, const char *const *specs, uint3
 	if (!r->plan)
 		return -ENOENT;
 	req.nslots = probe_plan_slots(r->plan);
+	req.func_copies = func_hists_copies(req.nslots, procfs_cpu_ids());
 	r->bpf = bpf_new(&req, r->why, sizeof(r->why), fix, sizeof(fix));
 	if (!r->bpf)
 		return -EPERM;
-	r->hists = bpf_map_array(r->bpf, bpf_map__fd(bpf_skeleton(r->bpf)->maps.func_hist),
-				 sizeof(*r->hists), (size_t)req.nslots * bpf_ncpu(r->bpf), false);
-	if (!r->hists)
+	if (func_hists_map(&r->hists, r->bpf, req.nslots, req.func_copies))
 		return -ENOMEM;
 	r->attach = func_attach_new(r->bpf, r->plan, pid, r->why, sizeof(r->why));
-	return r->attach ? func_attach_all(r->attach, r->why, sizeof(r->why)) : -ENOTSUP;
+	return r->attach ? func_attach_sites(r->attach, 0, r->why, sizeof(r->why)) : -ENOTSUP;
 }
 
 void func_rig_close(struct func_rig *r)
@@ -55,12 +54,10 @@ void func_rig_close(struct func_rig *r)
 
 int func_rig_read(struct func_rig *r, const char *name)
 {
-	uint32_t ncpu = bpf_ncpu(r->bpf);
-
 	for (uint32_t i = 0; i < probe_plan_rows(r->plan); i++) {
 		if (strcmp(probe_plan_row(r->plan, i)->name, name))
 			continue;
-		latency_sum_cpus(&r->sum, r->hists + (size_t)i * ncpu, ncpu, sizeof(*r->hists));
+		func_hists_sum(&r->hists, i, &r->sum);
 		return (int)i;
 	}
 	return -ENOENT;

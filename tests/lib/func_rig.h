@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "collectors/func_attach.h"
+#include "collectors/func_hist.h"
 #include "collectors/latency.h"
 #include "collectors/probe_plan.h"
 
@@ -16,7 +17,7 @@ struct func_rig {
 	struct probe_plan *plan;
 	struct bpf *bpf;
 	struct func_attach *attach;
-	const struct contract_hist *hists;
+	struct func_hists hists;
 	struct latency_sum sum; /* of the row read last */
 	char why[256];		/* after a failure */
 };

@@ -200,7 +200,7 @@ static void quantiles_agree_with_the_program_s_own(void **state)
 	need_bpf();
 	target_run(&t);
 	rig_open(&r, t.pid, specs, 1, false, bpf_has_uprobe_session());
-	func_attach_calibrate(r.attach, r.hists, &costs);
+	func_attach_calibrate(r.attach, &r.hists, &costs);
 	tell(&t, "script 5000");
 	rig_row(&r, "known_work");
 	own = (costs.measured ? 2 * costs.floor_ns : 2000) + 200;
@@ -316,7 +316,7 @@ static void a_dropped_probe_leaves_the_others_counting(void **state)
 	rig_open(&r, t.pid, specs, 2, false, bpf_has_uprobe_session());
 	tell(&t, "calls known_push 10 1");
 	drop[rig_row(&r, "known_push")] = true;
-	assert_int_equal(func_attach_drop(r.attach, drop, r.why, sizeof(r.why)), 0);
+	assert_int_equal(func_attach_move(r.attach, drop, FUNC_OFF, r.why, sizeof(r.why)), 0);
 	tell(&t, "calls known_push 10 1");
 	tell(&t, "calls known_test 10 1");
 	rig_row(&r, "known_push");
@@ -444,11 +444,10 @@ static void a_probe_that_names_nothing_says_what_there_is(void **state)
 	target_run(&t);
 	assert_refused(t.pid, "libc.so.6:mallok", "did you mean 'malloc'");
 	assert_refused(t.pid, "known:known_pish", "did you mean 'known_push'");
-	assert_refused(t.pid, "libfoo:malloc", "libfoo is not mapped");
-	assert_refused(t.pid, "libfoo:malloc", "libc.so.6");
+	assert_refused(t.pid, "foo:malloc", "foo is not mapped");
+	assert_refused(t.pid, "foo:malloc", "libc.so.6");
 	assert_refused(t.pid, "usdt:known:known:nothing", "did you mean 'known:");
 	assert_refused(t.pid, "libc:time", "IFUNC");
-	assert_refused(t.pid, "libc:*", "too wide");
 	target_end(&t);
 }
 

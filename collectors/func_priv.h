@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* func_priv.h: what the files of the func collector share. */
+#ifndef COLLECTORS_FUNC_PRIV_H
+#define COLLECTORS_FUNC_PRIV_H
+
+#include "collectors/func_attach.h"
+#include "collectors/func_budget.h"
+#include "collectors/func_hist.h"
+#include "collectors/latency.h"
+#include "collectors/probe_plan.h"
+#include "collectors/session.h"
+
+enum {
+	FUNC_SHOWN = 512, /* rows of a snapshot, when there are more the most called */
+};
+
+struct func_row {
+	struct latency_track track;
+	uint64_t calls, calls_base; /* seen at the last tick, at the last reset */
+	double rate, per_ns;	    /* calls a second, and a ns of window; of the last look */
+	double unseen;		    /* calls estimated beyond those that were seen */
+	double cost_ns;
+	bool estimated, shown;
+	char note[64];
+};
+
+struct func {
+	struct probe_plan *plan;
+	struct func_attach *attach;
+	struct func_hists hists;
+	const uint64_t *unmatched; /* by slot */
+	uint32_t nrows, cap;	   /* rows now, and at most */
+	struct func_row *rows;
+	struct func_load *loads; /* by slot */
+	bool *moved;		 /* by slot, scratch, as are these */
+	uint32_t *order;
+	struct latency_sum sum;
+	struct func_costs costs;
+	uint32_t over_ticks;
+	uint64_t read_ns, interval_ns; /* when calls were read, and since the time before */
+	uint64_t generation;	       /* of the mappings that the plan knows */
+	char late_trouble[SNAP_TEXT];
+
+	/* Windows, see func_window.c. */
+	int timer_fd;
+	bool open;
+	uint64_t window_ns, opened_ns; /* length; when the last began */
+	uint64_t on_since_ns, on_ns;   /* of it, in this interval */
+};
+
+/* ---- func_rows.c ---- */
+
+/* What the probes of rows from `from` on cost and how that is said. */
+void func_rows_price(struct func *f, uint32_t from);
+/* Read the counts: rates and loads. */
+void func_rows_read(struct func *f, struct session *se);
+/* Rows of the snapshot. */
+void func_rows_fill(struct func *f, struct session *se, struct snapshot *s);
+void func_rows_reset(struct func *f);
+
+/* ---- func_window.c ---- */
+
+int func_windows_init(struct func *f, struct session *se);
+void func_windows_fini(struct func *f, struct session *se);
+/* How much of the interval the windowed rows were seen: call it before the counts are read. */
+void func_windows_account(struct func *f);
+/* Throttle, detach and let go, by what was read; begin a window when one is due. */
+void func_windows_tick(struct func *f, struct session *se);
+
+/* ---- func_late.c ---- */
+
+/* Libraries that came or went. */
+void func_late_look(struct func *f, struct session *se);
+
+/* ---- func.c ---- */
+
+/* The section's text, whenever something of it changed. */
+void func_say(struct session *se, const struct func *f);
+
+#endif

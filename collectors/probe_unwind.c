@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe_unwind.c: where a return probe would end the program. It puts an address of the kernel's in
+ * the place of the return address; who reads that, and does not just return, goes astray.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectors/elf_image_priv.h"
+#include "collectors/probe_plan_priv.h"
+
+enum { UNWIND_MAX_STRINGS = 64 << 20 };
+
+bool plan_returns_oddly(const char *name)
+{
+	static const char *const names[] = {
+		/* The address is kept and jumped to later, or in another process. */
+		"setjmp",
+		"sigsetjmp",
+		"vfork",
+		"getcontext",
+		"swapcontext",
+		"_Fork",
+		"libc_vfork",
+		/* What lies on top of the stack is no return address. */
+		"start",
+		"restore_rt",
+		"start_context",
+		"dl_runtime_resolve",
+		"dl_runtime_profile",
+		"clone",
+		"clone3",
+		/* Exceptions of those who call them may pass. */
+		"qsort",
+		"qsort_r",
+		"bsearch",
+		"pthread_once",
+		"call_once",
+		"dl_iterate_phdr",
+		"lfind",
+		"lsearch",
+		"twalk",
+		"twalk_r",
+		"tdestroy",
+		"ftw",
+		"nftw",
+		"scandir",
+	};
+	size_t n;
+
+	name += strspn(name, "_");
+	n = strcspn(name, "@");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strlen(names[i]) == n && !strncmp(name, names[i], n))
+			return true;
+	return !strncmp(name, "dl_runtime_", 11) || !strncmp(name, "sigsetjmp", 9);
+}
+
+static bool holds(const char *strings, size_t n, const char *what)
+{
+	return strings && memmem(strings, n, what, strlen(what));
+}
+
+/*
+ * C++ and Rust name what unwinds them. glibc has tables of exceptions too, for cancelled threads,
+ * but names nothing of it.
+ */
+bool plan_unwinds(const struct symbols_module *m)
+{
+	static const char *const tables[] = {".dynstr", ".strtab"};
+	static const char *const names[] = {"__gxx_personality_v0", "rust_eh_personality",
+					    "_Unwind_Resume"};
+	struct elf_image *e = m->image;
+	bool found = false;
+
+	if (!elf_image_section(e, ".gcc_except_table"))
+		return false;
+	for (int t = 0; t < 2 && !found; t++) {
+		const Elf64_Shdr *sh = elf_image_section(e, tables[t]);
+		char *s = sh ? elf_image_load(e, sh->sh_offset, sh->sh_size, UNWIND_MAX_STRINGS)
+			     : NULL;
+
+		for (size_t i = 0; s && i < sizeof(names) / sizeof(names[0]) && !found; i++)
+			found = holds(s, sh->sh_size, names[i]);
+		free(s);
+	}
+	return found;
+}
