@@ -189,9 +189,34 @@ static void put_member(struct json_text *out, const char *name, uint64_t v)
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static void put_field(struct json_text *out, const struct field *f, const char *row)
+static void put_frames(struct json_text *out, const struct snapshot *s, const uint32_t *frames,
+		       uint32_t n)
+{
+	put_char(out, '[');
+	for (uint32_t f = 0; f < n; f++) {
+		const struct snap_symbol *sym;
+
+		if (frames[f] >= s->nsymbols || frames[f] >= SNAP_SYMBOLS)
+			continue;
+		sym = &s->symbols[frames[f]];
+		put_comma(out);
+		put_char(out, '"');
+		put_words(out, sym->name, sizeof(sym->name));
+		if (sym->module[0]) {
+			put(out, " (", 2);
+			put_words(out, sym->module, sizeof(sym->module));
+			put_char(out, ')');
+		}
+		put_char(out, '"');
+	}
+	put_char(out, ']');
+}
+
+static void put_field(struct json_text *out, const struct snapshot *s, const struct field *f,
+		      const char *row)
 {
 	const void *at = row + f->offset;
+	const uint32_t *words;
 	const char *name;
 
 	put_key(out, f->name);
@@ -221,6 +246,10 @@ static void put_field(struct json_text *out, const struct field *f, const char *
 		name = f->enum_name(*(const uint32_t *)at);
 		put_string(out, name, strlen(name));
 		break;
+	case FIELD_FRAMES:
+		words = at;
+		put_frames(out, s, words + 1, words[0] < f->size ? words[0] : f->size);
+		break;
 	}
 }
 
@@ -243,11 +272,11 @@ static void put_histogram(struct json_text *out, const struct snapshot *s,
 	put_char(out, ']');
 }
 
-static void put_fields(struct json_text *out, const struct table *t, const void *row,
-		       uint32_t first)
+static void put_fields(struct json_text *out, const struct snapshot *s, const struct table *t,
+		       const void *row, uint32_t first)
 {
 	for (uint32_t i = first; i < t->nfields; i++)
-		put_field(out, &t->fields[i], row);
+		put_field(out, s, &t->fields[i], row);
 }
 
 static void put_rows(struct json_text *out, const struct snapshot *s, const struct table *t,
@@ -258,43 +287,10 @@ static void put_rows(struct json_text *out, const struct snapshot *s, const stru
 	for (uint32_t i = 0; i < snapshot_row_count(s, t); i++) {
 		put_comma(out);
 		put_char(out, '{');
-		put_fields(out, t, snapshot_row(s, t, i), 0);
+		put_fields(out, s, t, snapshot_row(s, t, i), 0);
 		if (histograms && snapshot_table_has_bins(t))
 			put_histogram(out, s, snapshot_row(s, t, i));
 		put_char(out, '}');
-	}
-	put_char(out, ']');
-}
-
-static void put_stacks(struct json_text *out, const struct snapshot *s)
-{
-	put_key(out, "stacks");
-	put_char(out, '[');
-	for (uint32_t i = 0; i < s->nstacks && i < SNAP_STACKS; i++) {
-		const struct snap_stack *st = &s->stacks[i];
-
-		put_comma(out);
-		put_char(out, '{');
-		put_member(out, "count", st->count);
-		put_key(out, "frames");
-		put_char(out, '[');
-		for (uint32_t f = 0; f < st->nframes && f < SNAP_FRAMES; f++) {
-			const struct snap_symbol *sym;
-
-			if (st->frames[f] >= s->nsymbols || st->frames[f] >= SNAP_SYMBOLS)
-				continue;
-			sym = &s->symbols[st->frames[f]];
-			put_comma(out);
-			put_char(out, '"');
-			put_words(out, sym->name, sizeof(sym->name));
-			if (sym->module[0]) {
-				put(out, " (", 2);
-				put_words(out, sym->module, sizeof(sym->module));
-				put_char(out, ')');
-			}
-			put_char(out, '"');
-		}
-		put(out, "]}", 2);
 	}
 	put_char(out, ']');
 }
@@ -313,20 +309,40 @@ static void put_sections(struct json_text *out, const struct snapshot *s, const 
 			put_char(out, ',');
 		put_string(out, sec->name, sizeof(sec->name));
 		put(out, ":{", 2);
-		put_fields(out, t, sec, 1);
+		put_fields(out, s, t, sec, 1);
 		put_char(out, '}');
 	}
 	put_char(out, '}');
 }
 
-static void put_cpu(struct json_text *out, const struct snapshot *s, const struct table *t)
+static void put_inner(struct json_text *out, const struct snapshot *s, const struct table *outer);
+
+static void put_single(struct json_text *out, const struct snapshot *s, const struct table *t)
 {
-	put_key(out, t->name);
+	put_key(out, t->inside ? t->key : t->name);
+	if (!snapshot_row_count(s, t)) {
+		put(out, "null", 4);
+		return;
+	}
 	put_char(out, '{');
-	put_fields(out, t, &s->cpu, 0);
-	put_rows(out, s, snapshot_table("functions"), "functions", false);
-	put_stacks(out, s);
+	put_fields(out, s, t, snapshot_row(s, t, 0), 0);
+	put_inner(out, s, t);
 	put_char(out, '}');
+}
+
+/* The tables whose place is inside this one. */
+static void put_inner(struct json_text *out, const struct snapshot *s, const struct table *outer)
+{
+	for (uint32_t i = 0; i < snapshot_ntables; i++) {
+		const struct table *t = &snapshot_tables[i];
+
+		if (!t->inside || strcmp(t->inside, outer->name))
+			continue;
+		if (t->max == 1)
+			put_single(out, s, t);
+		else
+			put_rows(out, s, t, t->key, false);
+	}
 }
 
 static void put_blocked(struct json_text *out, const struct snapshot *s, const struct table *t)
@@ -345,19 +361,7 @@ static void put_blocked(struct json_text *out, const struct snapshot *s, const s
 		put_member(out, blocked_reason_name(s->blocked[i].reason), s->blocked[i].ns);
 	put_char(out, '}');
 	put_rows(out, s, t, "rows", false);
-	put_rows(out, s, snapshot_table("locks"), "locks", false);
-	put_char(out, '}');
-}
-
-static void put_single(struct json_text *out, const struct snapshot *s, const struct table *t)
-{
-	put_key(out, t->name);
-	if (!snapshot_row_count(s, t)) {
-		put(out, "null", 4);
-		return;
-	}
-	put_char(out, '{');
-	put_fields(out, t, snapshot_row(s, t, 0), 0);
+	put_inner(out, s, t);
 	put_char(out, '}');
 }
 
@@ -381,12 +385,10 @@ int export_json(struct json_text *out, const struct snapshot *s, bool histograms
 	for (uint32_t i = 0; i < snapshot_ntables; i++) {
 		const struct table *t = &snapshot_tables[i];
 
-		if (is(t, "functions") || is(t, "locks"))
-			continue; /* inside cpu and blocked */
+		if (t->inside)
+			continue;
 		if (is(t, "sections"))
 			put_sections(out, s, t);
-		else if (is(t, "cpu"))
-			put_cpu(out, s, t);
 		else if (is(t, "blocked"))
 			put_blocked(out, s, t);
 		else if (t->max == 1)

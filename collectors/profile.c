@@ -16,7 +16,6 @@ struct profile_function {
 	uint64_t stamp;	      /* the last sample that counted it: recursion counts once */
 	uint64_t self_before; /* at the last filling */
 	double recent;	      /* self samples, fading */
-	uint32_t shown;	      /* 1 + its place in the symbols of the snapshot being filled */
 };
 
 struct profile_stack {
@@ -251,11 +250,9 @@ static void fill_functions(struct profile *p, struct symbols *syms, struct snaps
 	uint32_t n = 0;
 
 	fade(p, s->interval_ns);
-	for (uint32_t id = 0; id < p->nfunctions; id++) {
-		p->functions[id].shown = 0;
+	for (uint32_t id = 0; id < p->nfunctions; id++)
 		if (p->functions[id].total)
 			p->order[n++] = id;
-	}
 	qsort_r(p->order, n, sizeof(*p->order), compare_total, p);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct profile_function *f = &p->functions[p->order[i]];
@@ -276,20 +273,6 @@ static void fill_functions(struct profile *p, struct symbols *syms, struct snaps
 		out->recent_pct = p->recent > 0 ? 100.0 * f->recent / p->recent : 0;
 		out->total_pct = 100.0 * (double)f->total / (double)p->samples;
 	}
-}
-
-/* The snapshot's own search is linear: ask it once for each function. */
-static uint32_t shown_symbol(struct profile *p, struct symbols *syms, struct snapshot *s,
-			     uint32_t id)
-{
-	struct profile_function *f = &p->functions[id];
-	struct symbol sym;
-
-	if (!f->shown) {
-		symbols_by_id(syms, id, &sym);
-		f->shown = 1 + snapshot_symbol(s, sym.name, sym.module);
-	}
-	return f->shown - 1;
 }
 
 static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot *s)
@@ -319,7 +302,7 @@ static void fill_stacks(struct profile *p, struct symbols *syms, struct snapshot
 		out->count = st->count;
 		out->nframes = st->n;
 		for (uint32_t f = 0; f < st->n; f++)
-			out->frames[f] = shown_symbol(p, syms, s, st->ids[f]);
+			out->frames[f] = symbols_snapshot(syms, st->ids[f], s);
 	}
 }
 

@@ -123,7 +123,6 @@ static int prepare(struct recorder *r)
 		[SQL_ROLLBACK] = "ROLLBACK",
 		[SQL_STRING] = "INSERT INTO string VALUES(?,?)",
 		[SQL_SYMBOL] = "INSERT INTO symbol VALUES(?,?,?)",
-		[SQL_STACK] = "INSERT INTO stacks_rows VALUES(?,?,?,?)",
 	};
 
 	for (uint32_t i = 0; i < SQL_ROWS + snapshot_ntables; i++) {

@@ -9,7 +9,7 @@
 #include "collectors/recorder_schema.h"
 #include "collectors/text_ids.h"
 
-enum { SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_STRING, SQL_SYMBOL, SQL_STACK, SQL_TICK, SQL_ROWS };
+enum { SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_STRING, SQL_SYMBOL, SQL_TICK, SQL_ROWS };
 
 struct recorder {
 	sqlite3 *db;

@@ -79,10 +79,37 @@ static void bind_bins(struct recorder *r, sqlite3_stmt *st, int column, const st
 		sqlite3_bind_null(st, column);
 }
 
-static int bind_field(struct recorder *r, sqlite3_stmt *st, int column, const struct field *f,
-		      const char *row)
+/* Frames as a JSON array of symbol ids, kept as a string: the same stack comes again and again. */
+static int frames_id(struct recorder *r, const struct snapshot *s, const uint32_t *frames,
+		     uint32_t nframes, int64_t *id)
+{
+	char text[RECORDER_FRAMES_BYTES];
+	size_t n = 0;
+
+	text[n++] = '[';
+	for (uint32_t i = 0; i < nframes && i < SNAP_FRAMES; i++) {
+		uint32_t sym = frames[i];
+		int err;
+
+		if (sym >= s->nsymbols || sym >= SNAP_SYMBOLS)
+			continue;
+		if (r->symbol_ids[sym] < 0) {
+			err = symbol_id(r, &s->symbols[sym], &r->symbol_ids[sym]);
+			if (err)
+				return err;
+		}
+		n += (size_t)snprintf(text + n, sizeof(text) - n, n > 1 ? ",%lld" : "%lld",
+				      (long long)r->symbol_ids[sym]);
+	}
+	text[n++] = ']';
+	return string_id(r, text, n, id);
+}
+
+static int bind_field(struct recorder *r, sqlite3_stmt *st, int column, const struct snapshot *s,
+		      const struct field *f, const char *row)
 {
 	const void *at = row + f->offset;
+	const uint32_t *words;
 	int64_t id;
 	int err;
 
@@ -110,6 +137,13 @@ static int bind_field(struct recorder *r, sqlite3_stmt *st, int column, const st
 	case FIELD_F64:
 		sqlite3_bind_double(st, column, *(const double *)at);
 		break;
+	case FIELD_FRAMES:
+		words = at;
+		err = frames_id(r, s, words + 1, words[0], &id);
+		if (err)
+			return err;
+		sqlite3_bind_int64(st, column, id);
+		break;
 	}
 	return 0;
 }
@@ -120,7 +154,7 @@ static int write_tick_row(struct recorder *r, const struct snapshot *s)
 
 	sqlite3_bind_int64(r->sql[SQL_TICK], 1, r->next_tick);
 	for (uint32_t f = 0; f < t->nfields; f++)
-		bind_field(r, r->sql[SQL_TICK], (int)f + 2, &t->fields[f], (const char *)s);
+		bind_field(r, r->sql[SQL_TICK], (int)f + 2, s, &t->fields[f], (const char *)s);
 	return recorder_run(r, SQL_TICK);
 }
 
@@ -137,7 +171,7 @@ static int write_table(struct recorder *r, const struct snapshot *s, uint32_t wh
 
 		sqlite3_bind_int64(st, 2, i);
 		for (uint32_t f = 0; f < t->nfields; f++) {
-			err = bind_field(r, st, (int)f + 3, &t->fields[f], row);
+			err = bind_field(r, st, (int)f + 3, s, &t->fields[f], row);
 			if (err)
 				return err;
 		}
@@ -150,59 +184,12 @@ static int write_table(struct recorder *r, const struct snapshot *s, uint32_t wh
 	return 0;
 }
 
-/* Frames as a JSON array of symbol ids, kept as a string: the same stack comes again and again. */
-static int frames_id(struct recorder *r, const struct snapshot *s, const struct snap_stack *stack,
-		     int64_t *id)
-{
-	char text[RECORDER_FRAMES_BYTES];
-	size_t n = 0;
-
-	text[n++] = '[';
-	for (uint32_t i = 0; i < stack->nframes && i < SNAP_FRAMES; i++) {
-		uint32_t sym = stack->frames[i];
-		int err;
-
-		if (sym >= s->nsymbols || sym >= SNAP_SYMBOLS)
-			continue;
-		if (r->symbol_ids[sym] < 0) {
-			err = symbol_id(r, &s->symbols[sym], &r->symbol_ids[sym]);
-			if (err)
-				return err;
-		}
-		n += (size_t)snprintf(text + n, sizeof(text) - n, n > 1 ? ",%lld" : "%lld",
-				      (long long)r->symbol_ids[sym]);
-	}
-	text[n++] = ']';
-	return string_id(r, text, n, id);
-}
-
-static int write_stacks(struct recorder *r, const struct snapshot *s)
-{
-	sqlite3_stmt *st = r->sql[SQL_STACK];
-
-	memset(r->symbol_ids, 0xff, sizeof(r->symbol_ids));
-	for (uint32_t i = 0; i < s->nstacks && i < SNAP_STACKS; i++) {
-		int64_t frames;
-		int err = frames_id(r, s, &s->stacks[i], &frames);
-
-		if (err)
-			return err;
-		sqlite3_bind_int64(st, 1, r->next_tick);
-		sqlite3_bind_int64(st, 2, i);
-		sqlite3_bind_int64(st, 3, (int64_t)s->stacks[i].count);
-		sqlite3_bind_int64(st, 4, frames);
-		err = recorder_run(r, SQL_STACK);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 int recorder_write_rows(struct recorder *r, const struct snapshot *s)
 {
 	int err = write_tick_row(r, s);
 
+	memset(r->symbol_ids, 0xff, sizeof(r->symbol_ids));
 	for (uint32_t i = 0; i < snapshot_ntables && !err; i++)
 		err = write_table(r, s, i);
-	return err ? err : write_stacks(r, s);
+	return err;
 }

@@ -31,10 +31,6 @@ static const char fixed_sql[] =
 	"CREATE TABLE string(id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
 	"INSERT INTO string VALUES(0, '');\n"
 	"CREATE TABLE symbol(id INTEGER PRIMARY KEY, name TEXT NOT NULL, module TEXT NOT NULL);\n"
-	"CREATE TABLE stacks_rows(tick INTEGER, i INTEGER, count INTEGER, frames INTEGER,"
-	" PRIMARY KEY(tick, i)) WITHOUT ROWID;\n"
-	"CREATE VIEW stacks AS SELECT tick, i, count,"
-	" (SELECT text FROM string WHERE id = r.frames) AS frames FROM stacks_rows r;\n"
 	"CREATE VIEW stack_frames AS SELECT s.tick, s.i, s.count, f.key AS depth, y.name, y.module"
 	" FROM stacks s, json_each(s.frames) f JOIN symbol y ON y.id = f.value;\n"
 	"CREATE VIEW timeline AS SELECT t.id AS tick,"
@@ -73,6 +69,7 @@ static void append_view_column(sqlite3_str *sql, const struct field *f)
 {
 	switch (f->type) {
 	case FIELD_STR:
+	case FIELD_FRAMES:
 		sqlite3_str_appendf(sql, ", (SELECT text FROM string WHERE id = r.\"%w\")",
 				    f->name);
 		break;

@@ -10,7 +10,7 @@ struct sqlite3;
 enum {
 	RECORDER_APPLICATION_ID = 0x70746f70, /* "ptop" */
 	RECORDER_VERSION = 1,		      /* PRAGMA user_version */
-	RECORDER_MAX_TABLES = 32,
+	RECORDER_MAX_TABLES = 48,
 	/* Five bytes for each of two u32 as LEB128. */
 	RECORDER_BIN_BYTES = 10,
 	/* "[" and up to 20 digits with a comma for each frame, and "]". */

@@ -75,9 +75,6 @@ static int prepare_all(struct replay *r)
 	if (!rc)
 		rc = prepare(r, "SELECT id FROM tick ORDER BY id LIMIT 1 OFFSET ?1", &r->nth);
 	if (!rc)
-		rc = prepare(r, "SELECT count, frames FROM stacks WHERE tick = ?1 ORDER BY i",
-			     &r->stacks);
-	if (!rc)
 		rc = prepare(r, "SELECT name, module FROM symbol WHERE id = ?1", &r->symbol);
 	for (uint32_t i = 0; i < snapshot_ntables && i < RECORDER_MAX_TABLES && !rc; i++)
 		rc = prepare_table(r, &snapshot_tables[i], &r->tables[i]);
@@ -308,7 +305,6 @@ void replay_free(struct replay *r)
 		sqlite3_finalize(r->tables[i].st);
 	sqlite3_finalize(r->count);
 	sqlite3_finalize(r->nth);
-	sqlite3_finalize(r->stacks);
 	sqlite3_finalize(r->symbol);
 	sqlite3_close(r->db);
 	free(r);

@@ -14,7 +14,8 @@ enum {
 	REPLAY_MAX_STEPS = 20 * 1000 * 1000,
 	REPLAY_STEPS_A_CALL = 10000,
 	REPLAY_MAX_BYTES = 16 << 20, /* of one value or one row */
-	REPLAY_SYMBOL_SLOTS = 8192,
+	/* Twice the frames of a tick with every array full: 320 stacks of 64. */
+	REPLAY_SYMBOL_SLOTS = 65536,
 };
 
 /* A query and where its columns go: field index, or one of the others. */
@@ -34,7 +35,7 @@ struct replay_symbol {
 struct replay {
 	sqlite3 *db;
 	struct replay_query tick, tables[RECORDER_MAX_TABLES];
-	sqlite3_stmt *count, *nth, *stacks, *symbol;
+	sqlite3_stmt *count, *nth, *symbol;
 	int64_t last_id; /* of the tick read last */
 	uint64_t reads;
 	int64_t steps_left;

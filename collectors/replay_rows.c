@@ -41,7 +41,67 @@ static uint32_t load_enum(sqlite3_stmt *st, int column, const struct field *f)
 	return 0;
 }
 
-static void load_field(sqlite3_stmt *st, int column, const struct field *f, char *row)
+/* Index in out->symbols of a symbol of the file; 0 or -errno, -ENOENT when there is none. */
+static int load_symbol(struct replay *r, int64_t id, struct snapshot *out, uint32_t *index)
+{
+	uint32_t i = (uint32_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> 40) % REPLAY_SYMBOL_SLOTS;
+	struct replay_symbol *slot;
+	int rc, err = -ENOENT;
+
+	/* At least half of the slots are free. */
+	while (r->symbols[i].tick == r->reads && r->symbols[i].id != id)
+		i = (i + 1) % REPLAY_SYMBOL_SLOTS;
+	slot = &r->symbols[i];
+	if (slot->tick == r->reads) {
+		*index = slot->index;
+		return 0;
+	}
+	sqlite3_bind_int64(r->symbol, 1, id);
+	rc = sqlite3_step(r->symbol);
+	if (rc == SQLITE_ROW) {
+		char name[SNAP_NAME], module[sizeof(out->symbols[0].module)];
+		const char *text = (const char *)sqlite3_column_text(r->symbol, 0);
+
+		snapshot_string(name, sizeof(name), text ? text : "");
+		text = (const char *)sqlite3_column_text(r->symbol, 1);
+		snapshot_string(module, sizeof(module), text ? text : "");
+		*index = snapshot_add_symbol(out, name, module);
+		*slot = (struct replay_symbol){id, r->reads, *index};
+		err = 0;
+	} else if (rc != SQLITE_DONE) {
+		err = replay_errno(rc);
+	}
+	sqlite3_reset(r->symbol);
+	return err;
+}
+
+/* "[12,7]": symbol ids, leaf first. What does not parse ends the stack there. */
+static int load_frames(struct replay *r, const char *text, struct snapshot *out, uint32_t *nframes,
+		       uint32_t max)
+{
+	uint32_t *frames = nframes + 1;
+
+	if (!text || *text != '[')
+		return 0;
+	while (*nframes < max && (*text == '[' || *text == ',')) {
+		char *end;
+		long long id = strtoll(text + 1, &end, 10);
+		int err;
+
+		if (end == text + 1)
+			return 0;
+		text = end;
+		err = load_symbol(r, id, out, &frames[*nframes]);
+		if (err && err != -ENOENT)
+			return err;
+		if (!err)
+			++*nframes;
+	}
+	return 0;
+}
+
+static int load_field(struct replay *r, sqlite3_stmt *st, int column, struct snapshot *out,
+		      const struct field *f, char *row)
 {
 	void *at = row + f->offset;
 	const char *text;
@@ -69,7 +129,13 @@ static void load_field(sqlite3_stmt *st, int column, const struct field *f, char
 	case FIELD_F64:
 		*(double *)at = sqlite3_column_double(st, column);
 		break;
+	case FIELD_FRAMES:
+		if (r->symbol)
+			return load_frames(r, (const char *)sqlite3_column_text(st, column), out,
+					   at, f->size);
+		break;
 	}
+	return 0;
 }
 
 static bool get_leb128(const uint8_t **p, const uint8_t *end, uint32_t *v)
@@ -110,15 +176,18 @@ static void load_bins(sqlite3_stmt *st, int column, struct snapshot *out, struct
 	out->nbins = n;
 }
 
-static void load_row(const struct replay_query *q, const struct table *t, struct snapshot *out,
-		     char *row)
+static int load_row(struct replay *r, const struct replay_query *q, const struct table *t,
+		    struct snapshot *out, char *row)
 {
-	for (int c = 0; c < q->ncolumns; c++) {
+	int err = 0;
+
+	for (int c = 0; c < q->ncolumns && !err; c++) {
 		if (q->fields[c] >= 0)
-			load_field(q->st, c, &t->fields[q->fields[c]], row);
+			err = load_field(r, q->st, c, out, &t->fields[q->fields[c]], row);
 		else if (q->fields[c] == COLUMN_BINS)
 			load_bins(q->st, c, out, (void *)row);
 	}
+	return err;
 }
 
 /* ---- a tick --------------------------------------------------------------------------------- */
@@ -127,101 +196,22 @@ static int load_table(struct replay *r, const struct table *t, struct replay_que
 		      struct snapshot *out)
 {
 	uint32_t n = 0;
-	int rc;
+	int rc = SQLITE_DONE, err = 0;
 
 	if (!q->st)
 		return 0;
 	sqlite3_bind_int64(q->st, 1, r->last_id);
-	while ((rc = sqlite3_step(q->st)) == SQLITE_ROW) {
+	while (!err && (rc = sqlite3_step(q->st)) == SQLITE_ROW) {
 		if (n == t->max) {
 			out->truncated++;
 			continue;
 		}
-		load_row(q, t, out, (char *)out + t->rows_offset + n * t->stride);
+		err = load_row(r, q, t, out, (char *)out + t->rows_offset + n * t->stride);
 		n++;
 	}
 	sqlite3_reset(q->st);
 	if (t->count_offset)
 		*(uint32_t *)((char *)out + t->count_offset) = n;
-	return rc == SQLITE_DONE ? 0 : replay_errno(rc);
-}
-
-/* Index in out->symbols of a symbol of the file; 0 or -errno, -ENOENT when there is none. */
-static int load_symbol(struct replay *r, int64_t id, struct snapshot *out, uint32_t *index)
-{
-	uint32_t i = (uint32_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> 40) % REPLAY_SYMBOL_SLOTS;
-	struct replay_symbol *slot;
-	int rc, err = -ENOENT;
-
-	/* At most SNAP_STACKS * SNAP_FRAMES = 4,096 of 8,192 slots are taken. */
-	while (r->symbols[i].tick == r->reads && r->symbols[i].id != id)
-		i = (i + 1) % REPLAY_SYMBOL_SLOTS;
-	slot = &r->symbols[i];
-	if (slot->tick == r->reads) {
-		*index = slot->index;
-		return 0;
-	}
-	sqlite3_bind_int64(r->symbol, 1, id);
-	rc = sqlite3_step(r->symbol);
-	if (rc == SQLITE_ROW) {
-		char name[SNAP_NAME], module[sizeof(out->symbols[0].module)];
-		const char *text = (const char *)sqlite3_column_text(r->symbol, 0);
-
-		snapshot_string(name, sizeof(name), text ? text : "");
-		text = (const char *)sqlite3_column_text(r->symbol, 1);
-		snapshot_string(module, sizeof(module), text ? text : "");
-		*index = snapshot_symbol(out, name, module);
-		*slot = (struct replay_symbol){id, r->reads, *index};
-		err = 0;
-	} else if (rc != SQLITE_DONE) {
-		err = replay_errno(rc);
-	}
-	sqlite3_reset(r->symbol);
-	return err;
-}
-
-/* "[12,7]": symbol ids, leaf first. What does not parse ends the stack there. */
-static int load_frames(struct replay *r, const char *text, struct snapshot *out,
-		       struct snap_stack *stack)
-{
-	if (!text || *text != '[')
-		return 0;
-	while (stack->nframes < SNAP_FRAMES && (*text == '[' || *text == ',')) {
-		char *end;
-		long long id = strtoll(text + 1, &end, 10);
-		int err;
-
-		if (end == text + 1)
-			return 0;
-		text = end;
-		err = load_symbol(r, id, out, &stack->frames[stack->nframes]);
-		if (err && err != -ENOENT)
-			return err;
-		if (!err)
-			stack->nframes++;
-	}
-	return 0;
-}
-
-static int load_stacks(struct replay *r, struct snapshot *out)
-{
-	int rc, err = 0;
-
-	if (!r->stacks || !r->symbol)
-		return 0;
-	sqlite3_bind_int64(r->stacks, 1, r->last_id);
-	while (!err && (rc = sqlite3_step(r->stacks)) == SQLITE_ROW) {
-		struct snap_stack *stack;
-
-		if (out->nstacks == SNAP_STACKS) {
-			out->truncated++;
-			continue;
-		}
-		stack = &out->stacks[out->nstacks++];
-		stack->count = (uint64_t)sqlite3_column_int64(r->stacks, 0);
-		err = load_frames(r, (const char *)sqlite3_column_text(r->stacks, 1), out, stack);
-	}
-	sqlite3_reset(r->stacks);
 	if (err)
 		return err;
 	return rc == SQLITE_DONE ? 0 : replay_errno(rc);
@@ -240,7 +230,7 @@ static int load_tick(struct replay *r, struct snapshot *out)
 		/* A file whose ids do not ascend would have no end. */
 		more = id > r->last_id ? 1 : -EBADMSG;
 		r->last_id = id;
-		load_row(&r->tick, &recorder_tick_table, out, (char *)out);
+		load_row(r, &r->tick, &recorder_tick_table, out, (char *)out);
 	} else if (rc != SQLITE_DONE) {
 		more = replay_errno(rc);
 	}
@@ -258,7 +248,5 @@ int replay_load(struct replay *r, struct snapshot *out)
 		return more;
 	for (uint32_t i = 0; i < snapshot_ntables && !err; i++)
 		err = load_table(r, &snapshot_tables[i], &r->tables[i], out);
-	if (!err)
-		err = load_stacks(r, out);
 	return err ? err : 1;
 }

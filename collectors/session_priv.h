@@ -16,8 +16,8 @@ struct replay;
 struct rules;
 
 enum {
-	SESSION_MAX_COLLECTORS = 16,
-	SESSION_MAX_WATCHES = 8,
+	SESSION_MAX_COLLECTORS = 32,
+	SESSION_MAX_WATCHES = 16,
 	/* A first look soon after the start, long enough for rates to mean something. */
 	SESSION_FIRST_TICK_NS = 30 * 1000 * 1000,
 	/* A target that runs execve all the time is attached to once a second, after a few times.

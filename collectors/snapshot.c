@@ -10,20 +10,29 @@
 #define USED(s, array, n) (size_t)(s)->n * sizeof((s)->array[0])
 
 /* Every array of the snapshot with its count; the scalars before `sections` are copied whole. */
-#define SNAPSHOT_ARRAYS(X)       \
-	X(sections, nsections)   \
-	X(alerts, nalerts)       \
-	X(events, nevents)       \
-	X(blocked, nblocked)     \
-	X(locks, nlocks)         \
-	X(kernels, nkernels)     \
-	X(stacks, nstacks)       \
-	X(latency, nlatency)     \
-	X(syscalls, nsyscalls)   \
-	X(functions, nfunctions) \
-	X(threads, nthreads)     \
-	X(counters, ncounters)   \
-	X(symbols, nsymbols)     \
+#define SNAPSHOT_ARRAYS(X)           \
+	X(sections, nsections)       \
+	X(alerts, nalerts)           \
+	X(events, nevents)           \
+	X(blocked, nblocked)         \
+	X(locks, nlocks)             \
+	X(kernels, nkernels)         \
+	X(stacks, nstacks)           \
+	X(wait_stacks, nwait_stacks) \
+	X(tails, ntails)             \
+	X(block, nblock)             \
+	X(faults, nfaults)           \
+	X(sockets, nsockets)         \
+	X(processes, nprocesses)     \
+	X(heap_sizes, nheap_sizes)   \
+	X(heap_ages, nheap_ages)     \
+	X(heap_sites, nheap_sites)   \
+	X(latency, nlatency)         \
+	X(syscalls, nsyscalls)       \
+	X(functions, nfunctions)     \
+	X(threads, nthreads)         \
+	X(counters, ncounters)       \
+	X(symbols, nsymbols)         \
 	X(bins, nbins)
 
 struct snapshot *snapshot_new(void)
@@ -91,13 +100,10 @@ void snapshot_set_section(struct snapshot *s, const char *name, enum section_sta
 	snapshot_string(sec->fix, sizeof(sec->fix), fix ? fix : "");
 }
 
-uint32_t snapshot_symbol(struct snapshot *s, const char *name, const char *module)
+uint32_t snapshot_add_symbol(struct snapshot *s, const char *name, const char *module)
 {
 	struct snap_symbol *sym;
 
-	for (uint32_t i = 0; i < s->nsymbols; i++)
-		if (!strcmp(s->symbols[i].name, name) && !strcmp(s->symbols[i].module, module))
-			return i;
 	if (s->nsymbols >= SNAP_SYMBOLS - 1) {
 		/* The last place stands for all that did not fit. */
 		if (s->nsymbols < SNAP_SYMBOLS) {
@@ -110,6 +116,14 @@ uint32_t snapshot_symbol(struct snapshot *s, const char *name, const char *modul
 	snapshot_string(sym->name, sizeof(sym->name), name);
 	snapshot_string(sym->module, sizeof(sym->module), module);
 	return s->nsymbols++;
+}
+
+uint32_t snapshot_symbol(struct snapshot *s, const char *name, const char *module)
+{
+	for (uint32_t i = 0; i < s->nsymbols; i++)
+		if (!strcmp(s->symbols[i].name, name) && !strcmp(s->symbols[i].module, module))
+			return i;
+	return snapshot_add_symbol(s, name, module);
 }
 
 /* Bytes of the valid UTF-8 sequence at p, or 0. Control characters C0, DEL and C1 are invalid. */

@@ -19,18 +19,27 @@
 enum {
 	SNAP_NAME = 128, /* function, metric or syscall name, shortened in the middle if longer */
 	SNAP_TEXT = 256, /* a sentence for the user */
-	SNAP_SECTIONS = 16,
+	SNAP_SECTIONS = 32,
 	SNAP_LATENCY = 1024,
 	SNAP_SYSCALLS = 512,
 	SNAP_BINS = 65536,
 	SNAP_FUNCTIONS = 512,
 	SNAP_STACKS = 64,
 	SNAP_FRAMES = 64,
-	SNAP_SYMBOLS = 2048,
+	SNAP_SYMBOLS = 8192,
 	SNAP_THREADS = 1024,
 	SNAP_COUNTERS = 1024,
 	SNAP_BLOCKED = 16,
 	SNAP_LOCKS = 64,
+	SNAP_WAIT_STACKS = 64,
+	SNAP_TAILS = 64,
+	SNAP_BLOCK = 64,
+	SNAP_FAULTS = 64,
+	SNAP_SOCKETS = 64,
+	SNAP_PROCESSES = 256,
+	SNAP_HEAP_SIZES = 64,
+	SNAP_HEAP_AGES = 32,
+	SNAP_HEAP_SITES = 128,
 	SNAP_KERNELS = 64,
 	SNAP_ALERTS = 32,
 	SNAP_EVENTS = 16,
@@ -163,6 +172,123 @@ struct snap_blocked {
 	uint64_t p50, p99, max;
 };
 
+/* Stacks of threads that left their CPU, of the longest waits in all; frames as in snap_stack. */
+struct snap_wait_stack {
+	uint32_t reason; /* enum blocked_reason */
+	uint64_t ns, count, max_ns;
+	int32_t tid;	       /* that waited there last */
+	char waker[SNAP_NAME]; /* who ended the last wait: "comm/tid", "" if not known */
+	uint32_t nframes;
+	uint32_t frames[SNAP_FRAMES];
+};
+
+/* A call of a probed function that took longer than its threshold, with what it spent that on. */
+struct snap_tail {
+	char name[SNAP_NAME]; /* the function's, as in its latency row */
+	uint64_t time_ns;     /* CLOCK_REALTIME of its end */
+	uint64_t ns, threshold_ns;
+	int32_t tid;
+	uint64_t cpu_ns, runq_ns, blocked_ns; /* add up to ns but for the probe's own time */
+	uint32_t reason;		      /* enum blocked_reason of the longest wait in it */
+	uint64_t longest_ns;		      /* that wait */
+	char what[SNAP_NAME];		      /* what it waited on: lock address, file, "" */
+	char waker[SNAP_NAME];		      /* who ended it: "comm/tid" */
+	uint64_t minflt, majflt;	      /* page faults inside the call */
+	uint32_t nframes;
+	uint32_t frames[SNAP_FRAMES];
+};
+
+/* Where page faults come from. */
+struct snap_fault {
+	uint64_t count;
+	double rate;
+	uint32_t nframes;
+	uint32_t frames[SNAP_FRAMES];
+};
+
+/* A socket that threads waited on. */
+struct snap_socket {
+	int32_t fd;
+	char name[SNAP_NAME]; /* "tcp 127.0.0.1:6379 10.0.0.2:41022", "unix /run/x.sock" */
+	uint64_t waits, wait_ns, max_ns;
+	double pct; /* of one thread's wall time over the last interval */
+};
+
+/* One of several processes that are watched together. */
+struct snap_process {
+	int32_t pid, parent;
+	char comm[32];
+	char state;
+	double cpu_pct;
+	uint64_t rss_bytes;
+	uint32_t threads;
+};
+
+enum heap_mode { HEAP_OFF, HEAP_PROC, HEAP_SAMPLE, HEAP_TRACE };
+enum heap_verdict {
+	HEAP_UNKNOWN,	 /* too little is known yet */
+	HEAP_STEADY,	 /* nothing grows, nothing is wasted */
+	HEAP_GROWING,	 /* live memory grows: by use or by a leak */
+	HEAP_LEAKING,	 /* it grows and what was allocated early is not freed */
+	HEAP_FRAGMENTED, /* much of what the allocator holds is free, in small pieces */
+	HEAP_CACHED,	 /* much of what the allocator holds is free and could be given back */
+};
+
+/* The heap as a whole. What the mode or the allocator does not tell is 0 and said in words. */
+struct snap_heap {
+	uint32_t mode;	    /* enum heap_mode */
+	char allocator[48]; /* "glibc 2.36", "jemalloc 5.3.0 (static)", "" = not recognised */
+	uint32_t verdict;   /* enum heap_verdict */
+	char words[SNAP_TEXT];
+	uint64_t rss_bytes, pss_bytes, anon_bytes;
+	uint64_t obtained_bytes; /* by the allocator from the kernel */
+	uint64_t live_bytes;	 /* of them, in use by the program */
+	uint64_t retained_bytes; /* of them, free in the allocator */
+	uint64_t mmapped_bytes;	 /* of live_bytes, in mappings of their own */
+	uint64_t live_count;
+	uint32_t arenas;
+	double alloc_rate, free_rate; /* calls a second */
+	double alloc_bytes_rate;      /* bytes a second */
+	double growth_bytes_s;	      /* of live bytes, or of anonymous memory, over a minute */
+	double brk_rate, mmap_rate, munmap_rate, madvise_rate; /* calls a second */
+	double mapped_rate, unmapped_rate;		       /* bytes a second, by those calls */
+	uint64_t fault_ns; /* a page fault's mean cost to the program; 0 = not known */
+	uint64_t sample_mean_bytes, samples, dropped;
+};
+
+/* Calls of the allocator, and page faults, that took longer than the threshold. */
+struct snap_pauses {
+	uint64_t threshold_ns, count, p50, p99, max;
+};
+
+/* Allocations of up to size_max bytes (and above the row before). */
+struct snap_heap_size {
+	uint64_t size_max, live_count, live_bytes, allocs;
+};
+
+/* Generations: what lives at an age of up to max_ns, and what died at such an age. */
+struct snap_heap_age {
+	uint64_t max_ns, live_count, live_bytes, freed_count, freed_bytes;
+};
+
+/* Where memory comes from, the most live bytes first. Estimates from samples, without bias. */
+struct snap_heap_site {
+	uint64_t bytes, count;		   /* live */
+	uint64_t total_bytes, total_count; /* allocated since attach or reset */
+	double rate;			   /* allocations a second */
+	double growth_bytes_s;
+	uint64_t age_p50_ns;
+	double leak_score; /* 0..1, by growth and age */
+	uint32_t nframes;
+	uint32_t frames[SNAP_FRAMES];
+};
+
+/* Concurrency Kit's epochs in the target, through libperftop. */
+struct snap_reclaim {
+	uint64_t pending, peak, dispatched, stalls, stall_ns;
+	double dispatched_rate;
+};
+
 /* One futex address that threads waited on. */
 struct snap_lock {
 	uint64_t addr;
@@ -171,6 +297,10 @@ struct snap_lock {
 	int32_t owner_tid; /* holder seen last, 0 = not known */
 	uint32_t is_mutex; /* 1: a mutex (plain FUTEX_WAIT or a verified owner), 0: condvar, join …
 			    */
+	uint64_t p50, p99;
+	char kind[16];	      /* "mutex", "rwlock", "condvar", "sem", "futex" … */
+	char name[SNAP_NAME]; /* of the variable, for one with a symbol: "cache_lock+8"; "" else */
+	char site[SNAP_NAME]; /* function that waited there most, outside libc; "" if not known */
 };
 
 struct snap_thread {
@@ -246,13 +376,18 @@ struct snapshot {
 	uint32_t truncated;	      /* rows that did not fit, all arrays together */
 
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
-		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory;
+		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nwait_stacks,
+		ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes, nheap_ages,
+		nheap_sites, nreclaim;
 
 	struct snap_target target;
 	struct snap_proc proc;
 	struct snap_cpu cpu;
 	struct snap_cost cost;
 	struct snap_trajectory trajectory; /* valid when ntrajectory is 1 */
+	struct snap_heap heap;		   /* valid when nheap is 1 */
+	struct snap_pauses heap_pauses;	   /* the same */
+	struct snap_reclaim reclaim;	   /* valid when nreclaim is 1 */
 
 	struct snap_section sections[SNAP_SECTIONS];
 	struct snap_alert alerts[SNAP_ALERTS];
@@ -261,6 +396,15 @@ struct snapshot {
 	struct snap_lock locks[SNAP_LOCKS];
 	struct snap_kernel kernels[SNAP_KERNELS];
 	struct snap_stack stacks[SNAP_STACKS];
+	struct snap_wait_stack wait_stacks[SNAP_WAIT_STACKS];
+	struct snap_tail tails[SNAP_TAILS];
+	struct snap_latency block[SNAP_BLOCK]; /* name: the device, module: "read" or "write" */
+	struct snap_fault faults[SNAP_FAULTS];
+	struct snap_socket sockets[SNAP_SOCKETS];
+	struct snap_process processes[SNAP_PROCESSES];
+	struct snap_heap_size heap_sizes[SNAP_HEAP_SIZES];
+	struct snap_heap_age heap_ages[SNAP_HEAP_AGES];
+	struct snap_heap_site heap_sites[SNAP_HEAP_SITES];
 	struct snap_latency latency[SNAP_LATENCY];
 	struct snap_latency syscalls[SNAP_SYSCALLS];
 	struct snap_function functions[SNAP_FUNCTIONS];
@@ -293,6 +437,10 @@ void snapshot_set_section(struct snapshot *s, const char *name, enum section_sta
 /* Index of the symbol in s->symbols, appended if new; SNAP_SYMBOLS - 1 ("…") when full. */
 uint32_t snapshot_symbol(struct snapshot *s, const char *name, const char *module);
 
+/* The same without looking whether it is there already: for callers that know by an id of their
+ * own. */
+uint32_t snapshot_add_symbol(struct snapshot *s, const char *name, const char *module);
+
 /* Copy src as a clean string: control bytes and broken UTF-8 become '?', length bounded by size. */
 void snapshot_string(char *dst, size_t size, const char *src);
 
@@ -304,6 +452,8 @@ const char *target_state_name(uint32_t state);
 const char *latency_source_name(uint32_t source);
 const char *blocked_reason_name(uint32_t reason);
 const char *alert_severity_name(uint32_t severity);
+const char *heap_mode_name(uint32_t mode);
+const char *heap_verdict_name(uint32_t verdict);
 
 /* ---- description of the rows, for writers and readers of files ------------------------------ */
 
@@ -315,19 +465,22 @@ enum field_type {
 	FIELD_U64,
 	FIELD_I64,
 	FIELD_F64,
-	FIELD_ENUM
+	FIELD_ENUM,
+	FIELD_FRAMES /* uint32_t n and right after it n of `size` indices into snapshot.symbols */
 };
 
 struct field {
 	const char *name; /* of the JSON member and the SQL column */
 	uint32_t offset;
-	uint32_t size; /* bytes of a FIELD_STR */
+	uint32_t size; /* bytes of a FIELD_STR, places of a FIELD_FRAMES */
 	enum field_type type;
 	const char *(*enum_name)(uint32_t); /* FIELD_ENUM: its text; "?" past the end */
 };
 
 struct table {
 	const char *name; /* of the JSON member and the SQL table */
+	/* JSON only: a member `key` of the table `inside`, where that is not NULL. */
+	const char *inside, *key;
 	size_t rows_offset, stride;
 	uint32_t max;
 	size_t count_offset; /* of the uint32_t count; 0 for a single row that is always there */
@@ -335,7 +488,7 @@ struct table {
 	uint32_t nfields;
 };
 
-/* Every table of the snapshot but bins, stacks and symbols, which have shapes of their own. */
+/* Every table of the snapshot but bins and symbols, which have shapes of their own. */
 extern const struct table snapshot_tables[];
 extern const uint32_t snapshot_ntables;
 const struct table *snapshot_table(const char *name);

@@ -40,6 +40,21 @@ const char *alert_severity_name(uint32_t severity)
 	return severity < 3 ? names[severity] : "?";
 }
 
+const char *heap_mode_name(uint32_t mode)
+{
+	static const char *const names[] = {"off", "proc", "sample", "trace"};
+
+	return mode < 4 ? names[mode] : "?";
+}
+
+const char *heap_verdict_name(uint32_t verdict)
+{
+	static const char *const names[] = {"unknown", "steady",     "growing",
+					    "leaking", "fragmented", "cached"};
+
+	return verdict < 6 ? names[verdict] : "?";
+}
+
 static const char *counter_kind_name(uint32_t kind)
 {
 	return kind == COUNTER_SUM ? "counter" : kind == COUNTER_GAUGE ? "gauge" : "?";
@@ -53,6 +68,11 @@ static const char *counter_kind_name(uint32_t kind)
 	{                                                                                 \
 #member, offsetof(struct row, member), sizeof(((struct row *)0)->member), \
 			FIELD_STR, NULL                                                   \
+	}
+/* The row's nframes and frames, which follow each other. */
+#define FRAMES(row)                                                                      \
+	{                                                                                \
+		"frames", offsetof(struct row, nframes), SNAP_FRAMES, FIELD_FRAMES, NULL \
 	}
 #define FE(row, member, names)                                              \
 	{                                                                   \
@@ -160,10 +180,140 @@ static const struct field blocked_fields[] = {
 };
 
 static const struct field lock_fields[] = {
-	F(snap_lock, addr, FIELD_U64),	   F(snap_lock, waits, FIELD_U64),
-	F(snap_lock, wait_ns, FIELD_U64),  F(snap_lock, max_ns, FIELD_U64),
-	F(snap_lock, pct, FIELD_F64),	   F(snap_lock, owner_tid, FIELD_I32),
+	F(snap_lock, addr, FIELD_U64),
+	F(snap_lock, waits, FIELD_U64),
+	F(snap_lock, wait_ns, FIELD_U64),
+	F(snap_lock, max_ns, FIELD_U64),
+	F(snap_lock, pct, FIELD_F64),
+	F(snap_lock, owner_tid, FIELD_I32),
 	F(snap_lock, is_mutex, FIELD_U32),
+	F(snap_lock, p50, FIELD_U64),
+	F(snap_lock, p99, FIELD_U64),
+	FS(snap_lock, kind),
+	FS(snap_lock, name),
+	FS(snap_lock, site),
+};
+
+static const struct field stack_fields[] = {
+	F(snap_stack, count, FIELD_U64),
+	FRAMES(snap_stack),
+};
+
+static const struct field wait_stack_fields[] = {
+	FE(snap_wait_stack, reason, blocked_reason_name),
+	F(snap_wait_stack, ns, FIELD_U64),
+	F(snap_wait_stack, count, FIELD_U64),
+	F(snap_wait_stack, max_ns, FIELD_U64),
+	F(snap_wait_stack, tid, FIELD_I32),
+	FS(snap_wait_stack, waker),
+	FRAMES(snap_wait_stack),
+};
+
+static const struct field tail_fields[] = {
+	FS(snap_tail, name),
+	F(snap_tail, time_ns, FIELD_U64),
+	F(snap_tail, ns, FIELD_U64),
+	F(snap_tail, threshold_ns, FIELD_U64),
+	F(snap_tail, tid, FIELD_I32),
+	F(snap_tail, cpu_ns, FIELD_U64),
+	F(snap_tail, runq_ns, FIELD_U64),
+	F(snap_tail, blocked_ns, FIELD_U64),
+	FE(snap_tail, reason, blocked_reason_name),
+	F(snap_tail, longest_ns, FIELD_U64),
+	FS(snap_tail, what),
+	FS(snap_tail, waker),
+	F(snap_tail, minflt, FIELD_U64),
+	F(snap_tail, majflt, FIELD_U64),
+	FRAMES(snap_tail),
+};
+
+static const struct field fault_fields[] = {
+	F(snap_fault, count, FIELD_U64),
+	F(snap_fault, rate, FIELD_F64),
+	FRAMES(snap_fault),
+};
+
+static const struct field socket_fields[] = {
+	F(snap_socket, fd, FIELD_I32),	   FS(snap_socket, name),
+	F(snap_socket, waits, FIELD_U64),  F(snap_socket, wait_ns, FIELD_U64),
+	F(snap_socket, max_ns, FIELD_U64), F(snap_socket, pct, FIELD_F64),
+};
+
+static const struct field process_fields[] = {
+	F(snap_process, pid, FIELD_I32),
+	F(snap_process, parent, FIELD_I32),
+	FS(snap_process, comm),
+	F(snap_process, state, FIELD_CHAR),
+	F(snap_process, cpu_pct, FIELD_F64),
+	F(snap_process, rss_bytes, FIELD_U64),
+	F(snap_process, threads, FIELD_U32),
+};
+
+static const struct field heap_fields[] = {
+	FE(snap_heap, mode, heap_mode_name),
+	FS(snap_heap, allocator),
+	FE(snap_heap, verdict, heap_verdict_name),
+	FS(snap_heap, words),
+	F(snap_heap, rss_bytes, FIELD_U64),
+	F(snap_heap, pss_bytes, FIELD_U64),
+	F(snap_heap, anon_bytes, FIELD_U64),
+	F(snap_heap, obtained_bytes, FIELD_U64),
+	F(snap_heap, live_bytes, FIELD_U64),
+	F(snap_heap, retained_bytes, FIELD_U64),
+	F(snap_heap, mmapped_bytes, FIELD_U64),
+	F(snap_heap, live_count, FIELD_U64),
+	F(snap_heap, arenas, FIELD_U32),
+	F(snap_heap, alloc_rate, FIELD_F64),
+	F(snap_heap, free_rate, FIELD_F64),
+	F(snap_heap, alloc_bytes_rate, FIELD_F64),
+	F(snap_heap, growth_bytes_s, FIELD_F64),
+	F(snap_heap, brk_rate, FIELD_F64),
+	F(snap_heap, mmap_rate, FIELD_F64),
+	F(snap_heap, munmap_rate, FIELD_F64),
+	F(snap_heap, madvise_rate, FIELD_F64),
+	F(snap_heap, mapped_rate, FIELD_F64),
+	F(snap_heap, unmapped_rate, FIELD_F64),
+	F(snap_heap, fault_ns, FIELD_U64),
+	F(snap_heap, sample_mean_bytes, FIELD_U64),
+	F(snap_heap, samples, FIELD_U64),
+	F(snap_heap, dropped, FIELD_U64),
+};
+
+static const struct field pause_fields[] = {
+	F(snap_pauses, threshold_ns, FIELD_U64), F(snap_pauses, count, FIELD_U64),
+	F(snap_pauses, p50, FIELD_U64),		 F(snap_pauses, p99, FIELD_U64),
+	F(snap_pauses, max, FIELD_U64),
+};
+
+static const struct field heap_size_fields[] = {
+	F(snap_heap_size, size_max, FIELD_U64),
+	F(snap_heap_size, live_count, FIELD_U64),
+	F(snap_heap_size, live_bytes, FIELD_U64),
+	F(snap_heap_size, allocs, FIELD_U64),
+};
+
+static const struct field heap_age_fields[] = {
+	F(snap_heap_age, max_ns, FIELD_U64),	  F(snap_heap_age, live_count, FIELD_U64),
+	F(snap_heap_age, live_bytes, FIELD_U64),  F(snap_heap_age, freed_count, FIELD_U64),
+	F(snap_heap_age, freed_bytes, FIELD_U64),
+};
+
+static const struct field heap_site_fields[] = {
+	F(snap_heap_site, bytes, FIELD_U64),
+	F(snap_heap_site, count, FIELD_U64),
+	F(snap_heap_site, total_bytes, FIELD_U64),
+	F(snap_heap_site, total_count, FIELD_U64),
+	F(snap_heap_site, rate, FIELD_F64),
+	F(snap_heap_site, growth_bytes_s, FIELD_F64),
+	F(snap_heap_site, age_p50_ns, FIELD_U64),
+	F(snap_heap_site, leak_score, FIELD_F64),
+	FRAMES(snap_heap_site),
+};
+
+static const struct field reclaim_fields[] = {
+	F(snap_reclaim, pending, FIELD_U64),	F(snap_reclaim, peak, FIELD_U64),
+	F(snap_reclaim, dispatched, FIELD_U64), F(snap_reclaim, stalls, FIELD_U64),
+	F(snap_reclaim, stall_ns, FIELD_U64),	F(snap_reclaim, dispatched_rate, FIELD_F64),
 };
 
 static const struct field thread_fields[] = {
@@ -232,35 +382,62 @@ static const struct field event_fields[] = {
 };
 
 #define N(a) (uint32_t)(sizeof(a) / sizeof((a)[0]))
-#define ROWS(name, array, max, count, fields)                                                     \
-	{                                                                                         \
-		name, offsetof(struct snapshot, array), sizeof(((struct snapshot *)0)->array[0]), \
-			max, offsetof(struct snapshot, count), fields, N(fields)                  \
+#define ROWS_IN(inside, key, name, array, max, count, fields)               \
+	{                                                                   \
+		name, inside, key, offsetof(struct snapshot, array),        \
+			sizeof(((struct snapshot *)0)->array[0]), max,      \
+			offsetof(struct snapshot, count), fields, N(fields) \
 	}
-#define ONE(name, member, fields)                                                                \
-	{                                                                                        \
-		name, offsetof(struct snapshot, member), sizeof(((struct snapshot *)0)->member), \
-			1, 0, fields, N(fields)                                                  \
+#define ROWS(name, array, max, count, fields) ROWS_IN(NULL, NULL, name, array, max, count, fields)
+#define ONE(name, member, fields)                                                       \
+	{                                                                               \
+		name, NULL, NULL, offsetof(struct snapshot, member),                    \
+			sizeof(((struct snapshot *)0)->member), 1, 0, fields, N(fields) \
 	}
+/* There in some snapshots only: `count` is 0 or 1. */
+#define MAYBE_IN(inside, key, name, member, count, fields)                  \
+	{                                                                   \
+		name, inside, key, offsetof(struct snapshot, member),       \
+			sizeof(((struct snapshot *)0)->member), 1,          \
+			offsetof(struct snapshot, count), fields, N(fields) \
+	}
+#define MAYBE(name, member, count, fields) MAYBE_IN(NULL, NULL, name, member, count, fields)
 
 const struct table snapshot_tables[] = {
 	ONE("target", target, target_fields),
 	ROWS("sections", sections, SNAP_SECTIONS, nsections, section_fields),
+	ROWS("processes", processes, SNAP_PROCESSES, nprocesses, process_fields),
 	ONE("proc", proc, proc_fields),
 	ONE("cpu", cpu, cpu_fields),
+	ROWS_IN("cpu", "functions", "functions", functions, SNAP_FUNCTIONS, nfunctions,
+		function_fields),
+	ROWS_IN("cpu", "stacks", "stacks", stacks, SNAP_STACKS, nstacks, stack_fields),
 	ONE("cost", cost, cost_fields),
-	ROWS("functions", functions, SNAP_FUNCTIONS, nfunctions, function_fields),
 	ROWS("latency", latency, SNAP_LATENCY, nlatency, latency_fields),
+	ROWS("tails", tails, SNAP_TAILS, ntails, tail_fields),
 	ROWS("syscalls", syscalls, SNAP_SYSCALLS, nsyscalls, latency_fields),
+	ROWS("block", block, SNAP_BLOCK, nblock, latency_fields),
 	ROWS("blocked", blocked, SNAP_BLOCKED, nblocked, blocked_fields),
-	ROWS("locks", locks, SNAP_LOCKS, nlocks, lock_fields),
+	ROWS_IN("blocked", "locks", "locks", locks, SNAP_LOCKS, nlocks, lock_fields),
+	ROWS_IN("blocked", "stacks", "wait_stacks", wait_stacks, SNAP_WAIT_STACKS, nwait_stacks,
+		wait_stack_fields),
+	ROWS_IN("blocked", "sockets", "sockets", sockets, SNAP_SOCKETS, nsockets, socket_fields),
+	ROWS("faults", faults, SNAP_FAULTS, nfaults, fault_fields),
+	MAYBE("heap", heap, nheap, heap_fields),
+	MAYBE_IN("heap", "pauses", "heap_pauses", heap_pauses, nheap, pause_fields),
+	ROWS_IN("heap", "sizes", "heap_sizes", heap_sizes, SNAP_HEAP_SIZES, nheap_sizes,
+		heap_size_fields),
+	ROWS_IN("heap", "lifetimes", "heap_ages", heap_ages, SNAP_HEAP_AGES, nheap_ages,
+		heap_age_fields),
+	ROWS_IN("heap", "sites", "heap_sites", heap_sites, SNAP_HEAP_SITES, nheap_sites,
+		heap_site_fields),
 	ROWS("threads", threads, SNAP_THREADS, nthreads, thread_fields),
 	ROWS("counters", counters, SNAP_COUNTERS, ncounters, counter_fields),
 	ROWS("kernels", kernels, SNAP_KERNELS, nkernels, kernel_fields),
 	ROWS("alerts", alerts, SNAP_ALERTS, nalerts, alert_fields),
 	ROWS("events", events, SNAP_EVENTS, nevents, event_fields),
-	{"trajectory", offsetof(struct snapshot, trajectory), sizeof(struct snap_trajectory), 1,
-	 offsetof(struct snapshot, ntrajectory), trajectory_fields, N(trajectory_fields)},
+	MAYBE("trajectory", trajectory, ntrajectory, trajectory_fields),
+	MAYBE("reclaim", reclaim, nreclaim, reclaim_fields),
 };
 const uint32_t snapshot_ntables = N(snapshot_tables);
 

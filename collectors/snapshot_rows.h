@@ -23,7 +23,8 @@ static inline const void *snapshot_row(const struct snapshot *s, const struct ta
 static inline bool snapshot_table_has_bins(const struct table *t)
 {
 	return t->rows_offset == offsetof(struct snapshot, latency) ||
-	       t->rows_offset == offsetof(struct snapshot, syscalls);
+	       t->rows_offset == offsetof(struct snapshot, syscalls) ||
+	       t->rows_offset == offsetof(struct snapshot, block);
 }
 
 /* The bins of a row, clamped to those that the snapshot holds. */

@@ -26,6 +26,12 @@ struct pc_slot {
 	uint32_t id, offset;
 };
 
+/* Where a function's name is among the symbols of the snapshot that is being filled. */
+struct shown_slot {
+	uint64_t seq; /* of that snapshot */
+	uint32_t index;
+};
+
 struct symbols {
 	int pid;
 	struct symbols_module *modules;
@@ -41,6 +47,8 @@ struct symbols {
 	struct kernel_symbols kernel;
 	struct pc_slot cache[PC_CACHE_SIZE];
 	struct pc_slot kernel_cache[PC_CACHE_SIZE / 4];
+	struct shown_slot *shown; /* by id */
+	uint32_t nshown;
 };
 
 struct symbols *symbols_new(int pid)
@@ -67,6 +75,7 @@ void symbols_free(struct symbols *s)
 	jit_fini(&s->jit);
 	kernel_symbols_fini(&s->kernel);
 	free(s->modules);
+	free(s->shown);
 	free(s);
 }
 
@@ -384,6 +393,33 @@ void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out)
 {
 	symbol_fill(s, id < s->names.n ? id : NAME_UNKNOWN, 0, out);
+}
+
+static bool reserve_shown(struct symbols *s, uint32_t n)
+{
+	uint32_t cap = n + n / 2;
+	struct shown_slot *v = realloc(s->shown, cap * sizeof(*v));
+
+	if (!v)
+		return false;
+	memset(v + s->nshown, 0, (cap - s->nshown) * sizeof(*v));
+	s->shown = v;
+	s->nshown = cap;
+	return true;
+}
+
+uint32_t symbols_snapshot(struct symbols *s, uint32_t id, struct snapshot *snap)
+{
+	struct symbol sym;
+
+	symbols_by_id(s, id, &sym);
+	if (sym.id >= s->nshown && !reserve_shown(s, s->names.n))
+		return snapshot_symbol(snap, sym.name, sym.module);
+	if (s->shown[sym.id].seq != snap->seq) {
+		s->shown[sym.id].index = snapshot_add_symbol(snap, sym.name, sym.module);
+		s->shown[sym.id].seq = snap->seq;
+	}
+	return s->shown[sym.id].index;
 }
 
 uint32_t symbols_count(const struct symbols *s)

@@ -41,13 +41,16 @@ void symbols_free(struct symbols *s);
  */
 int symbols_refresh(struct symbols *s);
 void symbols_expect(struct symbols *s); /* have the next refresh read them, due or not */
-void symbols_exec(struct symbols *s); /* the target ran execve: forget every mapping */
+void symbols_exec(struct symbols *s);	/* the target ran execve: forget every mapping */
 
 /* Never fails: an unknown address gives name "[unknown]" and the module if there is one. */
 void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out);
 /* The first call reads /proc/kallsyms: some 100 ms. Names "[kernel]" when that is not allowed. */
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out);
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out);
+/* Place of function `id` in snap->symbols, added if it is not there yet. snap->seq must be set. */
+struct snapshot;
+uint32_t symbols_snapshot(struct symbols *s, uint32_t id, struct snapshot *snap);
 uint32_t symbols_count(const struct symbols *s); /* ids given out so far */
 
 /* Mapping that holds addr, or NULL. Valid until the next refresh. */
