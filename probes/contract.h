@@ -13,6 +13,7 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
+	CONTRACT_TARGETS = 4096,   /* processes watched together */
 	CONTRACT_LOCKS = 4096,	     /* futex addresses told apart */
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */

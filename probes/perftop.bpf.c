@@ -11,10 +11,21 @@ char LICENSE[] SEC("license") = "GPL";
 /* Set before load; the verifier then drops what the target does not need. */
 const volatile __u32 target_tgid = 0;
 const volatile __u32 ncpu = 1;
+/* More than one process: those of `targets` too; target_follow: and the children they fork. */
+const volatile __u32 target_many = 0, target_follow = 0;
 
-static __always_inline bool is_target(void)
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CONTRACT_TARGETS);
+	__type(key, u32);   /* tgid */
+	__type(value, u32); /* of its parent, or 0 */
+} targets SEC(".maps");
+
+static __always_inline bool is_target(u32 tgid)
 {
-	return (bpf_get_current_pid_tgid() >> 32) == target_tgid;
+	if (tgid == target_tgid)
+		return true;
+	return target_many && bpf_map_lookup_elem(&targets, &tgid);
 }
 
 #include "probes/hist.bpf.h"

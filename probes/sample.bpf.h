@@ -95,7 +95,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	u32 zero = 0, want = sample_slice_bytes, len;
 	long n = 0;
 
-	if ((id >> 32) != target_tgid)
+	if (!is_target(id >> 32))
 		return 0;
 	b = bpf_map_lookup_elem(&sample_buffers, &zero);
 	if (!b)

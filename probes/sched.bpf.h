@@ -200,9 +200,9 @@ static __always_inline void thread_comes(struct task_struct *next)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	if ((u32)prev->tgid == target_tgid)
+	if (is_target(prev->tgid))
 		thread_leaves(prev, preempt);
-	if ((u32)next->tgid == target_tgid)
+	if (is_target(next->tgid))
 		thread_comes(next);
 	return 0;
 }
@@ -212,7 +212,7 @@ int BPF_PROG(on_sched_wakeup, struct task_struct *task)
 {
 	struct thread_state *t;
 
-	if ((u32)task->tgid != target_tgid)
+	if (!is_target(task->tgid))
 		return 0;
 	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (t)
@@ -223,10 +223,14 @@ int BPF_PROG(on_sched_wakeup, struct task_struct *task)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	if ((u32)parent->tgid == target_tgid && child->tgid != parent->tgid) {
-		target_last_child = child->tgid;
-		__sync_fetch_and_add(&target_forks, 1);
-	}
+	u32 tgid = child->tgid, of = parent->tgid;
+
+	if (tgid == of || !is_target(of))
+		return 0;
+	target_last_child = tgid;
+	__sync_fetch_and_add(&target_forks, 1);
+	if (target_follow)
+		bpf_map_update_elem(&targets, &tgid, &of, BPF_ANY);
 	return 0;
 }
 
@@ -273,7 +277,7 @@ int iter_threads(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct thread_state *t;
 
-	if (!task || (target_tgid && (u32)task->tgid != target_tgid))
+	if (!task || (target_tgid && !is_target(task->tgid)))
 		return 0;
 	row.at_ns = bpf_ktime_get_ns();
 	row.tid = task->pid;

@@ -65,7 +65,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct syscall_start *start;
 
-	if ((u32)task->tgid != target_tgid || nr == NR_URETPROBE || nr == NR_UPROBE)
+	if (!is_target(task->tgid) || nr == NR_URETPROBE || nr == NR_UPROBE)
 		return 0;
 	start = bpf_task_storage_get(&syscall_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!start)
@@ -87,7 +87,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	u64 ns;
 	u32 nr;
 
-	if ((u32)task->tgid != target_tgid)
+	if (!is_target(task->tgid))
 		return 0;
 	/* -1: a return probe's own call, or a return from a signal handler. */
 	if ((long)regs->orig_ax < 0)
