@@ -49,7 +49,8 @@ COLLECTOR_SRCS := $(call srcs_in,collectors)
 TUI_SRCS       := $(call srcs_in,tui)
 UNIT_SRCS      := $(sort $(wildcard tests/unit/test_*.c))
 TESTLIB_SRCS   := $(sort $(wildcard tests/lib/*.c))
-TARGET_SRCS    := $(sort $(wildcard tests/targets/*.c))
+TARGET_SO_SRCS := $(sort $(wildcard tests/targets/*_so.c))
+TARGET_SRCS    := $(filter-out $(TARGET_SO_SRCS),$(sort $(wildcard tests/targets/*.c)))
 BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -62,6 +63,7 @@ TUI_OBJS       := $(call obj,$(TUI_SRCS))
 TUI_LIB_OBJS   := $(filter-out $(B)/tui/main.o,$(TUI_OBJS))
 UNIT_BINS      := $(patsubst %.c,$(B)/%,$(UNIT_SRCS))
 TARGET_BINS    := $(patsubst %.c,$(B)/%,$(TARGET_SRCS))
+TARGET_SOS     := $(patsubst %_so.c,$(B)/%.so,$(TARGET_SO_SRCS))
 BENCH_BINS     := $(patsubst %.c,$(B)/%,$(BENCH_SRCS))
 FUZZ_BINS      := $(patsubst %.c,$(B)/%,$(FUZZ_SRCS))
 SKEL           := $(B)/gen/perftop.skel.h
@@ -132,7 +134,7 @@ $(SYSNAMES): | $(B)/ready
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' | sort -t[ -k2n > $@
 
 ALL_SRCS := $(PROBE_SRCS) $(HEAP_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
-	$(TARGET_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
+	$(TARGET_SRCS) $(TARGET_SO_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
 # A folder changes when a file comes or goes.
 compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
 	@{ printf '['; sep=''; for f in $(ALL_SRCS); do isa=''; case $$f in \
@@ -154,20 +156,23 @@ $(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
 # sanitizer they stay plain, and so does the library in them.
 TARGET_LIB := $(B)/libperftop$(if $(filter asan tsan,$(FLAVOUR)),-plain).a
 PLAIN_OBJS := $(patsubst %.c,$(B)/plain/%.o,$(PROBE_SRCS))
-$(call obj,$(TARGET_SRCS)) $(PLAIN_OBJS): ALL_CFLAGS := $(NEEDED) -O2 -g -std=gnu11 -pthread $(WARN)
-$(PLAIN_OBJS): FILE_CFLAGS = -fPIC
+$(call obj,$(TARGET_SRCS) $(TARGET_SO_SRCS)) $(PLAIN_OBJS): ALL_CFLAGS := $(NEEDED) -O2 -g -std=gnu11 -pthread $(WARN)
+$(PLAIN_OBJS) $(call obj,$(TARGET_SO_SRCS)): FILE_CFLAGS = -fPIC
 $(B)/plain/%.o: %.c $(B)/flags | $(B)/ready
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
+# X_so.c becomes X.so, a library that tests load.
+$(TARGET_SOS): $(B)/%.so: $(B)/%_so.o
+	$(call say,LD,$@)$(CC) -shared $^ -o $@
 # Fuzz targets: a plain driver replays the corpus in `make test`; `make fuzz` explores.
 $(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/corpus_main.o) $(LIBS)
 	$(call say,LD,$@)$(LINK) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) $^ -o $@ $(LDLIBS)
 fuzz-targets: $(FUZZ_BINS)
 
-tests: programs $(UNIT_BINS) $(TARGET_BINS) $(FUZZ_BINS)
+tests: programs $(UNIT_BINS) $(TARGET_BINS) $(TARGET_SOS) $(FUZZ_BINS)
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) tests
