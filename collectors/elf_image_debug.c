@@ -10,10 +10,9 @@
 
 #define DEBUG_ROOT "/usr/lib/debug"
 
-enum { BUILD_ID_MAX = 64 };
+enum { BUILD_ID_MAX = ELF_BUILD_ID_MAX };
 
-/* Build-id note: "GNU", type 3. Returns its length, 0 when there is none. */
-static size_t build_id(struct elf_image *e, uint8_t id[BUILD_ID_MAX])
+size_t elf_image_build_id(struct elf_image *e, uint8_t id[BUILD_ID_MAX])
 {
 	for (uint32_t i = 0; i < e->nsections; i++) {
 		const Elf64_Shdr *sh = &e->sections[i];
@@ -59,7 +58,7 @@ static struct elf_image *open_checked(const char *path, const uint8_t *id, size_
 	struct elf_image *d = open_debug_path(path);
 	uint8_t other[BUILD_ID_MAX];
 
-	if (d && (build_id(d, other) != n || memcmp(id, other, n) != 0)) {
+	if (d && (elf_image_build_id(d, other) != n || memcmp(id, other, n) != 0)) {
 		elf_image_free(d);
 		return NULL;
 	}
@@ -99,7 +98,7 @@ static struct elf_image *open_by_link(struct elf_image *e, const uint8_t *id, si
 struct elf_image *elf_image_open_debug_file(struct elf_image *e)
 {
 	uint8_t id[BUILD_ID_MAX];
-	size_t n = build_id(e, id);
+	size_t n = elf_image_build_id(e, id);
 	struct elf_image *d = n ? open_by_build_id(id, n) : NULL;
 
 	return d ? d : open_by_link(e, id, n);

@@ -81,6 +81,10 @@ const Elf64_Shdr *elf_image_section(struct elf_image *e, const char *name);
 const Elf64_Shdr *elf_image_section_of_type(struct elf_image *e, uint32_t type);
 const char *elf_image_section_name(struct elf_image *e, const Elf64_Shdr *sh);
 
+/* Build-id note: "GNU", type 3. Returns its length, 0 when there is none. */
+enum { ELF_BUILD_ID_MAX = 64 };
+size_t elf_image_build_id(struct elf_image *e, uint8_t id[ELF_BUILD_ID_MAX]);
+
 /* Fill e->syms. elf_symbols.c */
 int elf_image_load_symbols(struct elf_image *e);
 /* FDE bounds of .eh_frame_hdr, appended to a growing array. elf_image_fde.c */

@@ -14,7 +14,9 @@ void func_late_look(struct func *f, struct session *se)
 
 	if (!syms)
 		return;
-	if (probe_plan_waiting(f->plan, names, sizeof(names))) {
+	/* Who loads late also unloads: see that soon, too. */
+	f->watchful |= probe_plan_waiting(f->plan, names, sizeof(names)) > 0;
+	if (f->watchful) {
 		symbols_expect(syms);
 		symbols_refresh(syms);
 	}
@@ -28,8 +30,8 @@ void func_late_look(struct func *f, struct session *se)
 	if (sites != from && func_attach_sites(f->attach, from, why, sizeof(why)))
 		session_event(se, "%.200s", why);
 	else if (sites != from)
-		session_event(se, "%u more functions probed, in what was loaded just now",
-			      f->nrows - before);
+		session_event(se, "%u more function%s probed, in what was loaded just now",
+			      f->nrows - before, f->nrows - before == 1 ? "" : "s");
 	if (why[0] && strcmp(why, f->late_trouble) != 0)
 		session_event(se, "%.250s", why);
 	snprintf(f->late_trouble, sizeof(f->late_trouble), "%s", why);

@@ -39,6 +39,7 @@ struct func {
 	uint32_t over_ticks;
 	uint64_t read_ns, interval_ns; /* when calls were read, and since the time before */
 	uint64_t generation;	       /* of the mappings that the plan knows */
+	bool watchful; /* a library was waited for: look at the mappings each tick */
 	char late_trouble[SNAP_TEXT];
 
 	/* Windows, see func_window.c. */

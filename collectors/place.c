@@ -146,9 +146,9 @@ void place_function(int machine, const struct place_code *body, uint32_t n, uint
 /*
  * cmp 0x10(%r14),%rsp; jbe …, or with lea -N(%rsp),%r12 before and r12 in the comparison: r14 is
  * the goroutine, stackguard0 its third word (Go's cmd/internal/obj/x86, stacksplit). Returns the
- * bytes they take, 0 when the function begins otherwise.
+ * bytes they take, 0 when the function begins otherwise; *jump gets where the jump is.
  */
-static size_t go_stack_check(const struct place_code *body)
+static size_t go_stack_check(const struct place_code *body, size_t *jump)
 {
 	static const uint8_t cmp_rsp[] = {0x49, 0x3b, 0x66, 0x10},
 			     cmp_r12[] = {0x4d, 0x3b, 0x66, 0x10};
@@ -165,6 +165,7 @@ static size_t go_stack_check(const struct place_code *body)
 	at += sizeof(cmp_rsp);
 	if (insn_x86_decode(c + at, body->size - at, &insn) < 0 || insn.kind != INSN_JCC)
 		return 0;
+	*jump = at;
 	return at + insn.len;
 }
 
@@ -172,7 +173,7 @@ void place_go_function(int machine, const struct place_code *body, uint32_t n, u
 		       struct place *out)
 {
 	struct place_code rest;
-	size_t skip = n && machine == EM_X86_64 ? go_stack_check(body) : 0;
+	size_t jump = 0, skip = n && machine == EM_X86_64 ? go_stack_check(body, &jump) : 0;
 
 	if (!skip) {
 		place_function(machine, body, n, emulated, false, out);
@@ -183,6 +184,14 @@ void place_go_function(int machine, const struct place_code *body, uint32_t n, u
 		out->delta += (uint32_t)skip;
 		if (out->how == PLACE_ENTRY)
 			out->how = PLACE_MOVED;
+		/* On the jump itself a call whose stack has to grow counts twice, at 1/20 the cost.
+		 */
+		if (out->how == PLACE_STEPPED && (emulated & 1u << INSN_JCC)) {
+			out->how = PLACE_MOVED;
+			out->delta = (uint32_t)jump;
+			out->insn = INSN_JCC;
+			out->loops = true;
+		}
 	}
 	out->returns = false;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectors/demangle.h"
 #include "collectors/elf_image_ifunc.h"
 #include "collectors/probe_plan_priv.h"
 
@@ -111,8 +112,13 @@ static bool match(struct view *v, const char *raw, char *name, size_t size)
 	}
 	memcpy(name, raw, n);
 	name[n] = '\0';
-	if (name_pattern_match(v->pattern, name))
+	if (name_pattern_match(v->pattern, name)) {
+		/* A pattern that fits the mangled name: show it as people write it. */
+		if (v->pattern->kind != PATTERN_EXACT)
+			demangle_name(raw, name, size);
+		name[base_length(name)] = '\0';
 		return true;
+	}
 	if (raw[n] == '.' && name_pattern_match(v->pattern, raw)) {
 		snprintf(name, size, "%s", raw);
 		return true;
@@ -245,7 +251,8 @@ static void choose_measure(struct plan_work *w, struct view *v, uint32_t i, bool
 
 	c->cost_ns = calibrate_cost_ns(costs, c->place.insn, c->place.returns);
 	if (v->go)
-		c->only = "Go: entries only, its stacks move";
+		c->only = c->place.loops ? "Go: entries only; twice when the stack grows"
+					 : "Go: entries only, its stacks move";
 	else if (c->place.returns && plan_returns_oddly(v->fns[i].name))
 		c->only = "entries only: it may return twice";
 	else if (c->place.returns && v->unwinds && !place_is_leaf(machine, c->parts, c->nparts))

@@ -2,8 +2,57 @@
 /* probe_list.c: a plan as the table of --list-probes. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "collectors/elf_image_priv.h"
 #include "collectors/probe_plan_priv.h"
+
+enum { LIST_HINT = 512, LIST_HINTS = 8192 };
+
+/* Where distributions put the symbols that they took out, and who would bring them. */
+static void write_hint(const struct symbols_module *m, char *buf, size_t size)
+{
+	const char *file = strrchr(m->path, '/');
+	uint8_t id[ELF_BUILD_ID_MAX];
+	size_t n = elf_image_build_id(m->image, id), at;
+
+	at = (size_t)snprintf(buf, size,
+			      "%.80s has no symbols but exported ones. Install its NAME-dbgsym or "
+			      "-debuginfo package",
+			      file ? file + 1 : m->path);
+	if (n > 1 && n <= 32) {
+		at += (size_t)snprintf(buf + at, size - at,
+				       ", or put what `debuginfod-find debuginfo ");
+		for (size_t i = 0; i < n; i++)
+			at += (size_t)snprintf(buf + at, size - at, "%02x", id[i]);
+		at += (size_t)snprintf(buf + at, size - at,
+				       "` fetches at /usr/lib/debug/.build-id/%02x/", id[0]);
+		for (size_t i = 1; i < n; i++)
+			at += (size_t)snprintf(buf + at, size - at, "%02x", id[i]);
+		at += (size_t)snprintf(buf + at, size - at, ".debug");
+	}
+	snprintf(buf + at, size - at, ".\n");
+}
+
+void plan_hint_stripped(struct probe_plan *p, const struct symbols_module *m)
+{
+	size_t have = p->hints ? strlen(p->hints) : 0;
+	char line[LIST_HINT], *more;
+
+	/* One with names of its own, or of a debug file, has them all. */
+	if (elf_image_section_of_type(m->image, SHT_SYMTAB) ||
+	    (!elf_image_stripped(m->image) && m->image->other))
+		return;
+	write_hint(m, line, sizeof(line));
+	if ((p->hints && strstr(p->hints, line)) || have + strlen(line) > LIST_HINTS)
+		return;
+	more = realloc(p->hints, have + strlen(line) + 1);
+	if (!more)
+		return;
+	strcpy(more + have, line);
+	p->hints = more;
+}
 
 static const char *measure_name(enum probe_measure how)
 {
@@ -19,6 +68,8 @@ static const char *measure_name(enum probe_measure how)
 
 int probe_plan_list(const struct probe_plan *p, FILE *out)
 {
+	char names[96];
+
 	fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s\n", "NS/CALL", "MEASURE", "PLACE", "FILE",
 		"NAME", "WHY");
 	for (uint32_t i = 0; i < p->nrows + p->nrefused; i++) {
@@ -35,5 +86,9 @@ int probe_plan_list(const struct probe_plan *p, FILE *out)
 			fprintf(out, " (%u places)", r->nsites);
 		fputc('\n', out);
 	}
+	if (probe_plan_waiting(p, names, sizeof(names)))
+		fprintf(out, "Not loaded yet, probed when it is: %s\n", names);
+	if (p->hints)
+		fputs(p->hints, out);
 	return ferror(out) ? -EIO : 0;
 }

@@ -214,7 +214,7 @@ static int check_result(struct plan_work *w, const struct symbols_module *const 
 		const struct probe_row *r = &p->refused[p->nrefused - 1];
 
 		snprintf(w->why, w->why_size,
-			 "'%.100s': every match would be single-stepped, %.0f ns a call (%s); "
+			 "'%.80s': every match would be single-stepped, %.0f ns a call (%.60s); "
 			 "name one exactly, or use --force",
 			 w->spec->text, r->cost_ns, r->place.reason);
 		return -EPERM;
@@ -244,6 +244,8 @@ int plan_match_new(struct plan_work *w, const struct symbols_module *const *mods
 			return -ENOMEM;
 		p->seen = more;
 		p->seen[p->nseen++] = now;
+		if (w->spec->kind == SPEC_FUNCTION && w->spec->module[0])
+			plan_hint_stripped(p, mods[i]);
 		err = w->spec->kind == SPEC_USDT ? plan_match_markers(w, mods[i])
 						 : plan_match_functions(w, mods[i]);
 	}
@@ -357,6 +359,7 @@ void probe_plan_free(struct probe_plan *p)
 	free(p->specs);
 	free(p->waits);
 	free(p->seen);
+	free(p->hints);
 	free(p->rows);
 	free(p->refused);
 	free(p->sites);

@@ -36,6 +36,7 @@ struct probe_plan {
 	struct plan_seen *seen;
 	uint32_t nseen;
 	struct probe_file files[PLAN_MAX_FILES];
+	char *hints; /* lines for the reader of the list; NULL when there are none */
 	uint32_t nfiles;
 	struct calibration costs;
 	struct place_options opt;
@@ -80,6 +81,9 @@ bool plan_find_inlined(struct plan_work *w, const struct symbols_module *const *
 bool plan_unwinds(const struct symbols_module *m);
 /* Functions that return twice, or not to where they were called from: no return probe. */
 bool plan_returns_oddly(const char *name);
+
+/* Say where symbols of a stripped file come from, once a file. */
+void plan_hint_stripped(struct probe_plan *p, const struct symbols_module *m);
 
 /* The same file, however it is mapped. 0 or -errno. */
 int plan_identify(const struct symbols_module *m, uint64_t *dev, uint64_t *inode);

@@ -29,7 +29,7 @@ struct session_config {
 	bool offcpu;		 /* off-CPU time */
 	bool no_bpf;		 /* behave as without privilege */
 	bool force;		 /* attach in spite of the estimated cost */
-	double max_overhead_pct; /* of one CPU: probes estimated above it are refused */
+	double max_overhead_pct; /* of one CPU: what probes may take; 0 = no limit */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
 	bool first_tick_soon; /* show something at once, then keep the interval */

@@ -15,7 +15,7 @@ enum {
 	INTERVAL_MIN_NS = 50 * 1000 * 1000, /* below, /proc's own resolution shows: 10 ms */
 	HZ_DEFAULT = 99,		    /* beside the beat of timers that tick at 100 */
 	HZ_MAX = 1000,
-	OVERHEAD_DEFAULT_PCT = 30,
+	OVERHEAD_DEFAULT_PCT = 5,
 };
 
 enum {

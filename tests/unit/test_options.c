@@ -92,7 +92,7 @@ static void defaults_are_those_of_the_help(void **state)
 	assert_int_equal(o.session.syscalls, SYSCALL_AUTO);
 	assert_true(o.session.offcpu);
 	assert_false(o.session.no_bpf || o.session.force || o.json);
-	assert_true(o.session.max_overhead_pct == 30);
+	assert_true(o.session.max_overhead_pct == 5);
 	assert_true(o.session.replay_speed == 1);
 }
 
