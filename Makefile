@@ -51,6 +51,7 @@ UNIT_SRCS      := $(sort $(wildcard tests/unit/test_*.c))
 TESTLIB_SRCS   := $(sort $(wildcard tests/lib/*.c))
 TARGET_SO_SRCS := $(sort $(wildcard tests/targets/*_so.c))
 TARGET_SRCS    := $(filter-out $(TARGET_SO_SRCS),$(sort $(wildcard tests/targets/*.c)))
+TARGET_CXX_SRCS := $(if $(shell command -v g++),$(sort $(wildcard tests/targets/*.cc)))
 BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -64,6 +65,7 @@ TUI_LIB_OBJS   := $(filter-out $(B)/tui/main.o,$(TUI_OBJS))
 UNIT_BINS      := $(patsubst %.c,$(B)/%,$(UNIT_SRCS))
 TARGET_BINS    := $(patsubst %.c,$(B)/%,$(TARGET_SRCS))
 TARGET_SOS     := $(patsubst %_so.c,$(B)/%.so,$(TARGET_SO_SRCS))
+TARGET_CXX_BINS := $(patsubst %.cc,$(B)/%,$(TARGET_CXX_SRCS))
 BENCH_BINS     := $(patsubst %.c,$(B)/%,$(BENCH_SRCS))
 FUZZ_BINS      := $(patsubst %.c,$(B)/%,$(FUZZ_SRCS))
 SKEL           := $(B)/gen/perftop.skel.h
@@ -164,6 +166,9 @@ $(B)/plain/%.o: %.c $(B)/flags | $(B)/ready
 $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
 	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
+$(TARGET_CXX_BINS): $(B)/%: %.cc $(B)/flags | $(B)/ready
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)g++ -O2 -g -std=c++17 -Wall -Wextra $< -o $@
 # X_so.c becomes X.so, a library that tests load.
 $(TARGET_SOS): $(B)/%.so: $(B)/%_so.o
 	$(call say,LD,$@)$(CC) -shared $^ -o $@
@@ -172,7 +177,7 @@ $(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/c
 	$(call say,LD,$@)$(LINK) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) $^ -o $@ $(LDLIBS)
 fuzz-targets: $(FUZZ_BINS)
 
-tests: programs $(UNIT_BINS) $(TARGET_BINS) $(TARGET_SOS) $(FUZZ_BINS)
+tests: programs $(UNIT_BINS) $(TARGET_BINS) $(TARGET_SOS) $(TARGET_CXX_BINS) $(FUZZ_BINS)
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) tests

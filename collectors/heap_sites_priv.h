@@ -8,7 +8,7 @@
 enum {
 	INDEX_SIZE = 4 * HEAP_SITES, /* sparse, so that runs stay short */
 	POINTS = 32,
-	POINT_STEP_NS = 250000000,
+	POINT_STEP_NS = 100000000,
 	PAUSES = 16,
 };
 #define PAUSE_KEEP_NS 60000000000ull
