@@ -32,26 +32,57 @@ struct shown_slot {
 	uint32_t index;
 };
 
+/* What the symbols of several processes have in common: ids are those of all of them. */
+struct symbols_shared {
+	uint32_t users;
+	struct files files;
+	struct names names;
+	struct kernel_symbols kernel;
+	struct pc_slot kernel_cache[PC_CACHE_SIZE / 4];
+	struct shown_slot *shown; /* by id */
+	uint32_t nshown;
+};
+
 struct symbols {
 	int pid;
+	struct symbols_shared *shared;
 	struct symbols_module *modules;
 	uint32_t n, cap;
 	uint64_t maps_hash, generation;
 	bool loaded, missed, jit_missed, has_jit;
 	uint32_t ticks;		  /* refreshes since maps was read */
 	uint32_t wait, miss_wait; /* how many to let pass, and how many after a lookup missed */
+	bool cached;		  /* the cache holds something */
 
-	struct files files;
-	struct names names;
 	struct jit jit;
-	struct kernel_symbols kernel;
 	struct pc_slot cache[PC_CACHE_SIZE];
-	struct pc_slot kernel_cache[PC_CACHE_SIZE / 4];
-	struct shown_slot *shown; /* by id */
-	uint32_t nshown;
 };
 
-struct symbols *symbols_new(int pid)
+static void shared_put(struct symbols_shared *sh)
+{
+	if (!sh || --sh->users)
+		return;
+	files_fini(&sh->files);
+	names_fini(&sh->names);
+	kernel_symbols_fini(&sh->kernel);
+	free(sh->shown);
+	free(sh);
+}
+
+static struct symbols_shared *shared_new(void)
+{
+	struct symbols_shared *sh = calloc(1, sizeof(*sh));
+
+	if (sh)
+		sh->users = 1;
+	if (sh && names_init(&sh->names)) {
+		shared_put(sh);
+		return NULL;
+	}
+	return sh;
+}
+
+struct symbols *symbols_new_beside(int pid, struct symbols *other)
 {
 	struct symbols *s = calloc(1, sizeof(*s));
 
@@ -59,23 +90,36 @@ struct symbols *symbols_new(int pid)
 		return NULL;
 	s->pid = pid;
 	jit_init(&s->jit);
-	if (names_init(&s->names)) {
+	s->shared = other ? other->shared : shared_new();
+	if (other)
+		s->shared->users++;
+	if (!s->shared) {
 		symbols_free(s);
 		return NULL;
 	}
 	return s;
 }
 
+struct symbols *symbols_new(int pid)
+{
+	return symbols_new_beside(pid, NULL);
+}
+
+static void modules_drop(struct symbols *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		files_put(&s->shared->files, s->modules[i].file);
+	s->n = 0;
+}
+
 void symbols_free(struct symbols *s)
 {
 	if (!s)
 		return;
-	files_fini(&s->files);
-	names_fini(&s->names);
+	modules_drop(s);
+	shared_put(s->shared);
 	jit_fini(&s->jit);
-	kernel_symbols_fini(&s->kernel);
 	free(s->modules);
-	free(s->shown);
 	free(s);
 }
 
@@ -113,10 +157,10 @@ static void module_store(struct symbols *s, const struct maps_line *l)
 	m->end = l->end;
 	m->file_offset = l->offset;
 	snapshot_string(m->path, sizeof(m->path), l->path);
-	m->file = files_get(&s->files, s->pid, l);
+	m->file = files_get(&s->shared->files, s->pid, l);
 	if (m->file == UINT32_MAX)
 		return;
-	m->image = s->files.v[m->file].image;
+	m->image = s->shared->files.v[m->file].image;
 	if (m->image && elf_image_bias(m->image, l->start, l->offset, &m->bias))
 		m->image = NULL;
 	if (!m->image)
@@ -157,18 +201,26 @@ static void refresh_schedule(struct symbols *s, uint64_t cost_ns, bool changed, 
 
 static void cache_clear(struct symbols *s)
 {
-	memset(s->cache, 0, sizeof(s->cache));
+	/* Many of the processes watched together are never sampled: their pages stay untouched. */
+	if (s->cached)
+		memset(s->cache, 0, sizeof(s->cache));
+	s->cached = false;
 }
 
+/* The old ones are let go last: a file that stays mapped is not opened again. */
 static void modules_replace(struct symbols *s)
 {
 	struct refresh r = {.s = s, .store = true};
+	struct symbols_module *old = s->modules;
+	uint32_t nold = s->n;
 
-	s->n = 0;
+	s->modules = NULL;
+	s->n = s->cap = 0;
 	s->has_jit = false;
-	files_begin(&s->files);
 	maps_read(s->pid, refresh_line, &r);
-	files_drop_unused(&s->files);
+	for (uint32_t i = 0; i < nold; i++)
+		files_put(&s->shared->files, old[i].file);
+	free(old);
 	s->generation++;
 	cache_clear(s);
 }
@@ -213,7 +265,7 @@ void symbols_expect(struct symbols *s)
 
 void symbols_exec(struct symbols *s)
 {
-	s->n = 0;
+	modules_drop(s);
 	s->loaded = false;
 	s->missed = false;
 	s->has_jit = false;
@@ -273,8 +325,9 @@ static uint32_t resolve_unknown(struct symbols *s, const struct symbols_module *
 
 	for (const char *p = name; *p; p++)
 		key = hash_more(key, (unsigned char)*p);
-	id = names_find(&s->names, SPACE_MODULE, key);
-	return id >= 0 ? (uint32_t)id : names_add(&s->names, SPACE_MODULE, key, "[unknown]", name);
+	id = names_find(&s->shared->names, SPACE_MODULE, key);
+	return id >= 0 ? (uint32_t)id
+		       : names_add(&s->shared->names, SPACE_MODULE, key, "[unknown]", name);
 }
 
 static uint32_t resolve_jit(struct symbols *s, const struct symbols_module *m, uint64_t addr,
@@ -292,18 +345,18 @@ static uint32_t resolve_jit(struct symbols *s, const struct symbols_module *m, u
 	}
 	*start = e->start;
 	/* Its place in the file tells functions apart that lived at one address in turn. */
-	key = hash_more(e->start, e->name);
-	id = names_find(&s->names, SPACE_JIT, key);
+	key = hash_more(hash_more(e->start, e->name), (uint64_t)s->pid);
+	id = names_find(&s->shared->names, SPACE_JIT, key);
 	if (id >= 0)
 		return (uint32_t)id;
 	jit_name(&s->jit, e, raw, sizeof(raw));
-	return names_add(&s->names, SPACE_JIT, key, raw, "[jit]");
+	return names_add(&s->shared->names, SPACE_JIT, key, raw, "[jit]");
 }
 
 static uint32_t resolve_file(struct symbols *s, const struct symbols_module *m, uint64_t addr,
 			     uint64_t *start)
 {
-	uint64_t space = s->files.v[m->file].space;
+	uint64_t space = s->shared->files.v[m->file].space;
 	char raw[2048], name[NAME_BYTES];
 	struct elf_hit hit;
 	int64_t id;
@@ -313,19 +366,19 @@ static uint32_t resolve_file(struct symbols *s, const struct symbols_module *m, 
 		return resolve_unknown(s, m);
 	}
 	*start = hit.start + m->bias;
-	id = names_find(&s->names, space, hit.start);
+	id = names_find(&s->shared->names, space, hit.start);
 	if (id >= 0)
 		return (uint32_t)id;
 	if (elf_image_name(m->image, &hit, raw, sizeof(raw)) || !raw[0])
 		return resolve_unknown(s, m);
 	demangle_name(raw, name, sizeof(name));
-	return names_add(&s->names, space, hit.start, name, module_name(m));
+	return names_add(&s->shared->names, space, hit.start, name, module_name(m));
 }
 
 static void symbol_fill(const struct symbols *s, uint32_t id, uint64_t offset, struct symbol *out)
 {
-	out->name = s->names.records[id].name;
-	out->module = s->names.records[id].module;
+	out->name = s->shared->names.records[id].name;
+	out->module = s->shared->names.records[id].module;
 	out->offset = offset;
 	out->id = id;
 }
@@ -353,6 +406,7 @@ void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out)
 		id = resolve_file(s, m, addr, &start);
 	else
 		id = resolve_jit(s, m, addr, &start);
+	s->cached = true;
 	/* What is unknown now can be known after the next refresh, and is worth a try then. */
 	*slot = (struct pc_slot){
 		.addr = m ? addr : 0,
@@ -364,7 +418,7 @@ void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out)
 
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)
 {
-	struct pc_slot *slot = &s->kernel_cache[pc_hash(addr) % (PC_CACHE_SIZE / 4)];
+	struct pc_slot *slot = &s->shared->kernel_cache[pc_hash(addr) % (PC_CACHE_SIZE / 4)];
 	char name[NAME_BYTES], module[64];
 	uint64_t start = 0;
 	int64_t id;
@@ -373,15 +427,15 @@ void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)
 		symbol_fill(s, slot->id, slot->offset, out);
 		return;
 	}
-	if (!kernel_symbols_find(&s->kernel, addr, &start, name, sizeof(name), module,
+	if (!kernel_symbols_find(&s->shared->kernel, addr, &start, name, sizeof(name), module,
 				 sizeof(module))) {
 		strcpy(name, "[kernel]");
 		strcpy(module, "[kernel]");
 		start = 0;
 	}
-	id = names_find(&s->names, SPACE_KERNEL, start);
+	id = names_find(&s->shared->names, SPACE_KERNEL, start);
 	if (id < 0)
-		id = names_add(&s->names, SPACE_KERNEL, start, name, module);
+		id = names_add(&s->shared->names, SPACE_KERNEL, start, name, module);
 	*slot = (struct pc_slot){
 		.addr = addr,
 		.id = (uint32_t)id,
@@ -392,19 +446,19 @@ void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)
 
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out)
 {
-	symbol_fill(s, id < s->names.n ? id : NAME_UNKNOWN, 0, out);
+	symbol_fill(s, id < s->shared->names.n ? id : NAME_UNKNOWN, 0, out);
 }
 
 static bool reserve_shown(struct symbols *s, uint32_t n)
 {
 	uint32_t cap = n + n / 2;
-	struct shown_slot *v = realloc(s->shown, cap * sizeof(*v));
+	struct shown_slot *v = realloc(s->shared->shown, cap * sizeof(*v));
 
 	if (!v)
 		return false;
-	memset(v + s->nshown, 0, (cap - s->nshown) * sizeof(*v));
-	s->shown = v;
-	s->nshown = cap;
+	memset(v + s->shared->nshown, 0, (cap - s->shared->nshown) * sizeof(*v));
+	s->shared->shown = v;
+	s->shared->nshown = cap;
 	return true;
 }
 
@@ -413,16 +467,16 @@ uint32_t symbols_snapshot(struct symbols *s, uint32_t id, struct snapshot *snap)
 	struct symbol sym;
 
 	symbols_by_id(s, id, &sym);
-	if (sym.id >= s->nshown && !reserve_shown(s, s->names.n))
+	if (sym.id >= s->shared->nshown && !reserve_shown(s, s->shared->names.n))
 		return snapshot_symbol(snap, sym.name, sym.module);
-	if (s->shown[sym.id].seq != snap->seq) {
-		s->shown[sym.id].index = snapshot_add_symbol(snap, sym.name, sym.module);
-		s->shown[sym.id].seq = snap->seq;
+	if (s->shared->shown[sym.id].seq != snap->seq) {
+		s->shared->shown[sym.id].index = snapshot_add_symbol(snap, sym.name, sym.module);
+		s->shared->shown[sym.id].seq = snap->seq;
 	}
-	return s->shown[sym.id].index;
+	return s->shared->shown[sym.id].index;
 }
 
 uint32_t symbols_count(const struct symbols *s)
 {
-	return s->names.n;
+	return s->shared->names.n;
 }

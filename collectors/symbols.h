@@ -31,6 +31,8 @@ struct symbols_module {
 };
 
 struct symbols *symbols_new(int pid);
+/* Of another process: names, their ids and open files are shared. `other` may be freed first. */
+struct symbols *symbols_new_beside(int pid, struct symbols *other);
 void symbols_free(struct symbols *s);
 
 /*

@@ -131,7 +131,7 @@ static void file_open(struct file_entry *f, int pid, const struct maps_line *l)
 static uint32_t files_slot(struct files *f)
 {
 	for (uint32_t i = 0; i < f->n; i++)
-		if (!f->v[i].open)
+		if (!f->v[i].users)
 			return i;
 	if (f->n == f->cap) {
 		uint32_t cap = f->cap ? f->cap * 2 : 32;
@@ -153,33 +153,25 @@ uint32_t files_get(struct files *f, int pid, const struct maps_line *l)
 	if (!l->inode)
 		dev = strcmp(l->path, "[vdso]") ? 0 : l->start;
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (f->v[i].open && f->v[i].dev == dev && f->v[i].inode == l->inode) {
-			f->v[i].used = true;
+		if (f->v[i].users && f->v[i].dev == dev && f->v[i].inode == l->inode) {
+			f->v[i].users++;
 			return i;
 		}
 	}
 	slot = files_slot(f);
 	if (slot == UINT32_MAX)
 		return slot;
-	f->v[slot] = (struct file_entry){.dev = dev, .inode = l->inode, .open = true, .used = true};
+	f->v[slot] = (struct file_entry){.dev = dev, .inode = l->inode, .users = 1};
 	file_open(&f->v[slot], pid, l);
 	return slot;
 }
 
-void files_begin(struct files *f)
+void files_put(struct files *f, uint32_t i)
 {
-	for (uint32_t i = 0; i < f->n; i++)
-		f->v[i].used = false;
-}
-
-void files_drop_unused(struct files *f)
-{
-	for (uint32_t i = 0; i < f->n; i++) {
-		if (!f->v[i].open || f->v[i].used)
-			continue;
-		elf_image_free(f->v[i].image);
-		f->v[i] = (struct file_entry){0};
-	}
+	if (i >= f->n || --f->v[i].users)
+		return;
+	elf_image_free(f->v[i].image);
+	f->v[i] = (struct file_entry){0};
 }
 
 void files_fini(struct files *f)

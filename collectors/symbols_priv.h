@@ -45,8 +45,7 @@ struct file_entry {
 	uint64_t dev, inode; /* as in maps; the vdso has inode 0 and its address as device */
 	struct elf_image *image;
 	uint64_t space; /* names the file's functions, the same while the file is the same */
-	bool open;	/* the slot is taken */
-	bool used;	/* by a mapping of the last refresh */
+	uint32_t users; /* mappings; 0: the slot is free */
 };
 
 struct files {
@@ -57,9 +56,8 @@ struct files {
 void files_fini(struct files *f);
 /* Index of the entry for a mapping, opened if new; UINT32_MAX without memory. */
 uint32_t files_get(struct files *f, int pid, const struct maps_line *line);
-/* Around a reading of all mappings: those files that no mapping then uses are closed. */
-void files_begin(struct files *f);
-void files_drop_unused(struct files *f);
+/* One mapping less; the last one closes the file. */
+void files_put(struct files *f, uint32_t i);
 /* Open a path as the target sees it; symlinks stay inside its root. An fd, or -errno. */
 int files_open_in_root(int pid, const char *path);
 
