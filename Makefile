@@ -116,7 +116,7 @@ $(HEAP_OBJS): ALL_CFLAGS = $(NEEDED) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -pthread $
 $(HEAP_OBJS): FILE_CFLAGS = -fPIC -fno-builtin -fvisibility=hidden -fno-sanitize=all
 $(B)/libperftop_heap.so: $(HEAP_OBJS)
 	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libperftop_heap.so -Wl,-z,now \
-		-Wl,-z,nodelete $^ -o $@ -pthread
+		-Wl,-Bsymbolic -Wl,-z,nodelete $^ -o $@ -pthread
 
 $(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS) $(TUI_LIBS)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "probes/heap.h"
+#include "probes/inject_port.h"
 
 #define HEAP_LOCAL	 __attribute__((visibility("hidden")))
 #define HEAP_EXPORT	 __attribute__((visibility("default")))
@@ -65,10 +66,21 @@ extern HEAP_LOCAL __thread uint32_t heap_busy; /* in here: neither sample nor at
 /* Stands in for heap_own while the library itself calls what may allocate. */
 extern HEAP_LOCAL struct heap_cell heap_void_cell;
 
+/* ---- heap_port.c ---- */
+
+/* active: 1 while calls reach the library, preloaded or hooked in; no samples are taken else. */
+extern struct inject_port perftop_heap_port;
+HEAP_LOCAL void *heap_port_original(const char *name); /* or NULL */
+
 /* ---- heap_real.c ---- */
 
-/* Find the allocator; 0 when a call comes from within the search: use heap_boot_alloc(). */
+/*
+ * Find the allocator. 0 while it is looked for, by this thread or another: then it is called
+ * straight if heap_real.malloc is set, and heap_boot_alloc() stands in for it if not.
+ */
 HEAP_LOCAL int heap_real_find(void);
+/* What may only be asked of the loader at a quiet moment; 0 when loaded late. */
+HEAP_LOCAL int heap_real_prepare(void);
 HEAP_LOCAL void *heap_boot_alloc(size_t align, size_t bytes);
 HEAP_LOCAL int heap_boot_owns(const void *p);
 HEAP_LOCAL size_t heap_boot_size(const void *p);

@@ -77,7 +77,7 @@ static inline int is_special(size_t n)
 /* When the call began, if it is to be timed, else 0. */
 static uint64_t begin_alloc(size_t n)
 {
-	struct heap_shard *s = heap_attach();
+	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
 	struct heap_cell *c = heap_own;
 	uint64_t bytes;
 
@@ -119,7 +119,7 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 
 	if (call == CALL_CALLOC && __builtin_mul_overflow(a, b, &n))
 		n = SIZE_MAX / 2;
-	if (!heap_real_find())
+	if (!heap_real_find() && !heap_real.malloc)
 		return heap_boot_alloc(call == CALL_CALLOC || call == CALL_MALLOC ? 16
 				       : call >= CALL_VALLOC			  ? 4096
 										  : b,
@@ -134,7 +134,7 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 
 static HEAP_COLD void free_long(void *p, uint64_t bytes)
 {
-	struct heap_shard *s = heap_attach();
+	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
 	uint64_t begin = 0;
 
 	if (s && heap_read(&s->free_bytes) + bytes >= heap_own->time_free_at) {
@@ -240,6 +240,7 @@ HEAP_EXPORT void *realloc(void *p, size_t n)
 			return move_from_boot(p, n);
 		place = heap_hold(p);
 	}
+	heap_real_find();
 	had = heap_usable(p, 0);
 	if (is_special(n))
 		begin = begin_alloc(n);
@@ -295,7 +296,7 @@ HEAP_EXPORT int posix_memalign(void **out, size_t align, size_t n)
 	void *p;
 	int err;
 
-	if (!heap_real_find()) {
+	if (!heap_real_find() && !heap_real.malloc) {
 		p = heap_boot_alloc(align, n);
 		if (p)
 			*out = p;

@@ -410,6 +410,8 @@ static __attribute__((constructor)) void begin(void)
 {
 	const char *mean = getenv("PERFTOP_HEAP_MEAN"), *text = getenv("PERFTOP_HEAP_SEED");
 
+	if (!heap_real_prepare()) /* loaded late: the first hooked call finds the rest */
+		return;
 	if (!heap_real_find() || !heap_attach())
 		return;
 	if (mean)

@@ -60,26 +60,21 @@ void heap_boot_mark(void)
 		heap_filter[heap_filter_of(boot.bytes + at) - heap_filter] = UINT8_MAX;
 }
 
-/* Behind this library in the order of loading; loaded late there is none, and the first is it. */
-static void *find(const char *name)
+/* Behind this library in the order of loading; if that was late, what its slots led to before. */
+static void *find(const char *name, int late)
 {
-	void *p = dlsym(RTLD_NEXT, name);
-
-	if (!p) {
-		p = dlsym(RTLD_DEFAULT, name);
-		heap_real.late = p != NULL && !strcmp(name, "malloc") ? 1 : heap_real.late;
-	}
-	return p;
+	return late ? heap_port_original(name) : dlsym(RTLD_NEXT, name);
 }
+
+static void *libc_malloc; /* glibc's own, whatever stands in front of it */
 
 /* Whether the word before the memory says what malloc_usable_size does, for chunks of each kind. */
 static int chunks_are_glibc(void)
 {
 	static const size_t sizes[] = {1, 24, 25, 100, 1000, 5000, 70000, 300000};
-	void *own = dlsym(RTLD_DEFAULT, "__libc_malloc");
 	int same = 1;
 
-	if (!own || own != (void *)heap_real.malloc || !heap_real.usable_size)
+	if (!libc_malloc || libc_malloc != (void *)heap_real.malloc || !heap_real.usable_size)
 		return 0;
 	for (size_t i = 0; same && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		void *p = heap_real.malloc(sizes[i]);
@@ -90,31 +85,69 @@ static int chunks_are_glibc(void)
 	return same;
 }
 
-int heap_real_find(void)
+static void find_all(int late)
 {
-	static uint32_t state; /* 0: not looked for, 1: being looked for, 2: found */
-	uint32_t none = 0;
+	struct heap_real r = {
+		.malloc = find("malloc", late),
+		.calloc = find("calloc", late),
+		.realloc = find("realloc", late),
+		.free = find("free", late),
+		.memalign = find("memalign", late),
+		.aligned_alloc = find("aligned_alloc", late),
+		.posix_memalign = find("posix_memalign", late),
+		.valloc = find("valloc", late),
+		.pvalloc = find("pvalloc", late),
+		.usable_size = find("malloc_usable_size", late),
+		.late = late,
+	};
 
-	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == 2)
-		return 1;
-	if (!__atomic_compare_exchange_n(&state, &none, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return none == 2;
-	heap_real.malloc = find("malloc");
-	heap_real.calloc = find("calloc");
-	heap_real.realloc = find("realloc");
-	heap_real.free = find("free");
-	heap_real.memalign = find("memalign");
-	heap_real.aligned_alloc = find("aligned_alloc");
-	heap_real.posix_memalign = find("posix_memalign");
-	heap_real.valloc = find("valloc");
-	heap_real.pvalloc = find("pvalloc");
-	heap_real.usable_size = find("malloc_usable_size");
-	if (!heap_real.malloc || !heap_real.calloc || !heap_real.realloc || !heap_real.free) {
+	if (!r.malloc || !r.calloc || !r.realloc || !r.free) {
 		static const char text[] = "libperftop_heap: no malloc to pass calls on to\n";
 
 		if (write(2, text, sizeof(text) - 1) < 0)
 			_exit(127);
 		abort();
+	}
+	/* One by one: another thread may be past this, and have set the rest. */
+	heap_real.calloc = r.calloc;
+	heap_real.realloc = r.realloc;
+	heap_real.free = r.free;
+	heap_real.memalign = r.memalign;
+	heap_real.aligned_alloc = r.aligned_alloc;
+	heap_real.posix_memalign = r.posix_memalign;
+	heap_real.valloc = r.valloc;
+	heap_real.pvalloc = r.pvalloc;
+	heap_real.usable_size = r.usable_size;
+	heap_real.late = r.late;
+	__atomic_store_n(&heap_real.malloc, r.malloc, __ATOMIC_RELEASE);
+}
+
+int heap_real_prepare(void)
+{
+	libc_malloc = dlsym(RTLD_DEFAULT, "__libc_malloc");
+	if (!dlsym(RTLD_NEXT, "malloc"))
+		return 0;
+	__atomic_store_n(&perftop_heap_port.active, 1, __ATOMIC_RELAXED);
+	return 1;
+}
+
+int heap_real_find(void)
+{
+	static uint32_t state; /* 0: not looked for, 1: being looked for, 2: found */
+	uint32_t none = 0;
+	int late;
+
+	if (HEAP_LIKELY(__atomic_load_n(&state, __ATOMIC_ACQUIRE) == 2))
+		return 1;
+	/* Hooked in late: nothing to search, so no thread has to wait for another. */
+	late = heap_port_original("malloc") != NULL;
+	if (late && !heap_real.malloc)
+		find_all(1);
+	if (!__atomic_compare_exchange_n(&state, &none, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return none == 2;
+	if (!late) {
+		heap_real_prepare();
+		find_all(0);
 	}
 	heap_real.size_from = chunks_are_glibc()      ? HEAP_SIZE_CHUNK
 			      : heap_real.usable_size ? HEAP_SIZE_CALL

@@ -163,7 +163,8 @@ static int is_read(struct heap_segment_header *seg, uint64_t now)
 	const struct heap_control *control = heap_control_of(seg);
 	uint64_t last = heap_read(&control->reader_ns);
 
-	return !heap_read(&control->stop) &&
+	return __atomic_load_n(&perftop_heap_port.active, __ATOMIC_RELAXED) &&
+	       !heap_read(&control->stop) &&
 	       (!last || now - last < READER_GONE_S * 1000000000ull || last > now);
 }
 
