@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collectors/bpf.h"
+#include "collectors/clock.h"
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
 
@@ -27,7 +28,9 @@ int func_rig_open(struct func_rig *r, pid_t pid, const char *const *specs, uint3
 		  bool sessions)
 {
 	struct bpf_request req = {.pid = pid, .sessions = sessions};
+	uint64_t begin;
 	char fix[256];
+	int err;
 
 	func_rig_plan(r, pid, specs, n, force);
 	if (!r->plan)
@@ -40,7 +43,12 @@ int func_rig_open(struct func_rig *r, pid_t pid, const char *const *specs, uint3
 	if (func_hists_map(&r->hists, r->bpf, req.nslots, req.func_copies))
 		return -ENOMEM;
 	r->attach = func_attach_new(r->bpf, r->plan, pid, r->why, sizeof(r->why));
-	return r->attach ? func_attach_sites(r->attach, 0, r->why, sizeof(r->why)) : -ENOTSUP;
+	if (!r->attach)
+		return -ENOTSUP;
+	begin = clock_mono_ns();
+	err = func_attach_sites(r->attach, 0, r->why, sizeof(r->why));
+	r->attach_ns = clock_mono_ns() - begin;
+	return err;
 }
 
 void func_rig_close(struct func_rig *r)

@@ -18,6 +18,7 @@ struct func_rig {
 	struct bpf *bpf;
 	struct func_attach *attach;
 	struct func_hists hists;
+	uint64_t attach_ns;	/* that placing the probes took */
 	struct latency_sum sum; /* of the row read last */
 	char why[256];		/* after a failure */
 };

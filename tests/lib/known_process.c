@@ -15,7 +15,7 @@ static int answer(struct known_process *k)
 	return fgets(k->line, sizeof(k->line), k->out) ? 0 : -EPIPE;
 }
 
-static int target_path(char *buf, size_t size)
+static int target_path(const char *program, char *buf, size_t size)
 {
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -24,13 +24,19 @@ static int target_path(char *buf, size_t size)
 		return -ENOENT;
 	exe[n] = '\0';
 	*strrchr(exe, '/') = '\0';
-	return (size_t)snprintf(buf, size, "%s/../targets/known", exe) < size ? 0 : -ENAMETOOLONG;
+	return (size_t)snprintf(buf, size, "%s/../targets/%s", exe, program) < size ? 0
+										    : -ENAMETOOLONG;
 }
 
 int known_start(struct known_process *k)
 {
+	return known_start_program(k, "known");
+}
+
+int known_start_program(struct known_process *k, const char *program)
+{
 	char path[PATH_MAX];
-	int to[2], from[2], err = target_path(path, sizeof(path));
+	int to[2], from[2], err = target_path(program, path, sizeof(path));
 
 	memset(k, 0, sizeof(*k));
 	if (err)
@@ -43,7 +49,7 @@ int known_start(struct known_process *k)
 	if (!k->pid) {
 		dup2(to[0], 0);
 		dup2(from[1], 1);
-		execl(path, "known", NULL);
+		execl(path, program, NULL);
 		_exit(127);
 	}
 	close(to[0]);

@@ -15,6 +15,8 @@ struct known_process {
 
 /* Started from beside the calling program's folder. 0 or -errno. */
 int known_start(struct known_process *k);
+/* The same with another of tests/targets/, which answers to lines. */
+int known_start_program(struct known_process *k, const char *program);
 /* Send a command and wait for its answer. 0, or -EPIPE when it is gone. */
 int known_tell(struct known_process *k, const char *command);
 /* Number behind "key=" of the last answer; 0 when it has none. */
