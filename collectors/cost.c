@@ -77,7 +77,7 @@ static double target_runs(const char *program, const struct snapshot *s, double 
 		calls += s->syscalls[i].rate;
 	if (!strcmp(program, "on_sched_switch"))
 		return 2 * switches;
-	if (!strcmp(program, "on_sched_wakeup"))
+	if (!strcmp(program, "on_sched_waking"))
 		return switches;
 	if (!strncmp(program, "on_sys_", 7))
 		return calls;

@@ -59,7 +59,7 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	skel->bss->attach_ns = clock_mono_ns();
 	err = bpf_attach_tp(b, "on_sched_switch", why, why_size);
 	if (!err)
-		err = bpf_attach_tp(b, "on_sched_wakeup", why, why_size);
+		err = bpf_attach_tp(b, "on_sched_waking", why, why_size);
 	if (err)
 		return err;
 	/* Without these two the target is still watched; /proc shows an exec. */

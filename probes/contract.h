@@ -64,6 +64,9 @@ enum contract_wait {
 	WAIT_CLASSES,
 };
 
+/* What ended a wait. For an interrupt, the thread that was running is a bystander. */
+enum contract_waker { WAKER_THREAD, WAKER_INTERRUPT };
+
 /* One futex address, over all threads that waited there. */
 struct contract_lock {
 	__u64 waits, wait_ns, max_ns;

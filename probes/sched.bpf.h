@@ -16,14 +16,31 @@ __u64 locks_lost = 0;
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
 
+/* A wait that is over, and who ended it. */
+struct thread_wait {
+	u64 ns, lock_addr;
+	u32 class;	/* enum contract_wait */
+	u32 waker;	/* tid */
+	u32 waker_kind; /* enum contract_waker */
+	u32 pad;
+	char waker_comm[16];
+};
+
 /* All zero: not seen yet. */
 struct thread_state {
 	u64 off_ns, wake_ns;
-	u64 blocked_ns;
+	u64 blocked_ns; /* in waits that are over; time in the run queue not included */
 	u64 lock_addr;
 	u32 lock_owner, lock_op;
 	u32 wait;
+	u32 waker, waker_kind;
 	u32 pad;
+	char waker_comm[16];
+	/*
+	 * Since somebody zeroed its ns, in the thread's own context. Who looks at a stretch of the
+	 * thread's life keeps what was there, zeroes it, and at the end puts back the longer.
+	 */
+	struct thread_wait longest;
 };
 
 struct {
@@ -92,6 +109,20 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 	}
 }
 
+/*
+ * Interrupts wake from whatever thread they find, mostly from the idle one or from user space,
+ * which shows in the entry's number. One that came in a system call is taken for that thread's.
+ */
+static __always_inline u32 woken_by(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (!task->pid || (long)regs->orig_ax < 0)
+		return WAKER_INTERRUPT;
+	return WAKER_THREAD;
+}
+
 /* `prev` is still current: its memory and registers can be read. */
 static __always_inline void thread_leaves(struct task_struct *prev, bool preempt)
 {
@@ -101,7 +132,6 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	t = bpf_task_storage_get(&thread_states, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return;
-	t->wake_ns = 0;
 	if (state & DEAD) {
 		/* For good; a first thread may lie here as long as the others live. */
 		t->off_ns = 0;
@@ -124,6 +154,20 @@ static __always_inline void wait_record(u32 class, u64 ns)
 
 	if (h)
 		hist_record(h, ns);
+}
+
+static __always_inline void thread_keep_longest(struct thread_state *t, u64 ns)
+{
+	struct thread_wait *w = &t->longest;
+
+	if (ns <= w->ns)
+		return;
+	w->ns = ns;
+	w->lock_addr = t->lock_addr;
+	w->class = t->wait;
+	w->waker = t->waker;
+	w->waker_kind = t->waker_kind;
+	__builtin_memcpy(w->waker_comm, t->waker_comm, sizeof(w->waker_comm));
 }
 
 static __always_inline void lock_record(struct thread_state *t, u64 ns)
@@ -188,6 +232,7 @@ static __always_inline void thread_comes(struct task_struct *next)
 	if (t->wait != WAIT_RUNQ) {
 		t->blocked_ns += woken - off;
 		wait_record(t->wait, woken - off);
+		thread_keep_longest(t, woken - off);
 		if (t->lock_addr)
 			lock_record(t, woken - off);
 	}
@@ -207,16 +252,25 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	return 0;
 }
 
-SEC("tp_btf/sched_wakeup")
-int BPF_PROG(on_sched_wakeup, struct task_struct *task)
+/*
+ * Not sched_wakeup, which may run in an interrupt of the CPU that the thread goes to: here the
+ * waker is current. It can come a moment before the thread has left its CPU, so thread_leaves
+ * keeps what is written here; a wake_ns before off_ns is an older wait's, or too early to count.
+ */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_sched_waking, struct task_struct *task)
 {
 	struct thread_state *t;
 
 	if (!is_target(task->tgid))
 		return 0;
 	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (t)
-		t->wake_ns = bpf_ktime_get_ns();
+	if (!t)
+		return 0;
+	t->waker = (u32)bpf_get_current_pid_tgid();
+	t->waker_kind = woken_by();
+	bpf_get_current_comm(t->waker_comm, sizeof(t->waker_comm));
+	t->wake_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
@@ -229,8 +283,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	target_last_child = tgid;
 	__sync_fetch_and_add(&target_forks, 1);
-	if (target_follow)
-		bpf_map_update_elem(&targets, &tgid, &of, BPF_ANY);
 	return 0;
 }
 
