@@ -74,6 +74,8 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->syscalls;
 	if (!strcmp(family, "sample"))
 		return req->sample;
+	if (!strcmp(family, "block"))
+		return req->block;
 	if (!req->nslots)
 		return false;
 	/* func_session needs a kernel with uprobe sessions, func_pair_return stands in for it. */
@@ -126,6 +128,10 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
 	resize_map(skel->maps.syscall_hist,
 		   req->syscalls ? (uint64_t)CONTRACT_SYSCALL_SLOTS * b->ncpu : 1);
+	skel->rodata->block_copies =
+		b->ncpu < CONTRACT_BLOCK_COPIES ? b->ncpu : CONTRACT_BLOCK_COPIES;
+	resize_map(skel->maps.block_hist,
+		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
 	resize_map(skel->maps.func_hist,
 		   req->nslots && !req->func_copies ? (uint64_t)req->nslots * b->ncpu : 1);

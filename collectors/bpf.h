@@ -17,7 +17,7 @@ struct bpf_request {
 	uint32_t nslots; /* function and USDT rows; 0 leaves their programs out */
 	uint32_t func_copies; /* compact histograms, so many of each slot; 0: full ones, one a CPU */
 	bool sessions;	 /* kernel has uprobe sessions (bpf_has_uprobe_session) */
-	bool sample, offcpu, syscalls;
+	bool sample, offcpu, syscalls, block, faults;
 };
 
 /*

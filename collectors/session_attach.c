@@ -50,6 +50,7 @@ static void load_bpf(struct session *se)
 		.sample = se->cfg.sample_hz > 0,
 		.offcpu = se->cfg.offcpu,
 		.syscalls = se->cfg.syscalls != SYSCALL_OFF,
+		.block = true,
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
 

@@ -13,12 +13,15 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_TARGETS = 4096,   /* processes watched together */
+	CONTRACT_TARGETS = 4096,     /* processes watched together */
 	CONTRACT_LOCKS = 4096,	     /* futex addresses told apart */
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
 	CONTRACT_COMPACT_BITS = 2,   /* a bucket of a compact histogram is 2^this full ones */
 	CONTRACT_COMPACT_BINS = BUCKET_COUNT >> CONTRACT_COMPACT_BITS,
+	CONTRACT_BLOCK_ROWS = 64,	/* of disk, operation and whose */
+	CONTRACT_BLOCK_REQUESTS = 8192, /* block requests under way */
+	CONTRACT_BLOCK_COPIES = 4,	/* histograms of a row at most */
 };
 
 /*
@@ -49,6 +52,26 @@ struct contract_compact {
 struct contract_syscall {
 	__u64 count;		   /* exits, exact */
 	struct contract_hist hist; /* of the timed ones */
+};
+
+/* Block requests of one row, at index row * block_copies + copy; row 0 takes what found no row. */
+struct contract_block {
+	__u64 bytes;
+	__u64 queue_ns;		   /* between being submitted and being given to the device */
+	struct contract_hist hist; /* from being submitted until it is done */
+};
+enum contract_block_op {
+	BLOCK_UNUSED, /* a row that is not given out */
+	BLOCK_READ,
+	BLOCK_WRITE,
+	BLOCK_FLUSH,
+	BLOCK_DISCARD,
+	BLOCK_OTHER,
+};
+struct contract_block_row {
+	__u32 op;	 /* enum contract_block_op, written last */
+	__u32 writeback; /* 1: submitted by kernel threads, whoever dirtied the pages */
+	char disk[32];
 };
 
 /* Why a thread is off its CPU: the row of sched_hist. The reader maps it to a reason. */

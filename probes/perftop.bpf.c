@@ -31,5 +31,6 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/hist.bpf.h"
 #include "probes/sched.bpf.h"
 #include "probes/syscall.bpf.h"
+#include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"
 #include "probes/func.bpf.h"

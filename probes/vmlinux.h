@@ -43,8 +43,20 @@ struct pid {
 	unsigned int level;
 	struct upid numbers[1];
 };
+struct gendisk {
+	int major, first_minor;
+	char disk_name[32];
+};
+struct request_queue {
+	struct gendisk *disk;
+};
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags, rq_flags, __data_len;
+};
 struct task_struct {
 	int pid, tgid;
+	unsigned int flags;
 	unsigned int __state;
 	int exit_state, on_cpu;
 	unsigned in_iowait : 1;
@@ -56,6 +68,7 @@ struct task_struct {
 	struct uprobe_task *utask;
 	char comm[16];
 };
+enum rqf_flags { __RQF_FLUSH_SEQ = 1 };
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;
