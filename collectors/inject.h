@@ -49,19 +49,24 @@ struct inject_result {
 int inject_check(pid_t pid, char *why, size_t why_size);
 
 /*
- * Load the library and hook it in; when it is there already (loaded before, taken out since), only
- * hook it in, without a stop. so_path is read by this process; where the target sees another file
- * system it is handed over as a memfd. 0, or -errno with why: -EAGAIN no safe moment was found,
- * -EALREADY it is hooked in, by preloading or by an earlier load.
+ * Load the library and hook it in; when it is there already (loaded before, taken out since, or
+ * left by a perftop that was killed), only hook it in, without a stop. so_path is read by this
+ * process; where the target sees another file system it is handed over as a memfd. 0, or -errno
+ * with why: -EAGAIN no safe moment was found, -EALREADY it is there by preloading, -ETIMEDOUT its
+ * loader is at work still, and the library will come later: call again.
  */
 int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char *why,
 		size_t why_size);
 
 /*
- * Hook in modules that were loaded since: call it once a tick. Cheap when there are none (a few
- * reads). *state is the caller's, 0 at first. Returns the number of new slots, or -errno.
+ * Hook in modules that were loaded since: call it once a tick. Reads the loader's list, some
+ * microseconds, and allocates nothing unless it changed. *f is zeroed by the caller at first.
+ * Returns the number of new slots, or -errno.
  */
-int inject_follow(pid_t pid, uint64_t port, uint64_t *state);
+struct inject_follow {
+	uint64_t debug, seen;
+};
+int inject_follow(pid_t pid, const struct inject_result *loaded, struct inject_follow *f);
 
 struct inject_unloaded {
 	uint32_t slots;	     /* restored */

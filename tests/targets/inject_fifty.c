@@ -52,7 +52,7 @@ static void slept(const char *what, uint64_t begin, uint64_t ms, uint64_t slack_
 
 	if (ns + slack_ns < ms * 1000000)
 		bad(what, (long)ns, (long)ms);
-	else if (ns - ms * 1000000 > atomic_load(&late_ns))
+	else if (ns > ms * 1000000 && ns - ms * 1000000 > atomic_load(&late_ns))
 		atomic_store(&late_ns, ns - ms * 1000000);
 }
 

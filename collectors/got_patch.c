@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* got_patch.c: pointing the words that lead to a function, in all modules, somewhere else. */
+#include "collectors/got_patch.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__aarch64__)
+enum { R_SLOT = R_AARCH64_JUMP_SLOT, R_GOT = R_AARCH64_GLOB_DAT, R_WORD = R_AARCH64_ABS64 };
+#else
+enum { R_SLOT = R_X86_64_JUMP_SLOT, R_GOT = R_X86_64_GLOB_DAT, R_WORD = R_X86_64_64 };
+#endif
+
+/* A browser's library has some 500,000 relocations and 10 MB of names. */
+#define TABLE_MAX_BYTES (64u << 20)
+
+/* What one module is read into; grows, and is kept from module to module. */
+struct scratch {
+	void *relocs, *symbols, *names;
+	size_t relocs_cap, symbols_cap, names_cap;
+};
+
+struct patching {
+	const struct inject_module *m;
+	pid_t pid;
+	int mem;
+	const struct got_patch_row *rows;
+	uint32_t nrows;
+	bool lazy;
+	struct got_patch_count *count;
+	uint32_t before; /* count->slots when the module was begun */
+	int err;
+	struct scratch s;
+	uint32_t nsymbols;
+};
+
+static int load(pid_t pid, uint64_t addr, uint64_t n, void **buf, size_t *cap)
+{
+	if (n > TABLE_MAX_BYTES)
+		return -E2BIG;
+	if (n > *cap) {
+		void *more = realloc(*buf, n);
+
+		if (!more)
+			return -ENOMEM;
+		*buf = more;
+		*cap = n;
+	}
+	return n ? inject_read(pid, addr, *buf, n) : 0;
+}
+
+static bool is_wanted(const Elf64_Rela *r)
+{
+	uint32_t type = ELF64_R_TYPE(r->r_info);
+
+	return ELF64_R_SYM(r->r_info) &&
+	       (type == R_SLOT || type == R_GOT || (type == R_WORD && !r->r_addend));
+}
+
+/* The row that a symbol's name is in, or NULL. */
+static const struct got_patch_row *row_of(const struct patching *p, uint32_t symbol)
+{
+	const Elf64_Sym *y = (const Elf64_Sym *)p->s.symbols + symbol;
+	const char *name;
+
+	if (symbol >= p->nsymbols || y->st_name >= p->m->strtab_bytes)
+		return NULL;
+	name = (const char *)p->s.names + y->st_name;
+	for (uint32_t i = 0; i < p->nrows; i++)
+		if (!strcmp(p->rows[i].name, name))
+			return &p->rows[i];
+	return NULL;
+}
+
+/*
+ * Is the slot unbound? It leads to the stub behind its own jump then, which pushes the number of
+ * the relocation: (endbr64) 68 imm32.
+ */
+static bool is_unbound(const struct patching *p, uint64_t value, uint32_t index)
+{
+	static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
+	uint8_t code[16], *at = code;
+	uint32_t number;
+
+#if defined(__aarch64__)
+	return false; /* every stub leads to one: nothing tells whose it was */
+#endif
+	if (inject_read(p->pid, value, code, sizeof(code)))
+		return false;
+	if (!memcmp(code, endbr64, sizeof(endbr64)))
+		at += sizeof(endbr64);
+	memcpy(&number, at + 1, sizeof(number));
+	return at[0] == 0x68 && number == index;
+}
+
+static void patch_word(struct patching *p, const Elf64_Rela *r, bool jump, uint32_t index,
+		       const struct got_patch_row *row)
+{
+	uint64_t at = r->r_offset + p->m->bias, value;
+
+	if (!row->from || at & 7 || inject_read(p->pid, at, &value, sizeof(value)))
+		return;
+	if (value != row->to) {
+		if (value != row->from && !(jump && p->lazy && is_unbound(p, value, index))) {
+			p->count->foreign += value && ELF64_R_TYPE(r->r_info) != R_WORD;
+			return;
+		}
+		if (pwrite(p->mem, &row->to, sizeof(row->to), (off_t)at) != sizeof(row->to)) {
+			p->err = p->err ? p->err : -errno;
+			return;
+		}
+		p->count->written++;
+	}
+	p->count->slots++;
+}
+
+static int patch_table(struct patching *p, uint64_t addr, uint64_t bytes, bool jump)
+{
+	const Elf64_Rela *r;
+	uint32_t n = (uint32_t)(bytes / sizeof(*r)), top = 0;
+	int err = load(p->pid, addr, bytes, &p->s.relocs, &p->s.relocs_cap);
+
+	if (err || !n)
+		return err;
+	r = p->s.relocs;
+	for (uint32_t i = 0; i < n; i++)
+		if (is_wanted(&r[i]) && ELF64_R_SYM(r[i].r_info) >= top)
+			top = (uint32_t)ELF64_R_SYM(r[i].r_info) + 1;
+	err = load(p->pid, p->m->symtab, top * sizeof(Elf64_Sym), &p->s.symbols, &p->s.symbols_cap);
+	if (err)
+		return err;
+	p->nsymbols = top;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct got_patch_row *row;
+
+		if (!is_wanted(&r[i]))
+			continue;
+		row = row_of(p, (uint32_t)ELF64_R_SYM(r[i].r_info));
+		if (row)
+			patch_word(p, &r[i], jump && ELF64_R_TYPE(r[i].r_info) == R_SLOT, i, row);
+	}
+	return 0;
+}
+
+/* A module that cannot be read, because it goes away or is broken, is left alone. */
+static void patch_module(struct patching *p)
+{
+	const struct inject_module *m = p->m;
+
+	if (!m->symtab || !m->strtab || !m->strtab_bytes)
+		return;
+	if (load(p->pid, m->strtab, m->strtab_bytes, &p->s.names, &p->s.names_cap))
+		return;
+	((char *)p->s.names)[m->strtab_bytes - 1] = '\0';
+	p->before = p->count->slots;
+	patch_table(p, m->jmprel, m->jmprel ? m->jmprel_bytes : 0, true);
+	patch_table(p, m->rela, m->rela ? m->rela_bytes : 0, false);
+	p->count->modules += p->count->slots > p->before;
+}
+
+int got_patch_apply(const struct inject_modules *m, pid_t pid, uint32_t first, uint64_t skip,
+		    const struct got_patch_row *rows, uint32_t nrows, bool lazy,
+		    struct got_patch_count *count)
+{
+	struct patching p = {
+		.pid = pid, .rows = rows, .nrows = nrows, .lazy = lazy, .count = count};
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	p.mem = open(path, O_RDWR | O_CLOEXEC);
+	if (p.mem < 0)
+		return -errno;
+	for (uint32_t i = first; i < m->n; i++) {
+		p.m = &m->v[i];
+		if (!p.m->is_loader && !p.m->is_vdso && p.m->map != skip)
+			patch_module(&p);
+	}
+	free(p.s.relocs);
+	free(p.s.symbols);
+	free(p.s.names);
+	close(p.mem);
+	return p.err;
+}
