@@ -31,6 +31,7 @@ struct bpf_program_state {
 struct bpf {
 	struct perftop_bpf *skel;
 	pid_t pid;     /* as perftop sees it */
+	bool many;     /* other processes too */
 	uint32_t tgid; /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
@@ -74,6 +75,8 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->syscalls;
 	if (!strcmp(family, "sample"))
 		return req->sample;
+	if (!strcmp(family, "follow"))
+		return req->follow || (req->many && !strcmp(name, "on_follow_exit"));
 	if (!strcmp(family, "block"))
 		return req->block;
 	if (!req->nslots)
@@ -121,6 +124,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	if (!skel)
 		return NULL;
 	skel->rodata->target_tgid = b->tgid;
+	skel->rodata->target_many = req->many;
 	skel->rodata->ncpu = b->ncpu;
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
@@ -301,6 +305,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	libbpf_set_print(keep_message);
 	b->ncpu = procfs_cpu_ids();
 	b->pid = req->pid;
+	b->many = req->many;
 	list_programs(b, req);
 	err = find_tgid(b, req);
 	if (!err)
@@ -412,7 +417,7 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 	if (!p)
 		return -ENOENT;
 	memset(&info, 0, sizeof(info));
-	info.task.pid = (uint32_t)b->pid;
+	info.task.pid = b->many ? 0 : (uint32_t)b->pid;
 	link = bpf_program__attach_iter(p, &opts);
 	err = keep_link(b, link, p, why, why_size);
 	return err ? err : bpf_link__fd(link);
@@ -467,4 +472,19 @@ bool bpf_has_uprobe_multi(void)
 bool bpf_has_uprobe_session(void)
 {
 	return attach_type_works(UPROBE_LINK_SESSION);
+}
+
+int bpf_target_add(struct bpf *b, uint32_t pid, uint32_t parent)
+{
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.targets), &pid, &parent, BPF_ANY);
+}
+
+int bpf_target_remove(struct bpf *b, uint32_t pid)
+{
+	return bpf_map_delete_elem(bpf_map__fd(b->skel->maps.targets), &pid);
+}
+
+int bpf_target_next(struct bpf *b, const uint32_t *after, uint32_t *pid)
+{
+	return bpf_map_get_next_key(bpf_map__fd(b->skel->maps.targets), after, pid);
 }

@@ -18,6 +18,8 @@ struct bpf_request {
 	uint32_t func_copies; /* compact histograms, so many of each slot; 0: full ones, one a CPU */
 	bool sessions;	 /* kernel has uprobe sessions (bpf_has_uprobe_session) */
 	bool sample, offcpu, syscalls, block, faults;
+	bool many;   /* more processes than pid: those of bpf_target_add */
+	bool follow; /* and what they fork */
 };
 
 /*
@@ -32,6 +34,16 @@ void bpf_free(struct bpf *b);
 struct perftop_bpf *bpf_skeleton(struct bpf *b);
 uint32_t bpf_ncpu(const struct bpf *b);	 /* CPU numbers: slots a histogram has in the arrays */
 uint64_t bpf_execs(const struct bpf *b); /* by the target, since on_exec was attached */
+
+/*
+ * The processes watched beside pid. bpf_target_next: the one after *after (NULL: the first), in no
+ * order; -ENOENT at the end. Those that eBPF saw being forked are among them; those that end leave
+ * by themselves.
+ */
+enum { BPF_TARGETS_MAX = 4096 };
+int bpf_target_add(struct bpf *b, uint32_t pid, uint32_t parent);
+int bpf_target_remove(struct bpf *b, uint32_t pid);
+int bpf_target_next(struct bpf *b, const uint32_t *after, uint32_t *pid);
 
 /* fd of a loaded program by name, or -errno; why is left as a sentence. */
 int bpf_program_fd(struct bpf *b, const char *name, char *why, size_t why_size);

@@ -11,6 +11,7 @@
 #include "collectors/sampler.h"
 #include "collectors/session.h"
 #include "collectors/symbols.h"
+#include "collectors/target_set.h"
 #include "collectors/unwind.h"
 #include "probes/contract.h"
 
@@ -18,7 +19,7 @@ struct cpu {
 	struct session *se;
 	struct sampler *sampler;
 	struct profile *profile;
-	struct unwinder *unwinder;
+	bool by_pid; /* of several processes; not so in a pid namespace, where numbers differ */
 	uint64_t taken, lost; /* at the last tick */
 	uint64_t lost_base;
 };
@@ -26,23 +27,29 @@ struct cpu {
 static void add_sample(void *arg, const struct sampler_sample *in)
 {
 	struct cpu *c = arg;
-	struct symbols *syms = session_symbols(c->se);
+	pid_t pid = c->by_pid ? (pid_t)in->pid : session_pid(c->se);
+	struct symbols *syms = session_symbols_of(c->se, pid);
+	struct unwinder *unwinder = session_unwinder(c->se, pid);
 	uint64_t pcs[UNWIND_MAX_FRAMES];
 	uint32_t ids[UNWIND_MAX_FRAMES + CONTRACT_KSTACK], n = 0, user;
 	enum unwind_end end = UNWIND_FAILED;
 	struct symbol sym;
 
 	for (uint32_t i = 0; i < in->nkernel; i++) {
-		symbols_lookup_kernel(syms, in->kernel_ips[i], &sym);
+		symbols_lookup_kernel(session_symbols(c->se), in->kernel_ips[i], &sym);
 		ids[n++] = sym.id;
 	}
-	user = unwind_stack(c->unwinder, &in->regs, in->slice, in->slice_bytes, pcs,
-			    UNWIND_MAX_FRAMES, &end);
+	/* A child that ended before it was looked at: where it was cannot be told any more. */
+	user = syms && unwinder ? unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs,
+					       UNWIND_MAX_FRAMES, &end)
+				: 0;
 	for (uint32_t i = 0; i < user; i++) {
 		/* Return addresses point behind the call. */
 		symbols_lookup(syms, pcs[i] - (i > 0), &sym);
 		ids[n++] = sym.id;
 	}
+	if (!n)
+		ids[n++] = 0; /* "[unknown]" */
 	profile_add(c->profile, in->tid, ids, n, in->in_kernel, end == UNWIND_COMPLETE);
 }
 
@@ -60,7 +67,6 @@ static void cpu_stop(struct session *se, void *priv)
 	if (c->sampler && sampler_fd(c->sampler) >= 0)
 		session_unwatch(se, sampler_fd(c->sampler));
 	sampler_free(c->sampler);
-	unwind_free(c->unwinder);
 	profile_free(c->profile);
 	free(c);
 }
@@ -103,11 +109,11 @@ static int cpu_start(struct session *se, void **priv)
 	if (!c)
 		return err;
 	c->se = se;
+	c->by_pid = target_set_many(session_target_set(se));
 	err = open_sampler(se, c, why, sizeof(why));
 	if (!err) {
 		c->profile = profile_new();
-		c->unwinder = unwind_new(session_symbols(se));
-		if (!c->profile || !c->unwinder)
+		if (!c->profile || !session_unwinder(se, session_pid(se)))
 			err = -ENOMEM;
 	}
 	if (err) {

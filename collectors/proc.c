@@ -11,6 +11,7 @@
 #include "collectors/collector.h"
 #include "collectors/procfs.h"
 #include "collectors/session.h"
+#include "collectors/target_set.h"
 
 enum { PROC_MEMINFO_EVERY = 5 };
 
@@ -204,6 +205,40 @@ static void fill_io(struct session *se, struct proc *p, struct snap_proc *out, u
 	p->write_bytes = outb;
 }
 
+/*
+ * Processes watched together: a row each, and the totals are those of all. Faults, I/O and the
+ * parts of memory stay the first one's.
+ */
+static void add_others(struct session *se, struct snapshot *s)
+{
+	const struct target_set *set = session_target_set(se);
+	struct snap_proc *out = &s->proc;
+	struct snap_process *row = s->processes;
+
+	if (!target_set_many(set))
+		return;
+	*row = (struct snap_process){.pid = session_pid(se),
+				     .state = s->target.state == TARGET_STOPPED ? 'T' : 'R',
+				     .cpu_pct = out->user_pct + out->sys_pct,
+				     .rss_bytes = out->rss_bytes,
+				     .threads = s->target.threads};
+	snapshot_string(row->comm, sizeof(row->comm), s->target.comm);
+	s->nprocesses = 1;
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct target_process *p = &set->v[i];
+
+		out->user_pct += p->user_pct;
+		out->sys_pct += p->row.cpu_pct - p->user_pct;
+		out->rss_bytes += p->row.rss_bytes;
+		s->target.threads += p->row.threads;
+		if (s->nprocesses == SNAP_PROCESSES)
+			s->truncated++;
+		else
+			s->processes[s->nprocesses++] = p->row;
+	}
+	s->truncated += (uint32_t)set->unwatched;
+}
+
 static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct proc *p = priv;
@@ -237,6 +272,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	fill_machine_memory(p, out);
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);
+	add_others(se, s);
 	s->cpu.user_pct = out->user_pct;
 	s->cpu.sys_pct = out->sys_pct;
 	p->last = *out;

@@ -79,6 +79,7 @@ static int on_sample(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*in) || in->slice > size - sizeof(*in) || in->nkernel > CONTRACT_KSTACK)
 		return 0;
+	out.pid = in->pid;
 	out.tid = in->tid;
 	out.in_kernel = in->in_kernel;
 	out.kernel_ips = (const uint64_t *)in->kstack;

@@ -189,6 +189,7 @@ static void on_record(struct sampler_perf *s, const char *rec, size_t size, samp
 	if (h->header.type != PERF_RECORD_SAMPLE || size < at + 8 * nregs + 8 || !h->abi)
 		return;
 	memset(&out, 0, sizeof(out));
+	out.pid = h->pid;
 	out.tid = h->tid;
 	for (size_t i = 0; i < nregs; i++)
 		memcpy(&out.regs.r[dwarf_of[i]], rec + at + 8 * i, 8);

@@ -23,6 +23,8 @@ static int open_files(struct session *se, char *why, size_t why_size)
 	err = target_init(&se->target, se->cfg.pid, why, why_size);
 	if (err)
 		return err;
+	target_set_init(&se->others, se->cfg.pid, se->cfg.pids, se->cfg.npids, se->cfg.cgroup,
+			se->cfg.follow_forks);
 	session_open_symbols(se);
 	err = session_resolve_probes(se, why, why_size);
 	if (err)
@@ -94,6 +96,7 @@ void session_free(struct session *se)
 	replay_free(se->replay);
 	rules_free(se->rules);
 	target_fini(&se->target);
+	target_set_fini(&se->others);
 	mailbox_fini(&se->box);
 	if (se->news_fd >= 0)
 		close(se->news_fd);

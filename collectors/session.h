@@ -20,16 +20,21 @@ enum { SESSION_MAX_PROBES = 64 };
 
 /* What the command line asks for. Copied by session_new; strings are borrowed for its life. */
 struct session_config {
-	pid_t pid;		 /* process to attach to; 0 with replay_path */
+	pid_t pid; /* process to attach to; 0 with replay_path */
+	/* Watched together with pid: its aggregates are those of all. */
+	const pid_t *pids;
+	uint32_t npids;
+	const char *cgroup;	 /* directory of a control group: all in it and below */
+	bool follow_forks;	 /* children too, those that are there and those to come */
 	const char *replay_path; /* read snapshots from this recording instead */
 	const char *record_path; /* write snapshots to this file */
 	uint64_t interval_ns;	 /* between ticks */
 	uint32_t sample_hz;	 /* CPU samples a second and CPU; 0 = none */
 	enum syscall_mode syscalls;
-	bool offcpu;		 /* off-CPU time */
-	bool no_bpf;		 /* behave as without privilege */
-	bool force;		 /* attach in spite of the estimated cost */
-	double max_overhead_pct; /* of one CPU: what probes may take; 0 = no limit */
+	bool offcpu;				/* off-CPU time */
+	bool no_bpf;				/* behave as without privilege */
+	bool force;				/* attach in spite of the estimated cost */
+	double max_overhead_pct;		/* of one CPU: what probes may take; 0 = no limit */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
 	bool first_tick_soon; /* show something at once, then keep the interval */
@@ -68,8 +73,15 @@ uint64_t session_now_ns(const struct session *se);	/* CLOCK_MONOTONIC at this ti
 uint64_t session_interval_ns(const struct session *se); /* since the tick before */
 uint64_t session_since_ns(const struct session *se); /* covered by counts: since attach or reset */
 struct symbols *session_symbols(struct session *se); /* NULL when maps cannot be read */
-struct bpf *session_bpf(struct session *se);	     /* loaded eBPF object, or NULL */
-struct probe_plan *session_plan(struct session *se); /* resolved -e probes, or NULL */
+/*
+ * Of one of the processes watched (ids mean the same in all of them), and its unwinder, which all
+ * collectors share. NULL when its mappings cannot be read or it is none of them.
+ */
+struct symbols *session_symbols_of(struct session *se, pid_t pid);
+struct unwinder *session_unwinder(struct session *se, pid_t pid);
+struct target_set *session_target_set(struct session *se); /* the processes beside session_pid() */
+struct bpf *session_bpf(struct session *se);		   /* loaded eBPF object, or NULL */
+struct probe_plan *session_plan(struct session *se);	   /* resolved -e probes, or NULL */
 const char *session_tier(const struct session *se);
 
 /* Call fn on the session's thread whenever fd is readable, until session_unwatch. */

@@ -12,6 +12,7 @@
 #include "collectors/probe_plan.h"
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
+#include "collectors/unwind.h"
 
 int session_resolve_probes(struct session *se, char *why, size_t why_size)
 {
@@ -41,6 +42,20 @@ void session_open_symbols(struct session *se)
 	}
 }
 
+/* Before the first look at /proc, so that no child is forked unseen in between. */
+static void follow(struct session *se)
+{
+	char why[SNAP_TEXT];
+
+	if (!target_set_many(&se->others))
+		return;
+	if (se->cfg.follow_forks && bpf_attach_tp(se->bpf, "on_follow_fork", why, sizeof(why)))
+		session_event(se, "children are found at each tick alone: %.180s", why);
+	if (bpf_attach_tp(se->bpf, "on_follow_exit", why, sizeof(why)))
+		session_event(se, "processes that end are found at each tick alone: %.180s", why);
+	target_set_refresh(&se->others, se->bpf, clock_mono_ns());
+}
+
 static void load_bpf(struct session *se)
 {
 	struct bpf_request req = {
@@ -50,6 +65,8 @@ static void load_bpf(struct session *se)
 		.sample = se->cfg.sample_hz > 0,
 		.offcpu = se->cfg.offcpu,
 		.syscalls = se->cfg.syscalls != SYSCALL_OFF,
+		.many = target_set_many(&se->others),
+		.follow = se->cfg.follow_forks,
 		.block = true,
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
@@ -58,6 +75,8 @@ static void load_bpf(struct session *se)
 		req.func_copies = func_hists_copies(req.nslots, procfs_cpu_ids());
 	if (!se->cfg.no_bpf)
 		se->bpf = bpf_new(&req, why, sizeof(why), fix, sizeof(fix));
+	if (se->bpf)
+		follow(se);
 	if (se->bpf)
 		session_section(se, "bpf", SECTION_LIVE, NULL, "eBPF programs loaded");
 	else
@@ -88,6 +107,9 @@ void session_detach(struct session *se)
 	se->bpf = NULL;
 	probe_plan_free(se->plan);
 	se->plan = NULL;
+	target_set_detach(&se->others);
+	unwind_free(se->unwinder);
+	se->unwinder = NULL;
 	symbols_free(se->symbols);
 	se->symbols = NULL;
 }

@@ -10,6 +10,7 @@
 #include "collectors/privilege.h"
 #include "collectors/session.h"
 #include "collectors/target.h"
+#include "collectors/target_set.h"
 
 struct recorder;
 struct replay;
@@ -46,8 +47,10 @@ struct session {
 
 	/* From here on the thread's own. */
 	struct target target;
+	struct target_set others;
 	struct privilege privilege;
 	struct symbols *symbols;
+	struct unwinder *unwinder; /* of the first process; made when it is asked for */
 	struct probe_plan *plan;
 	struct bpf *bpf;
 	uint32_t plan_tries; /* left: after an exec the libraries come one by one */

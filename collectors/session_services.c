@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collectors/clock.h"
+#include "collectors/unwind.h"
 
 const struct session_config *session_config(const struct session *se)
 {
@@ -37,6 +38,27 @@ uint64_t session_since_ns(const struct session *se)
 struct symbols *session_symbols(struct session *se)
 {
 	return se->symbols;
+}
+
+struct symbols *session_symbols_of(struct session *se, pid_t pid)
+{
+	if (pid == se->target.pid || !target_set_many(&se->others))
+		return se->symbols;
+	return target_set_symbols(&se->others, pid, se->symbols);
+}
+
+struct unwinder *session_unwinder(struct session *se, pid_t pid)
+{
+	if (pid != se->target.pid && target_set_many(&se->others))
+		return target_set_unwinder(&se->others, pid, se->symbols);
+	if (!se->unwinder && se->symbols)
+		se->unwinder = unwind_new(se->symbols);
+	return se->unwinder;
+}
+
+struct target_set *session_target_set(struct session *se)
+{
+	return &se->others;
 }
 
 struct bpf *session_bpf(struct session *se)

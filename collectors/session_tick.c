@@ -64,6 +64,30 @@ static void follow_exec(struct session *se)
 	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
 }
 
+/* The first of several has ended: another one takes its place. */
+static bool go_on_with_another(struct session *se)
+{
+	char why[SNAP_TEXT];
+	pid_t was = se->target.pid;
+
+	for (uint32_t i = 0; i < se->others.n; i++) {
+		pid_t pid = se->others.v[i].pid;
+		struct target next;
+
+		if (se->others.v[i].gone || target_init(&next, pid, why, sizeof(why)))
+			continue;
+		target_fini(&se->target);
+		se->target = next;
+		target_set_promote(&se->others, pid);
+		session_event(se,
+			      "process %d has ended; %u go on, now with %d first; counts begin "
+			      "anew",
+			      was, 1 + se->others.n, pid);
+		return true;
+	}
+	return false;
+}
+
 static void look_at_target(struct session *se)
 {
 	enum target_state was = se->target.state;
@@ -76,7 +100,9 @@ static void look_at_target(struct session *se)
 		follow_exec(se);
 		break;
 	case TARGET_STATE:
-		if (se->target.state == TARGET_EXITED) {
+		if (se->target.state == TARGET_EXITED && go_on_with_another(se)) {
+			attach_to_new_program(se);
+		} else if (se->target.state == TARGET_EXITED) {
 			session_event(se, "the target (pid %d) has exited", se->target.pid);
 			se->finished = true;
 		} else if (se->target.state == TARGET_STOPPED) {
@@ -131,6 +157,8 @@ void session_tick(struct session *se)
 	session_retry_probes(se);
 	if (se->symbols && !se->finished)
 		symbols_refresh(se->symbols);
+	if (target_set_many(&se->others))
+		target_set_refresh(&se->others, se->bpf, clock_mono_ns());
 	tick_ns = clock_mono_ns();
 	se->now_ns = tick_ns;
 	if (atomic_exchange(&se->want_reset, false)) {

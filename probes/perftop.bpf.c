@@ -11,8 +11,7 @@ char LICENSE[] SEC("license") = "GPL";
 /* Set before load; the verifier then drops what the target does not need. */
 const volatile __u32 target_tgid = 0;
 const volatile __u32 ncpu = 1;
-/* More than one process: those of `targets` too; target_follow: and the children they fork. */
-const volatile __u32 target_many = 0, target_follow = 0;
+const volatile __u32 target_many = 0; /* more than one process: those of `targets` too */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -28,9 +27,11 @@ static __always_inline bool is_target(u32 tgid)
 	return target_many && bpf_map_lookup_elem(&targets, &tgid);
 }
 
+#include "probes/follow.bpf.h"
 #include "probes/hist.bpf.h"
 #include "probes/sched.bpf.h"
 #include "probes/syscall.bpf.h"
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"
+#include "probes/wait_stack.bpf.h"
 #include "probes/func.bpf.h"

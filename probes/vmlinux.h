@@ -43,6 +43,12 @@ struct pid {
 	unsigned int level;
 	struct upid numbers[1];
 };
+typedef struct {
+	int counter;
+} atomic_t;
+struct signal_struct {
+	atomic_t live; /* threads of the process that have not ended */
+};
 struct gendisk {
 	int major, first_minor;
 	char disk_name[32];
@@ -54,8 +60,24 @@ struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags, rq_flags, __data_len;
 };
+struct inode {
+	unsigned short i_mode;
+	unsigned long i_ino;
+};
+struct file {
+	struct inode *f_inode;
+};
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
 struct task_struct {
 	int pid, tgid;
+	struct files_struct *files;
+	struct signal_struct *signal;
 	unsigned int flags;
 	unsigned int __state;
 	int exit_state, on_cpu;

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,6 +22,11 @@ static const char *file_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+static bool goes_by(const char *text, const char *name)
+{
+	return !fnmatch(name, text, 0) || !strcmp(text, name);
+}
+
 static bool exe_is(pid_t pid, const char *name)
 {
 	static const char deleted[] = " (deleted)";
@@ -32,7 +38,7 @@ static bool exe_is(pid_t pid, const char *name)
 		return false;
 	if ((size_t)n > cut && !strcmp(exe + n - cut, deleted))
 		exe[(size_t)n - cut] = '\0';
-	return !strcmp(file_name(exe), name);
+	return goes_by(file_name(exe), name);
 }
 
 /* True when the process goes by that name; its command line is left in `out`. */
@@ -47,7 +53,7 @@ static bool look(pid_t pid, const char *name, struct found_process *out)
 	n = procfs_read(pid, "cmdline", line, sizeof(line));
 	if (n <= 0)
 		return false; /* a kernel thread, or gone */
-	if (strcmp(st.comm, name) != 0 && strcmp(file_name(line), name) != 0 && !exe_is(pid, name))
+	if (!goes_by(st.comm, name) && !goes_by(file_name(line), name) && !exe_is(pid, name))
 		return false;
 	for (ssize_t i = 0; i < n - 1; i++)
 		if (!line[i])

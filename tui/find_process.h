@@ -15,9 +15,9 @@ struct found_process {
 };
 
 /*
- * User processes whose comm, executable's file name or argv[0]'s file name is exactly `name`,
- * perftop itself apart. Fills up to FIND_PROCESS_MAX of `out`, by pid; returns how many there are,
- * or -errno when /proc cannot be read.
+ * User processes whose comm, executable's file name or argv[0]'s file name is `name`, which
+ * may be a glob(7); perftop itself apart. Fills up to FIND_PROCESS_MAX of `out`, by pid; returns
+ * how many there are, or -errno when /proc cannot be read.
  */
 int find_process(const char *name, struct found_process *out);
 

@@ -16,10 +16,10 @@
 #include "collectors/symbols.h"
 #include "kernels/engine.h"
 #include "tui/batch.h"
-#include "tui/find_process.h"
 #include "tui/launch.h"
 #include "tui/options.h"
 #include "tui/picker.h"
+#include "tui/target_choice.h"
 #include "tui/theme.h"
 
 enum {
@@ -29,7 +29,7 @@ enum {
 	ENGINE_GRACE_MS = 2000,
 	COMMAND_GRACE_MS = 3000,
 	ATTACH_MAX_MS = 30000, /* until the first tick: a huge binary takes a second or so */
-	SAY_SIZE = 1024,
+	SAY_SIZE = 8192,
 };
 
 struct run {
@@ -50,30 +50,15 @@ static int say(const char *text, int status)
 
 /* ---- the target ----------------------------------------------------------------------------- */
 
-static int find_by_name(struct run *r)
+static int resolve(struct run *r)
 {
-	struct found_process found[FIND_PROCESS_MAX];
-	int n = find_process(r->opt.name, found);
+	int err = target_choice_resolve(&r->opt, r->why, sizeof(r->why));
 
-	if (n == 1) {
-		r->opt.session.pid = found[0].pid;
+	if (!err)
 		return 0;
-	}
-	if (n < 0) {
-		snprintf(r->why, sizeof(r->why), "cannot read /proc: %s", strerror(-n));
-		return say(r->why, EXIT_FAILED);
-	}
-	if (!n) {
-		snprintf(r->why, sizeof(r->why),
-			 "no process is called '%s'; list them with: ps -e -o pid,comm,args",
-			 r->opt.name);
-		return say(r->why, EXIT_USAGE);
-	}
-	fprintf(stderr, "perftop: %d processes are called '%s'; choose one with -p PID:\n", n,
-		r->opt.name);
-	for (int i = 0; i < n && i < FIND_PROCESS_MAX; i++)
-		fprintf(stderr, "  %7d  %s\n", found[i].pid, found[i].command);
-	return EXIT_USAGE;
+	return say(r->why, err == -ESRCH || err == -EEXIST || err == -EINVAL || err == -ENOENT
+				   ? EXIT_USAGE
+				   : EXIT_FAILED);
 }
 
 /* The engine's command line; words of --engine-args are cut apart in `words`. */
@@ -154,10 +139,10 @@ static int pick(struct run *r)
 /* 0, an exit status, or -ECANCELED when the user chose nothing. */
 static int choose_target(struct run *r)
 {
-	if (r->opt.session.replay_path || r->opt.session.pid)
+	if (r->opt.session.replay_path)
 		return 0;
-	if (r->opt.name)
-		return find_by_name(r);
+	if (r->opt.session.pid || r->opt.name || r->opt.cgroup || r->opt.container)
+		return resolve(r);
 	if (r->opt.launch)
 		return start_command(r);
 	return r->opt.watch ? start_engine(r) : pick(r);

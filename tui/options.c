@@ -41,6 +41,9 @@ enum {
 	OPT_LOAD,
 	OPT_ENGINE_ARGS,
 	OPT_OUTPUT,
+	OPT_CGROUP,
+	OPT_CONTAINER,
+	OPT_FOLLOW_FORKS,
 };
 
 static const struct option long_options[] = {
@@ -72,6 +75,9 @@ static const struct option long_options[] = {
 	{"load", required_argument, NULL, OPT_LOAD},
 	{"engine-args", required_argument, NULL, OPT_ENGINE_ARGS},
 	{"output", required_argument, NULL, OPT_OUTPUT},
+	{"cgroup", required_argument, NULL, OPT_CGROUP},
+	{"container", required_argument, NULL, OPT_CONTAINER},
+	{"follow-forks", no_argument, NULL, OPT_FOLLOW_FORKS},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
@@ -153,19 +159,34 @@ static int parse_double(struct parser *p, const char *option, const char *text, 
 	return 0;
 }
 
-static int parse_pid(struct parser *p, const char *text)
+/* "12", or several: "12,34". */
+static int parse_pids(struct parser *p, const char *text)
 {
-	long v = 0;
-	char *end;
+	struct options *o = p->o;
+	const char *at = text;
 
-	errno = 0;
-	v = strtol(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end)
-		return bad(p, "-p %.60s: no pid; give a number, or a name with -n %.60s", text,
-			   text);
-	if (errno || v < 1 || v > INT_MAX)
-		return bad(p, "-p %.60s: no pid; list them with: ps -e", text);
-	p->o->session.pid = (pid_t)v;
+	for (;;) {
+		char *end;
+		long v;
+
+		errno = 0;
+		v = strtol(at, &end, 10);
+		if (at[0] < '0' || at[0] > '9' || (*end && *end != ','))
+			return bad(p,
+				   "-p %.60s: no pid; give a number, several as 12,34, or a name "
+				   "with -n %.60s",
+				   text, text);
+		if (errno || v < 1 || v > INT_MAX)
+			return bad(p, "-p %.60s: no pid; list them with: ps -e", text);
+		if (o->npids == OPTIONS_MAX_PIDS)
+			return bad(p, "-p: more than %d; give --cgroup PATH or -n GLOB",
+				   OPTIONS_MAX_PIDS);
+		o->pids[o->npids++] = (pid_t)v;
+		if (!*end)
+			break;
+		at = end + 1;
+	}
+	o->session.pid = o->pids[0];
 	return 0;
 }
 
@@ -244,7 +265,7 @@ static int set_target(struct parser *p, int c, const char *arg)
 
 	switch (c) {
 	case 'p':
-		return parse_pid(p, arg);
+		return parse_pids(p, arg);
 	case 'n':
 		if (!*arg)
 			return bad(p, "-n: no name given; list them with: ps -e");
@@ -263,6 +284,15 @@ static int set_target(struct parser *p, int c, const char *arg)
 		return 0;
 	case OPT_OUTPUT:
 		o->output_path = arg;
+		return 0;
+	case OPT_CGROUP:
+		o->cgroup = arg;
+		return 0;
+	case OPT_CONTAINER:
+		o->container = arg;
+		return 0;
+	case OPT_FOLLOW_FORKS:
+		o->session.follow_forks = true;
 		return 0;
 	default:
 		return -ENOENT;
@@ -334,10 +364,11 @@ static int check_targets(struct parser *p)
 {
 	struct options *o = p->o;
 	int n = (o->session.pid != 0) + (o->name != NULL) + (o->launch != NULL) +
-		(o->session.replay_path != NULL);
+		(o->session.replay_path != NULL) + (o->cgroup != NULL) + (o->container != NULL);
 
 	if (n > 1)
-		return bad(p, "more than one target; give one of -p, -n, --replay and -- COMMAND");
+		return bad(p, "more than one target; give one of -p, -n, --cgroup, --container, "
+			      "--replay and -- COMMAND");
 	if (o->session.replay_path && o->session.record_path)
 		return bad(p, "--record and --replay together; copy the file instead");
 	if (o->output_path && !o->launch)

@@ -22,13 +22,19 @@ enum options_command {
 	OPTIONS_SHOW_VERSION,
 };
 
+enum { OPTIONS_MAX_PIDS = 1024 };
+
 /* Strings point into argv. */
 struct options {
 	enum options_command command;
 	const char *name; /* -n, NULL = none */
-	char **launch;	  /* command after --, NULL = none */
-	bool watch;	  /* --watch: without a target, the built-in engine */
-	bool text;	  /* text even on a terminal */
+	const char *cgroup, *container;
+	char cgroup_path[SNAP_TEXT]; /* the directory that either stands for */
+	pid_t pids[OPTIONS_MAX_PIDS];
+	uint32_t npids;
+	char **launch; /* command after --, NULL = none */
+	bool watch;    /* --watch: without a target, the built-in engine */
+	bool text;     /* text even on a terminal */
 	bool json, json_histograms;
 	const char *json_path;	       /* NULL = stdout */
 	const char *output_path;       /* what the launched command prints, NULL = by mode */

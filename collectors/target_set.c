@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* target_set.c: the processes watched beside the first. */
+#include "collectors/target_set.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collectors/bpf.h"
+#include "collectors/procfs.h"
+#include "collectors/symbols.h"
+#include "collectors/unwind.h"
+
+static int compare_pid(const void *a, const void *b)
+{
+	const struct target_process *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+struct target_process *target_set_find(struct target_set *t, pid_t pid)
+{
+	struct target_process key = {.pid = pid};
+
+	return t->n ? bsearch(&key, t->v, t->n, sizeof(*t->v), compare_pid) : NULL;
+}
+
+static void close_one(struct target_set *t, struct target_process *p)
+{
+	if (p->symbols)
+		t->nsymbols--;
+	unwind_free(p->unwinder);
+	symbols_free(p->symbols);
+	p->unwinder = NULL;
+	p->symbols = NULL;
+	p->opened = false;
+}
+
+static bool reserve(struct target_set *t)
+{
+	struct target_process *v;
+	uint32_t cap = t->cap ? 2 * t->cap : 16;
+
+	if (t->n < t->cap)
+		return true;
+	v = realloc(t->v, cap * sizeof(*v));
+	if (!v)
+		return false;
+	t->v = v;
+	t->cap = cap;
+	return true;
+}
+
+static void add(struct target_set *t, pid_t pid)
+{
+	struct target_process *p = target_set_find(t, pid);
+	struct procfs_stat st;
+	uint32_t at;
+
+	if (pid == t->first || pid == getpid() || (p && !p->gone))
+		return;
+	if (procfs_stat(pid, &st) || st.state == 'Z' || st.state == 'X')
+		return;
+	if (t->n >= TARGET_SET_MAX || (!p && !reserve(t))) {
+		t->unwatched++;
+		return;
+	}
+	if (p) { /* its number has come again already */
+		close_one(t, p);
+		at = (uint32_t)(p - t->v);
+	} else {
+		for (at = t->n++; at && t->v[at - 1].pid > pid; at--)
+			t->v[at] = t->v[at - 1];
+	}
+	t->v[at] = (struct target_process){
+		.pid = pid,
+		.parent = st.ppid,
+		.starttime = st.starttime,
+		.cpu_ticks = st.utime + st.stime,
+		.user_ticks = st.utime,
+		.fresh = true,
+	};
+}
+
+int target_set_init(struct target_set *t, pid_t first, const pid_t *pids, uint32_t n,
+		    const char *cgroup, bool follow)
+{
+	*t = (struct target_set){
+		.first = first,
+		.cgroup = cgroup,
+		.follow = follow,
+		.tick_ns = 1000000000 / sysconf(_SC_CLK_TCK),
+		.page_bytes = sysconf(_SC_PAGESIZE),
+	};
+	for (uint32_t i = 0; i < n; i++)
+		add(t, pids[i]);
+	return 0;
+}
+
+void target_set_detach(struct target_set *t)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		close_one(t, &t->v[i]);
+		t->v[i].mapped = false;
+	}
+}
+
+void target_set_fini(struct target_set *t)
+{
+	target_set_detach(t);
+	free(t->v);
+	t->v = NULL;
+	t->n = t->cap = 0;
+}
+
+bool target_set_many(const struct target_set *t)
+{
+	return t->n || t->cgroup || t->follow;
+}
+
+static bool is_member(struct target_set *t, pid_t pid)
+{
+	return pid == t->first || target_set_find(t, pid);
+}
+
+/* One pass over /proc finds children; those of theirs need another. */
+static void add_children(struct target_set *t)
+{
+	uint32_t before;
+
+	do {
+		DIR *dir = opendir("/proc");
+		struct dirent *e;
+		struct procfs_stat st;
+
+		before = t->n;
+		while (dir && (e = readdir(dir))) {
+			pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+			if (isdigit((unsigned char)e->d_name[0]) && !is_member(t, pid) &&
+			    !procfs_stat(pid, &st) && is_member(t, st.ppid))
+				add(t, pid);
+		}
+		if (dir)
+			closedir(dir);
+	} while (t->n > before && t->n < TARGET_SET_MAX);
+}
+
+static void add_cgroup(struct target_set *t)
+{
+	char path[SNAP_TEXT], why[SNAP_TEXT];
+	pid_t pids[TARGET_SET_MAX];
+	uint32_t n = 0;
+
+	if (target_set_open_cgroup(t->cgroup, path, sizeof(path), pids, &n, TARGET_SET_MAX, why,
+				   sizeof(why)))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		add(t, pids[i]);
+}
+
+static void add_forked(struct target_set *t, struct bpf *b)
+{
+	uint32_t pid = 0;
+
+	for (uint32_t i = 0; i < BPF_TARGETS_MAX && !bpf_target_next(b, i ? &pid : NULL, &pid);
+	     i++) {
+		struct target_process *p;
+
+		add(t, (pid_t)pid);
+		p = target_set_find(t, (pid_t)pid);
+		if (p)
+			p->mapped = true;
+	}
+}
+
+static void fill_cpu(struct target_set *t, struct target_process *p, const struct procfs_stat *st,
+		     uint64_t ns)
+{
+	uint64_t ticks = st->utime + st->stime;
+	double pct = ns && !p->fresh ? 100.0 * (double)t->tick_ns / (double)ns : 0;
+
+	p->row.cpu_pct = pct * (double)(ticks - p->cpu_ticks);
+	p->user_pct = pct * (double)(st->utime - p->user_ticks);
+	p->cpu_ticks = ticks;
+	p->user_ticks = st->utime;
+	p->fresh = false;
+}
+
+/* It may be another process by now, of the same number. */
+static void look_at(struct target_set *t, struct target_process *p, uint64_t ns)
+{
+	struct procfs_stat st;
+
+	if (procfs_stat(p->pid, &st) || st.starttime != p->starttime || st.state == 'Z' ||
+	    st.state == 'X') {
+		p->gone = true;
+		p->row.state = 'X';
+		p->row.cpu_pct = p->user_pct = 0;
+		t->gone++;
+		return;
+	}
+	p->row.pid = p->pid;
+	p->row.parent = p->parent = st.ppid;
+	p->row.state = st.state;
+	p->row.threads = st.num_threads;
+	p->row.rss_bytes = st.rss_pages * (uint64_t)t->page_bytes;
+	snapshot_string(p->row.comm, sizeof(p->row.comm), st.comm);
+	fill_cpu(t, p, &st, ns);
+}
+
+static void drop_gone(struct target_set *t, struct bpf *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct target_process *p = &t->v[i];
+
+		if (p->gone) {
+			if (b && p->mapped)
+				bpf_target_remove(b, (uint32_t)p->pid);
+			close_one(t, p);
+			continue;
+		}
+		t->v[n++] = *p;
+	}
+	t->n = n;
+}
+
+void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns)
+{
+	uint64_t ns = t->last_ns ? now_ns - t->last_ns : 0;
+
+	t->unwatched = 0;
+	drop_gone(t, b);
+	if (t->cgroup)
+		add_cgroup(t);
+	/* At first those that were there before; then eBPF tells of new ones. */
+	if (t->follow && (t->looks < 2 || !b))
+		add_children(t);
+	if (t->follow && b)
+		add_forked(t, b);
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct target_process *p = &t->v[i];
+
+		if (b && !p->mapped)
+			p->mapped = !bpf_target_add(b, (uint32_t)p->pid, (uint32_t)p->parent);
+		look_at(t, p, ns);
+		if (p->symbols && !p->gone)
+			symbols_refresh(p->symbols);
+	}
+	t->looks++;
+	t->last_ns = now_ns;
+}
+
+void target_set_promote(struct target_set *t, pid_t pid)
+{
+	struct target_process *p = target_set_find(t, pid);
+
+	t->first = pid;
+	t->looks = 0;
+	if (!p)
+		return;
+	close_one(t, p);
+	t->n--;
+	memmove(p, p + 1, (size_t)(t->v + t->n - p) * sizeof(*p));
+}
+
+struct symbols *target_set_symbols(struct target_set *t, pid_t pid, struct symbols *first)
+{
+	struct target_process *p = target_set_find(t, pid);
+
+	if (!p)
+		return NULL;
+	if (p->opened || p->gone || !first || t->nsymbols >= TARGET_SET_SYMBOLS)
+		return p->symbols;
+	p->opened = true;
+	p->symbols = symbols_new_beside(pid, first);
+	if (p->symbols && symbols_refresh(p->symbols)) {
+		symbols_free(p->symbols);
+		p->symbols = NULL;
+	}
+	t->nsymbols += p->symbols != NULL;
+	return p->symbols;
+}
+
+struct unwinder *target_set_unwinder(struct target_set *t, pid_t pid, struct symbols *first)
+{
+	struct symbols *syms = target_set_symbols(t, pid, first);
+	struct target_process *p = target_set_find(t, pid);
+
+	if (syms && !p->unwinder)
+		p->unwinder = unwind_new(syms);
+	return p ? p->unwinder : NULL;
+}

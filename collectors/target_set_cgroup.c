@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* target_set_cgroup.c: control groups and the containers that they are made for. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "collectors/target_set.h"
+
+static const char root[] = "/sys/fs/cgroup";
+
+enum {
+	CGROUP_DEPTH = 16,
+	CGROUP_ID_MIN = 4, /* of a container's ID, so as not to match by accident */
+};
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* Does the name of a control group stand for the container, as docker-ID.scope, ID, libpod-ID …? */
+static bool names_container(const char *name, const char *id)
+{
+	size_t n = strlen(id);
+
+	for (const char *p = strstr(name, id); p; p = strstr(p + 1, id)) {
+		bool starts = p == name || p[-1] == '-' || p[-1] == ':' || p[-1] == '_';
+
+		if (starts && (!p[n] || p[n] == '.' || strspn(p, "0123456789abcdef") > n))
+			return true;
+	}
+	return false;
+}
+
+/* Every directory below path to fn, until that returns true. */
+struct walk {
+	bool (*fn)(struct walk *w, const char *path, const char *name);
+	const char *id;
+	char *found;
+	size_t found_size;
+	uint32_t matches;
+	pid_t *pids;
+	uint32_t n, max;
+};
+
+static void walk(struct walk *w, const char *path, uint32_t depth)
+{
+	struct dirent *e;
+	char sub[1024];
+	DIR *dir = depth < CGROUP_DEPTH ? opendir(path) : NULL;
+
+	while (dir && (e = readdir(dir))) {
+		if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
+			continue;
+		if ((size_t)snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name) >= sizeof(sub) ||
+		    (e->d_type == DT_UNKNOWN && !is_directory(sub)))
+			continue;
+		if (!w->fn(w, sub, e->d_name))
+			walk(w, sub, depth + 1);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static bool match(struct walk *w, const char *path, const char *name)
+{
+	if (!names_container(name, w->id))
+		return false;
+	if (!w->matches++)
+		snprintf(w->found, w->found_size, "%s", path);
+	return true; /* what is below belongs to it */
+}
+
+int target_set_find_container(const char *id, char *path, size_t size, char *why, size_t why_size)
+{
+	struct walk w = {.fn = match, .id = id, .found = path, .found_size = size};
+
+	if (strlen(id) < CGROUP_ID_MIN || strchr(id, '/')) {
+		snprintf(why, why_size,
+			 "--container %.60s: give the ID, or at least its first %d characters", id,
+			 CGROUP_ID_MIN);
+		return -EINVAL;
+	}
+	walk(&w, root, 0);
+	if (w.matches == 1)
+		return 0;
+	snprintf(why, why_size,
+		 w.matches ? "--container %.60s: more than one has an ID that begins so; give more "
+			     "of it"
+			   : "--container %.60s: no control group below /sys/fs/cgroup is named by "
+			     "it; list them with: docker ps, podman ps or crictl ps, or give "
+			     "--cgroup PATH",
+		 id);
+	return -ENOENT;
+}
+
+/* Threads of one control group's processes; cgroup.procs of version 1 is called the same. */
+static void read_procs(struct walk *w, const char *path)
+{
+	char file[1100], line[32];
+	FILE *f;
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	f = fopen(file, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		long pid = strtol(line, NULL, 10);
+
+		/* 0: in a pid namespace that this one does not see. */
+		if (pid <= 0)
+			continue;
+		if (w->n < w->max)
+			w->pids[w->n] = (pid_t)pid;
+		w->n++;
+	}
+	if (f)
+		fclose(f);
+}
+
+static bool read_sub(struct walk *w, const char *path, const char *name)
+{
+	read_procs(w, path);
+	return false;
+}
+
+int target_set_open_cgroup(const char *given, char *path, size_t size, pid_t *pids, uint32_t *n,
+			   uint32_t max, char *why, size_t why_size)
+{
+	struct walk w = {.fn = read_sub, .pids = pids, .max = max};
+	const char *slash = given[0] == '/' ? "" : "/";
+
+	snprintf(path, size, "%s", given);
+	if (given[0] != '/' || !is_directory(given) || strncmp(given, root, strlen(root)))
+		snprintf(path, size, "%s%s%s", root, slash, given);
+	*n = 0;
+	if (!is_directory(path)) {
+		snprintf(why, why_size,
+			 "--cgroup %.100s: no such control group; list them with: systemd-cgls, "
+			 "or find /sys/fs/cgroup -type d",
+			 given);
+		return -ENOENT;
+	}
+	read_procs(&w, path);
+	walk(&w, path, 0);
+	*n = w.n < max ? w.n : max;
+	return 0;
+}

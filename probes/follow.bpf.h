@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* follow.bpf.h: children join the processes watched the moment they are forked. */
+#ifndef PERFTOP_FOLLOW_BPF_H
+#define PERFTOP_FOLLOW_BPF_H
+
+/* Children that found no room in `targets`. */
+__u64 follow_lost = 0;
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_follow_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 tgid = child->tgid, of = parent->tgid;
+
+	if (tgid == of || !is_target(of))
+		return 0;
+	if (bpf_map_update_elem(&targets, &tgid, &of, BPF_ANY))
+		__sync_fetch_and_add(&follow_lost, 1);
+	return 0;
+}
+
+/* The last thread of a process leaves: pids are used again. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_follow_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (tgid != target_tgid && !BPF_CORE_READ(task, signal, live.counter))
+		bpf_map_delete_elem(&targets, &tgid);
+	return 0;
+}
+
+#endif
