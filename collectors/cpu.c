@@ -29,12 +29,17 @@ static void add_sample(void *arg, const struct sampler_sample *in)
 	struct cpu *c = arg;
 	pid_t pid = c->by_pid ? (pid_t)in->pid : session_pid(c->se);
 	struct symbols *syms = session_symbols_of(c->se, pid);
-	struct unwinder *unwinder = session_unwinder(c->se, pid);
+	struct unwinder *unwinder;
 	uint64_t pcs[UNWIND_MAX_FRAMES];
 	uint32_t ids[UNWIND_MAX_FRAMES + CONTRACT_KSTACK], n = 0, user;
 	enum unwind_end end = UNWIND_FAILED;
 	struct symbol sym;
 
+	if (!syms && in->parent) {
+		pid = (pid_t)in->parent;
+		syms = session_symbols_of(c->se, pid);
+	}
+	unwinder = session_unwinder(c->se, pid);
 	for (uint32_t i = 0; i < in->nkernel; i++) {
 		symbols_lookup_kernel(session_symbols(c->se), in->kernel_ips[i], &sym);
 		ids[n++] = sym.id;

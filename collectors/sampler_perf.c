@@ -191,6 +191,7 @@ static void on_record(struct sampler_perf *s, const char *rec, size_t size, samp
 	memset(&out, 0, sizeof(out));
 	out.pid = h->pid;
 	out.tid = h->tid;
+	out.parent = 0;
 	for (size_t i = 0; i < nregs; i++)
 		memcpy(&out.regs.r[dwarf_of[i]], rec + at + 8 * i, 8);
 	at += 8 * nregs;

@@ -136,7 +136,8 @@ struct contract_sample {
 	__u32 in_kernel, nkernel; /* frames in kstack */
 	__u64 ip, sp, bp;
 	__u64 regs[5]; /* callee-saved ones of x86-64: bx r12 r13 r14 r15 */
-	__u32 slice, pad;
+	__u32 slice;
+	__u32 parent; /* process whose program a forked child still runs; 0 after an exec */
 	__u64 kstack[CONTRACT_KSTACK];
 };
 

@@ -86,6 +86,16 @@ static __always_inline void sample_restore_returns(struct sample_buffer *b,
 	}
 }
 
+enum { FORKED_NO_EXEC = 0x40 }; /* PF_FORKNOEXEC, linux/sched.h */
+
+/* A child may be gone before anybody has read its mappings: until an exec they are its parent's. */
+static __always_inline u32 forked_from(struct task_struct *task)
+{
+	if (!target_many || !(task->flags & FORKED_NO_EXEC))
+		return 0;
+	return BPF_CORE_READ(task, real_parent, tgid);
+}
+
 SEC("perf_event")
 int on_cpu_clock(struct bpf_perf_event_data *ctx)
 {
@@ -104,6 +114,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	s->time_ns = bpf_ktime_get_ns();
 	s->pid = id >> 32;
 	s->tid = (u32)id;
+	s->parent = forked_from(bpf_get_current_task_btf());
 	/* Volatile: the compiler would load one byte, and only whole words may be read. */
 	s->in_kernel = (*(volatile u64 *)&ctx->regs.cs & 3) != 3;
 	sample_registers(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));

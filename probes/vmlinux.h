@@ -77,6 +77,7 @@ struct files_struct {
 struct task_struct {
 	int pid, tgid;
 	struct files_struct *files;
+	struct task_struct *real_parent;
 	struct signal_struct *signal;
 	unsigned int flags;
 	unsigned int __state;
