@@ -13,8 +13,12 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_TARGETS = 4096,     /* processes watched together */
-	CONTRACT_LOCKS = 4096,	     /* futex addresses told apart */
+	CONTRACT_TARGETS = 4096, /* processes watched together */
+	CONTRACT_LOCKS = 4096,	 /* futex addresses told apart */
+	CONTRACT_LOCK_BITS = 3,	 /* a bucket of a lock's histogram is 2^this full ones */
+	CONTRACT_LOCK_BINS = BUCKET_COUNT >> CONTRACT_LOCK_BITS,
+	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
+	CONTRACT_WAIT_RING = 1 << 20,
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
 	CONTRACT_COMPACT_BITS = 2,   /* a bucket of a compact histogram is 2^this full ones */
@@ -84,6 +88,8 @@ enum contract_wait {
 	WAIT_FAULT,
 	WAIT_RW, /* table entry only: read, write and the like; becomes WAIT_IO or WAIT_OTHER */
 	WAIT_RUNQ,
+	WAIT_EPOLL, /* table entry only: becomes WAIT_NET, for any of many sockets */
+	WAIT_POLL,  /* the same, with no descriptor to name it by */
 	WAIT_CLASSES,
 };
 
@@ -95,6 +101,17 @@ struct contract_lock {
 	__u64 waits, wait_ns, max_ns;
 	__u32 owner; /* tid, as the target counts them, of a mutex's holder; 0 = none seen */
 	__u32 op;    /* futex operation, without flags */
+	__u32 bins[CONTRACT_LOCK_BINS]; /* of waits, by bucket_index(ns) >> CONTRACT_LOCK_BITS */
+};
+
+/* What a thread waits for on the network: a socket, or with inode 0 any of those polled. */
+struct contract_socket_key {
+	__u64 inode;
+	__u32 tgid;
+	__s32 fd; /* the socket, or the epoll instance; -1 = poll or select */
+};
+struct contract_socket {
+	__u64 waits, wait_ns, max_ns;
 };
 
 /*
@@ -126,7 +143,11 @@ struct contract_thread {
 	__u32 wait;   /* enum contract_wait */
 	__u32 lock_owner, lock_op;
 	char comm[16];
-	__u32 pad;
+	__s32 fd;
+	__u64 inode; /* fd and inode: see contract_socket_key */
+	/* User registers while it is blocked: see contract_sample; 0 otherwise. */
+	__u64 ip, sp, bp;
+	__u64 regs[5];
 };
 
 /* A CPU sample: this header, then `slice` bytes of user stack from sp upwards. */
@@ -139,6 +160,20 @@ struct contract_sample {
 	__u32 slice;
 	__u32 parent; /* process whose program a forked child still runs; 0 after an exec */
 	__u64 kstack[CONTRACT_KSTACK];
+};
+
+/*
+ * A wait that is over, as its thread got a CPU back: this, and at its end a sample (without kernel
+ * frames) and the slice. It stands for weight_ns of time blocked: a wait shorter than the period
+ * is kept with the probability ns / period, and then stands for a whole period.
+ */
+struct contract_wait_stack {
+	__u64 ns, weight_ns, lock_addr;
+	__u32 wait; /* enum contract_wait */
+	__u32 waker, waker_kind;
+	char waker_comm[16];
+	__u32 pad;
+	struct contract_sample sample;
 };
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef PERFTOP_SCHED_BPF_H
 #define PERFTOP_SCHED_BPF_H
 
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7 };
+
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
 const volatile __u32 nr_futex = 202;
@@ -11,6 +13,14 @@ __u64 attach_ns = 0;
 
 /* Waits on futexes that found no place in the map. */
 __u64 locks_lost = 0;
+
+/*
+ * Of finished waits, those whose stack is taken: see contract_wait_stack. The reader sets the
+ * period so that stacks come at a rate it can bear, 0 for none, and how many more it takes.
+ */
+__u64 wait_period_ns = 0;
+__s64 wait_stacks_left = 0;
+__u64 wait_stacks_taken = 0, wait_stacks_lost = 0;
 
 /* fork and exec of the target, for the session. */
 __u64 target_forks = 0, target_execs = 0;
@@ -31,9 +41,12 @@ struct thread_state {
 	u64 off_ns, wake_ns;
 	u64 blocked_ns; /* in waits that are over; time in the run queue not included */
 	u64 lock_addr;
+	u64 inode;  /* with fd: see contract_socket_key; of WAIT_NET alone */
+	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
 	u32 lock_owner, lock_op;
-	u32 wait;
+	u32 wait, due_wait;
 	u32 waker, waker_kind;
+	s32 fd;
 	u32 pad;
 	char waker_comm[16];
 	/*
@@ -65,12 +78,44 @@ struct {
 	__type(value, struct contract_lock);
 } locks SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CONTRACT_SOCKETS);
+	__type(key, struct contract_socket_key);
+	__type(value, struct contract_socket);
+} sockets SEC(".maps");
+
+/* Not 0: the thread that this CPU goes to has a stack due. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} stack_due SEC(".maps");
+
 /* Bits of __state and exit_state, from linux/sched.h. */
 enum { UNINTERRUPTIBLE = 0x2, STOPPED_OR_TRACED = 0xc, DEAD = 0x80 };
 
-static __always_inline u32 wait_class(struct task_struct *task, u32 state, struct pt_regs *regs)
+/* Inode of the socket that the task has open as fd, 0 when it is none. */
+static __always_inline u64 socket_inode(struct task_struct *task, u32 fd)
 {
-	long nr = BPF_CORE_READ(regs, orig_ax);
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file = NULL;
+	struct inode *inode;
+
+	if (!table || fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+		return 0;
+	inode = BPF_CORE_READ(file, f_inode);
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	return BPF_CORE_READ(inode, i_ino);
+}
+
+static __always_inline u32 wait_class(struct task_struct *task, struct thread_state *t, u32 state,
+				      struct pt_regs *regs)
+{
+	long nr = regs->orig_ax;
 	u32 class;
 
 	/* By a signal or a debugger, wherever it was. */
@@ -80,8 +125,19 @@ static __always_inline u32 wait_class(struct task_struct *task, u32 state, struc
 	if (nr < 0)
 		return WAIT_FAULT;
 	class = nr < CONTRACT_SYSCALLS ? syscall_wait[nr & (CONTRACT_SYSCALLS - 1)] : WAIT_OTHER;
+	if (class == WAIT_FUTEX || class == WAIT_SLEEP)
+		return class;
+	if (class == WAIT_EPOLL)
+		t->fd = (s32)regs->di;
+	if (class == WAIT_EPOLL || class == WAIT_POLL)
+		return WAIT_NET;
+	if (class == WAIT_NET || (class == WAIT_RW && !(state & UNINTERRUPTIBLE))) {
+		t->inode = socket_inode(task, (u32)regs->di);
+		t->fd = (s32)regs->di;
+		return class == WAIT_NET || t->inode ? WAIT_NET : WAIT_OTHER;
+	}
 	if (class == WAIT_RW)
-		return state & UNINTERRUPTIBLE ? WAIT_IO : WAIT_OTHER;
+		return WAIT_IO;
 	/* vfork and the lock of the address space are uninterruptible as well: ask the kernel. */
 	if (class == WAIT_OTHER && BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait))
 		return WAIT_IO;
@@ -95,9 +151,11 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
 	t->lock_addr = 0;
-	t->wait = wait_class(task, state, regs);
-	if (t->wait == WAIT_FUTEX && BPF_CORE_READ(regs, orig_ax) == nr_futex) {
-		u64 addr = BPF_CORE_READ(regs, di);
+	t->inode = 0;
+	t->fd = -1;
+	t->wait = wait_class(task, t, state, regs);
+	if (t->wait == WAIT_FUTEX && regs->orig_ax == nr_futex) {
+		u64 addr = regs->di;
 		u32 w[5] = {};
 
 		/* Best effort: the page is there, the thread has just read it. */
@@ -105,7 +163,7 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 			bpf_probe_read_user(w, sizeof(w), (void *)addr);
 		t->lock_addr = addr;
 		t->lock_owner = contract_mutex_owner(w);
-		t->lock_op = (u32)BPF_CORE_READ(regs, si) & 0x7f;
+		t->lock_op = (u32)regs->si & 0x7f;
 	}
 }
 
@@ -170,29 +228,81 @@ static __always_inline void thread_keep_longest(struct thread_state *t, u64 ns)
 	__builtin_memcpy(w->waker_comm, t->waker_comm, sizeof(w->waker_comm));
 }
 
+/* Locks a new address starts from: too large for the stack. */
+static const struct contract_lock no_waits;
+
 static __always_inline void lock_record(struct thread_state *t, u64 ns)
 {
 	u64 addr = t->lock_addr;
 	struct contract_lock *l = bpf_map_lookup_elem(&locks, &addr);
+	u32 bin = bucket_index(ns) >> CONTRACT_LOCK_BITS;
 
 	if (!l) {
-		struct contract_lock fresh = {.waits = 1,
-					      .wait_ns = ns,
-					      .max_ns = ns,
-					      .owner = t->lock_owner,
-					      .op = t->lock_op};
-
-		if (bpf_map_update_elem(&locks, &addr, &fresh, BPF_NOEXIST))
+		if (bpf_map_update_elem(&locks, &addr, &no_waits, BPF_NOEXIST) == -E2BIG)
 			__sync_fetch_and_add(&locks_lost, 1);
-		return;
+		l = bpf_map_lookup_elem(&locks, &addr);
+		if (!l)
+			return;
 	}
 	__sync_fetch_and_add(&l->waits, 1);
 	__sync_fetch_and_add(&l->wait_ns, ns);
+	if (bin < CONTRACT_LOCK_BINS)
+		__sync_fetch_and_add(&l->bins[bin], 1);
 	if (ns > l->max_ns)
 		l->max_ns = ns;
 	if (t->lock_owner)
 		l->owner = t->lock_owner;
 	l->op = t->lock_op;
+}
+
+/* Those that find no place are counted together, under a key of zeroes. */
+static __always_inline void socket_record(struct task_struct *task, struct thread_state *t, u64 ns)
+{
+	struct contract_socket_key key = {.inode = t->inode, .tgid = (u32)task->tgid, .fd = t->fd};
+	struct contract_socket *v = bpf_map_lookup_elem(&sockets, &key), fresh = {};
+
+	if (!v) {
+		if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_NOEXIST) == -E2BIG)
+			__builtin_memset(&key, 0, sizeof(key));
+		v = bpf_map_lookup_elem(&sockets, &key);
+		if (!v)
+			return;
+	}
+	__sync_fetch_and_add(&v->waits, 1);
+	__sync_fetch_and_add(&v->wait_ns, ns);
+	if (ns > v->max_ns)
+		v->max_ns = ns;
+}
+
+/* Every nanosecond blocked has the same chance: no wait is too short to be seen. */
+static __always_inline void stack_choose(struct thread_state *t, u64 ns)
+{
+	u64 period = wait_period_ns;
+	u32 zero = 0, *due;
+
+	t->due_ns = 0;
+	if (!period || wait_stacks_left <= 0)
+		return;
+	if (ns < period && (u64)bpf_get_prandom_u32() * period >= ns << 32)
+		return;
+	due = bpf_map_lookup_elem(&stack_due, &zero);
+	if (!due)
+		return;
+	*due = 1;
+	t->due_ns = ns;
+	t->due_wait = t->wait;
+}
+
+static __always_inline void wait_finished(struct task_struct *task, struct thread_state *t, u64 ns)
+{
+	t->blocked_ns += ns;
+	wait_record(t->wait, ns);
+	thread_keep_longest(t, ns);
+	stack_choose(t, ns);
+	if (t->lock_addr)
+		lock_record(t, ns);
+	else if (t->wait == WAIT_NET)
+		socket_record(task, t, ns);
 }
 
 /*
@@ -229,13 +339,8 @@ static __always_inline void thread_comes(struct task_struct *next)
 		woken = now;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
 	t->off_ns = 0;
-	if (t->wait != WAIT_RUNQ) {
-		t->blocked_ns += woken - off;
-		wait_record(t->wait, woken - off);
-		thread_keep_longest(t, woken - off);
-		if (t->lock_addr)
-			lock_record(t, woken - off);
-	}
+	if (t->wait != WAIT_RUNQ)
+		wait_finished(next, t, woken - off);
 	/* A wake-up with no time in the queue is no wait. */
 	if (now > woken)
 		wait_record(WAIT_RUNQ, now - woken);
@@ -321,6 +426,18 @@ static __always_inline void thread_find(struct task_struct *task, struct thread_
 		t->off_ns = 0;
 }
 
+static __always_inline void row_registers(struct contract_thread *row, struct pt_regs *r)
+{
+	row->ip = r->ip;
+	row->sp = r->sp;
+	row->bp = r->bp;
+	row->regs[0] = r->bx;
+	row->regs[1] = r->r12;
+	row->regs[2] = r->r13;
+	row->regs[3] = r->r14;
+	row->regs[4] = r->r15;
+}
+
 /* No target_tgid: any process; by its one row the reader learns a pid outside its namespace. */
 SEC("iter/task")
 int iter_threads(struct bpf_iter__task *ctx)
@@ -352,6 +469,10 @@ int iter_threads(struct bpf_iter__task *ctx)
 		row.lock_addr = t->lock_addr;
 		row.lock_owner = t->lock_owner;
 		row.lock_op = t->lock_op;
+		row.inode = t->inode;
+		row.fd = t->fd;
+		if (row.off_ns && row.wait != WAIT_RUNQ)
+			row_registers(&row, (struct pt_regs *)bpf_task_pt_regs(task));
 	}
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
