@@ -122,10 +122,26 @@ static void find_all(int late)
 	__atomic_store_n(&heap_real.malloc, r.malloc, __ATOMIC_RELEASE);
 }
 
+/*
+ * Is this library among those that the program was started with? RTLD_NEXT does not tell: behind a
+ * library that came late it finds what that one was linked with, glibc's malloc under jemalloc's.
+ */
+static int is_preloaded(void)
+{
+	void *program = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
+	int found = program && dlsym(program, INJECT_PORT_SYMBOL);
+
+	if (program)
+		dlclose(program);
+	if (!found)
+		dlerror(); /* the program's next one is not to be about this */
+	return found;
+}
+
 int heap_real_prepare(void)
 {
 	libc_malloc = dlsym(RTLD_DEFAULT, "__libc_malloc");
-	if (!dlsym(RTLD_NEXT, "malloc"))
+	if (!is_preloaded())
 		return 0;
 	__atomic_store_n(&perftop_heap_port.active, 1, __ATOMIC_RELAXED);
 	return 1;
