@@ -279,6 +279,10 @@ uint32_t heap_stack_ids(void *arg, const struct heap_event *e, uint32_t *ids, ui
 		st->complete++;
 	else
 		st->broken++;
+	/* Deep stacks: from now on as much as there may be. */
+	if (end == UNWIND_TRUNCATED && n < UNWIND_MAX_FRAMES &&
+	    e->slice_bytes >= HEAP_DEFAULT_SLICE_BYTES && st->cut < CUT_MAX && ++st->cut == CUT_MAX)
+		heap_segment_set_slice(st->segment, HEAP_SLICE_MAX);
 	while (own < n && heap_segment_owns(st->segment, pcs[own]))
 		own++;
 	for (uint32_t i = own; i < n && out < max; i++) {

@@ -70,8 +70,9 @@ typedef uint32_t heap_stack_fn(void *arg, const struct heap_event *e, uint32_t *
 struct heap_stacks {
 	struct symbols *syms;
 	struct unwinder *unwinder;
-	const struct heap_segment *segment; /* whose own frames are left out */
-	uint64_t complete, broken;	    /* stacks that reached the thread's start; others */
+	struct heap_segment *segment; /* whose own frames are left out */
+	uint64_t complete, broken;    /* stacks that reached the thread's start; others */
+	uint32_t cut;		      /* of the broken, for want of stack: it asks for more */
 };
 heap_stack_fn heap_stack_ids; /* arg: struct heap_stacks */
 

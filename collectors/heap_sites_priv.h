@@ -10,6 +10,7 @@ enum {
 	POINTS = 32,
 	POINT_STEP_NS = 100000000,
 	PAUSES = 16,
+	CUT_MAX = 8, /* stacks cut short before longer slices are asked for */
 };
 #define PAUSE_KEEP_NS 60000000000ull
 

@@ -188,7 +188,8 @@ struct heap_segment_header {
 #define HEAP_DEFAULT_MEAN_BYTES	 (512ull << 10)
 #define HEAP_DEFAULT_SLICE_BYTES 8192ull
 #define HEAP_DEFAULT_PAUSE_NS	 100000ull
-#define HEAP_TIMED_BYTES	 (64ull << 10)
+#define HEAP_TIMED_BYTES	 (64ull << 10) /* every call of so many is timed, */
+#define HEAP_TIMED_TURNS	 16ull	       /* and of smaller ones one in so many times that */
 
 _Static_assert(sizeof(struct heap_record) % 64 == 0, "records keep their alignment");
 _Static_assert(sizeof(struct heap_shard) == 64 + 16 * HEAP_CLASSES, "part of the layout");

@@ -17,18 +17,20 @@
 #define HEAP_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /*
- * A thread's own, a cache line. In memory that the kernel zeroes in a forked child, so that there
- * no thread writes to the parent's shards: without a shard it comes to heap_attach().
+ * A thread's own, what each call needs first. In memory that the kernel zeroes in a forked child,
+ * so that there no thread writes to the parent's shards: without a shard it comes to heap_attach().
  */
 struct heap_cell {
 	struct heap_shard *shard;
-	uint64_t sample_at; /* take a sample when shard->alloc_bytes gets here */
-	uint64_t time_at;   /* time a call that would take shard->alloc_bytes here */
-	uint64_t time_free_at;
-	uint64_t mean_bytes; /* with which sample_at was drawn */
+	/* Of shard->alloc_bytes and free_bytes: a call that might get there goes the long way. */
+	uint64_t gate, gate_free;
+	uint64_t sample_at;		/* take a sample when shard->alloc_bytes gets here */
+	uint64_t time_at, time_free_at; /* perhaps time a call that would get there */
+	uint64_t mean_bytes;		/* with which sample_at was drawn */
 	uint64_t random;
+	uint32_t turn, tid;
 	uint64_t stack_low, stack_high; /* known bounds of the thread's stack, or 0 */
-};
+} __attribute__((aligned(64)));
 
 /* All process-wide state that a forked child must not inherit (MADV_WIPEONFORK). */
 struct heap_inner {
@@ -97,6 +99,8 @@ HEAP_LOCAL struct heap_segment_header *heap_segment_make(struct heap_inner *in);
 
 HEAP_LOCAL uint64_t heap_now_ns(void);
 HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
+/* Set the gate to what comes first. */
+HEAP_LOCAL void heap_gate_set(struct heap_cell *c);
 /* Called when an allocation took the thread past sample_at. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
 /* A call of the allocator that began at begin_ns has returned. */
@@ -143,6 +147,21 @@ static inline struct heap_segment_header *heap_segment(void)
 
 /* ---- the fast path ---- */
 
+enum { HEAP_CHUNK_SMALL = 1040 }; /* up to here the size of a chunk is its class: (size >> 4) - 1 */
+
+static inline struct heap_cell *heap_own_cell(void)
+{
+#if defined(__x86_64__) && !defined(__clang_analyzer__)
+	struct heap_cell *c;
+
+	/* What gcc makes of heap_own is one addition more. */
+	__asm__("movq heap_own@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(c));
+	return c;
+#else
+	return heap_own;
+#endif
+}
+
 /*
  * Add to a count of which this thread is the only writer. One instruction, so that a signal
  * handler that allocates cannot come between its load and its store.
@@ -161,12 +180,15 @@ static inline uint64_t heap_read(const uint64_t *count)
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
 }
 
-/* Neighbours share lines of the filter; the second term parts arenas, which are 64 MB apart. */
+/*
+ * One place for each 64 bytes, so that the filter of a heap of a megabyte stays in the first level
+ * of the cache. The second term parts arenas, which are 64 MB apart.
+ */
 static inline uint8_t *heap_filter_of(const void *p)
 {
 	uint64_t a = (uint64_t)(uintptr_t)p;
 
-	return &heap_filter[((a >> 4) ^ (a >> 20)) & ((1 << HEAP_FILTER_BITS) - 1)];
+	return &heap_filter[((a >> 6) ^ (a >> 22)) & ((1 << HEAP_FILTER_BITS) - 1)];
 }
 
 static inline int heap_filter_has(const void *p)

@@ -11,7 +11,8 @@
 
 /*
  * An allocation adds to its class and to the thread's bytes; those bytes decide when to take a
- * sample and when to time a call, so that neither needs a counter of its own. C++'s operators new
+ * sample and when to time a call, so that neither needs a counter of its own, and one comparison
+ * before the call finds both. C++'s operators new
  * and delete, of any size and alignment, come here through malloc, aligned_alloc and free.
  */
 
@@ -36,10 +37,10 @@ static HEAP_COLD void count_shared(uint64_t bytes, int is_free)
 
 static inline void count_alloc(void *p, size_t asked)
 {
-	uint64_t bytes;
 	struct heap_shard *s = heap_own->shard;
+	uint64_t bytes;
 
-	if (HEAP_UNLIKELY(!p))
+	if (!p)
 		return;
 	bytes = heap_usable(p, asked);
 	if (HEAP_UNLIKELY(!s)) {
@@ -64,14 +65,51 @@ static inline void count_free(uint64_t bytes)
 	heap_bump(&s->free_bytes, bytes);
 }
 
-/* ---- the way round: first calls, threads without a shard, calls to be timed ------------------ */
+/* ---- the short way: a small call of a thread that has a shard, on glibc -----------------------
+ */
 
-/* Whether a call for n bytes goes the long way. */
-static inline int is_special(size_t n)
+/*
+ * Whether a call for n bytes takes the short way: what it adds, at most n + 24 bytes, leads neither
+ * to a sample nor to a timed call. n above half of all memory fails in the allocator, which is
+ * looked at behind it.
+ */
+static inline int is_short(const struct heap_cell *c, size_t n)
 {
-	const struct heap_cell *c = heap_own;
+	return HEAP_LIKELY(c->shard) && HEAP_LIKELY(c->shard->alloc_bytes + n + 32 < c->gate);
+}
 
-	return HEAP_UNLIKELY(!c->shard) || HEAP_UNLIKELY(c->shard->alloc_bytes + n >= c->time_at);
+/* What is not a chunk of up to 1,040 bytes, whose size is its class: larger, mapped, or none. */
+static __attribute__((noinline)) void *count_other(void *p)
+{
+	count_alloc(p, 0);
+	return p;
+}
+
+/* Counts it and returns it. A chunk that is mapped on its own is at least a page. */
+static inline void *count_short(struct heap_shard *s, void *p)
+{
+	uint64_t size;
+
+	if (HEAP_UNLIKELY(!p))
+		return p;
+	size = ((const uint64_t *)p)[-1] & ~7ull;
+	if (HEAP_UNLIKELY(size > HEAP_CHUNK_SMALL))
+		return count_other(p);
+	heap_bump(&s->allocs[(size >> 4) - 1], 1);
+	heap_bump(&s->alloc_bytes, size - 8);
+	return p;
+}
+
+/* ---- the long way: first calls, threads without a shard, samples, calls to be timed -----------
+ */
+
+/*
+ * Of the calls that come to a gate: all large ones, which map or trim, and one small one in 16, for
+ * the clock costs more than they do.
+ */
+static inline int is_timed(struct heap_cell *c, uint64_t bytes)
+{
+	return bytes >= HEAP_TIMED_BYTES || ++c->turn % HEAP_TIMED_TURNS == 0;
 }
 
 /* When the call began, if it is to be timed, else 0. */
@@ -87,7 +125,8 @@ static uint64_t begin_alloc(size_t n)
 	if (bytes + n < c->time_at)
 		return 0;
 	c->time_at = bytes + n + HEAP_TIMED_BYTES;
-	return heap_now_ns();
+	heap_gate_set(c);
+	return is_timed(c, n) ? heap_now_ns() : 0;
 }
 
 enum call { CALL_MALLOC, CALL_CALLOC, CALL_ALIGNED, CALL_MEMALIGN, CALL_VALLOC, CALL_PVALLOC };
@@ -132,14 +171,18 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 	return p;
 }
 
-static HEAP_COLD void free_long(void *p, uint64_t bytes)
+static __attribute__((noinline)) void free_long(void *p)
 {
 	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
-	uint64_t begin = 0;
+	uint64_t bytes = heap_usable(p, 0), begin = 0, freed;
 
-	if (s && heap_read(&s->free_bytes) + bytes >= heap_own->time_free_at) {
-		heap_own->time_free_at = heap_read(&s->free_bytes) + bytes + HEAP_TIMED_BYTES;
-		begin = heap_now_ns();
+	if (s) {
+		freed = heap_read(&s->free_bytes) + bytes;
+		if (freed >= heap_own->time_free_at) {
+			heap_own->time_free_at = freed + HEAP_TIMED_BYTES;
+			heap_gate_set(heap_own);
+			begin = is_timed(heap_own, bytes) ? heap_now_ns() : 0;
+		}
 	}
 	count_free(bytes);
 	heap_real.free(p);
@@ -159,40 +202,46 @@ static HEAP_COLD void free_known(void *p)
 	if (place >= 0)
 		heap_let_go(place);
 	errno = saved_errno;
-	free_long(p, heap_usable(p, 0));
+	free_long(p);
 }
 
 /* ---- what programs call --------------------------------------------------------------------- */
 
 HEAP_EXPORT void *malloc(size_t n)
 {
-	void *p;
+	const struct heap_cell *c = heap_own_cell();
+	struct heap_shard *s = c->shard;
 
-	if (is_special(n))
+	if (!is_short(c, n))
 		return alloc_long(CALL_MALLOC, n, 0);
-	p = heap_real.malloc(n);
-	count_alloc(p, n);
-	return p;
+	return count_short(s, heap_real.malloc(n));
 }
 
 HEAP_EXPORT void free(void *p)
 {
-	const struct heap_cell *c = heap_own;
-	uint64_t bytes;
+	const struct heap_cell *c = heap_own_cell();
+	struct heap_shard *s = c->shard;
+	uint64_t size;
 
-	if (!p)
+	if (HEAP_UNLIKELY(!p))
 		return;
 	if (HEAP_UNLIKELY(heap_filter_has(p))) {
 		free_known(p);
 		return;
 	}
-	bytes = heap_usable(p, 0);
-	if (HEAP_UNLIKELY(!c->shard) ||
-	    HEAP_UNLIKELY(c->shard->free_bytes + bytes >= c->time_free_at)) {
-		free_long(p, bytes);
+	/* The gate first: without a shard it is 0, and behind it this is a chunk of glibc's. */
+	if (HEAP_UNLIKELY(!c->gate_free)) {
+		free_long(p);
 		return;
 	}
-	count_free(bytes);
+	size = ((const uint64_t *)p)[-1] & ~7ull;
+	if (HEAP_UNLIKELY(size > HEAP_CHUNK_SMALL) ||
+	    HEAP_UNLIKELY(s->free_bytes + size >= c->gate_free)) {
+		free_long(p);
+		return;
+	}
+	heap_bump(&s->frees[(size >> 4) - 1], 1);
+	heap_bump(&s->free_bytes, size - 8);
 	heap_real.free(p);
 }
 
@@ -203,14 +252,13 @@ HEAP_EXPORT void cfree(void *p)
 
 HEAP_EXPORT void *calloc(size_t n, size_t size)
 {
+	const struct heap_cell *c = heap_own_cell();
+	struct heap_shard *s = c->shard;
 	size_t bytes;
-	void *p;
 
-	if (__builtin_mul_overflow(n, size, &bytes) || is_special(bytes))
+	if (__builtin_mul_overflow(n, size, &bytes) || !is_short(c, bytes))
 		return alloc_long(CALL_CALLOC, size, n);
-	p = heap_real.calloc(n, size);
-	count_alloc(p, bytes);
-	return p;
+	return count_short(s, heap_real.calloc(n, size));
 }
 
 static void *move_from_boot(void *p, size_t n)
@@ -242,7 +290,7 @@ HEAP_EXPORT void *realloc(void *p, size_t n)
 	}
 	heap_real_find();
 	had = heap_usable(p, 0);
-	if (is_special(n))
+	if (!is_short(heap_own, n))
 		begin = begin_alloc(n);
 	q = heap_real.realloc(p, n);
 	if (begin)

@@ -26,9 +26,10 @@ static struct heap_cell no_cell;
 static struct heap_shard void_shard;
 struct heap_cell heap_void_cell = {
 	.shard = &void_shard,
+	.gate = UINT64_MAX,
+	.gate_free = UINT64_MAX,
 	.sample_at = UINT64_MAX,
 	.time_at = UINT64_MAX,
-	.time_free_at = UINT64_MAX,
 };
 
 __thread struct heap_cell *heap_own HEAP_TLS = &no_cell;
@@ -223,7 +224,7 @@ static void write_header(struct heap_segment_header *seg)
 	seg->cookie = (seg->start_ns ^ (uintptr_t)seg) * 0x9e3779b97f4a7c15ull;
 	find_text(seg);
 	heap_real_name(seg->allocator, sizeof(seg->allocator));
-	heap_state_of(seg)->timed_bytes = HEAP_TIMED_BYTES;
+	heap_state_of(seg)->timed_bytes = HEAP_TIMED_BYTES * HEAP_TIMED_TURNS;
 }
 
 struct heap_segment_header *heap_segment_make(struct heap_inner *in)
@@ -332,6 +333,7 @@ static struct heap_shard *take_cell(struct heap_inner *in, struct heap_segment_h
 	c->random = (seed ? seed : seg->cookie) ^ ((uint64_t)i + 1) * 0xbf58476d1ce4e5b9ull;
 	c->time_at = heap_read(&s->alloc_bytes) + HEAP_TIMED_BYTES;
 	c->time_free_at = heap_read(&s->free_bytes) + HEAP_TIMED_BYTES;
+	c->tid = (uint32_t)syscall(SYS_gettid);
 	c->shard = s;
 	heap_sample_draw(c);
 	n = __atomic_load_n(&st->shards, __ATOMIC_RELAXED);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,7 +76,17 @@ void heap_sample_draw(struct heap_cell *c)
 	mean <<= heap_read(&st->boost);
 	c->mean_bytes = mean;
 	c->sample_at = heap_read(&c->shard->alloc_bytes) + (uint64_t)(minus_log(u) * (double)mean);
+	heap_gate_set(c);
 	__atomic_store_n(&st->mean_bytes, mean, __ATOMIC_RELAXED);
+}
+
+/* Where sizes come from a call, every call goes the long way. */
+void heap_gate_set(struct heap_cell *c)
+{
+	c->gate = c->sample_at < c->time_at ? c->sample_at : c->time_at;
+	c->gate_free = c->time_free_at;
+	if (heap_real.size_from != HEAP_SIZE_CHUNK)
+		c->gate = c->gate_free = 0;
 }
 
 static void boost_to(struct heap_state *st, uint64_t from, uint64_t to)
@@ -181,7 +190,7 @@ static void find_stack(struct heap_cell *c)
 	void *low = NULL;
 	size_t size = 0;
 
-	if (syscall(SYS_gettid) == getpid()) {
+	if (c->tid == (uint32_t)getpid()) {
 		/* Asking would read /proc/self/maps. */
 		if (&__libc_stack_end && __libc_stack_end) {
 			c->stack_high = (uintptr_t)__libc_stack_end;
@@ -428,7 +437,7 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 	r->mean_bytes = c->mean_bytes;
 	r->duration_ns = 0;
 	r->index = (uint32_t)place;
-	r->tid = (uint32_t)syscall(SYS_gettid);
+	r->tid = c->tid;
 	r->op = HEAP_OP_ALLOC;
 	add_stack(r, slice);
 	ring_commit(seg, r, position);
@@ -479,7 +488,7 @@ static inline __attribute__((always_inline)) void post_pause(struct heap_segment
 	r->mean_bytes = 0;
 	r->duration_ns = duration_ns;
 	r->index = 0;
-	r->tid = (uint32_t)syscall(SYS_gettid);
+	r->tid = heap_own->tid;
 	r->op = op;
 	add_stack(r, slice);
 	ring_commit(seg, r, position);

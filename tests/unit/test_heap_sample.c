@@ -97,7 +97,8 @@ static void attach(pid_t pid)
 	rig.unwinder = unwind_new(rig.syms);
 	rig.report = calloc(1, sizeof(*rig.report));
 	assert_non_null(rig.report);
-	rig.stacks = (struct heap_stacks){rig.syms, rig.unwinder, rig.segment, 0, 0};
+	rig.stacks = (struct heap_stacks){
+		.syms = rig.syms, .unwinder = rig.unwinder, .segment = rig.segment};
 	rig.sites = heap_sites_new(heap_stack_ids, &rig.stacks);
 	assert_non_null(rig.sites);
 }
