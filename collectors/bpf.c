@@ -137,6 +137,10 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.block_hist,
 		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
+	skel->rodata->tail_on = req->tails;
+	resize_map(skel->maps.tail_slots, req->tails ? req->nslots : 1);
+	if (!req->tails)
+		resize_map(skel->maps.tails, (uint64_t)sysconf(_SC_PAGESIZE));
 	resize_map(skel->maps.func_hist,
 		   req->nslots && !req->func_copies ? (uint64_t)req->nslots * b->ncpu : 1);
 	resize_map(skel->maps.func_totals,

@@ -20,6 +20,7 @@ struct bpf_request {
 	bool sample, offcpu, syscalls, block, faults;
 	bool many;   /* more processes than pid: those of bpf_target_add */
 	bool follow; /* and what they fork */
+	bool tails;  /* evidence of slow calls; needs offcpu and nslots */
 };
 
 /*

@@ -60,7 +60,7 @@ int sampler_fd(const struct sampler *s)
 }
 
 /* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12..r15 12..15, rip 16. */
-static void set_registers(struct unwind_regs *r, const struct contract_sample *s)
+void sampler_registers(struct unwind_regs *r, const struct contract_sample *s)
 {
 	memset(r, 0, sizeof(*r));
 	r->r[3] = s->regs[0];
@@ -85,7 +85,7 @@ static int on_sample(void *ctx, void *data, size_t size)
 	out.in_kernel = in->in_kernel;
 	out.kernel_ips = (const uint64_t *)in->kstack;
 	out.nkernel = in->nkernel;
-	set_registers(&out.regs, in);
+	sampler_registers(&out.regs, in);
 	out.slice = in + 1;
 	out.slice_bytes = in->slice;
 	s->fn(s->arg, &out);

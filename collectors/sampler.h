@@ -27,6 +27,10 @@ typedef void sampler_fn(void *arg, const struct sampler_sample *s);
 
 struct sampler;
 
+/* The registers that a sample of eBPF holds, by their DWARF numbers. */
+struct contract_sample;
+void sampler_registers(struct unwind_regs *r, const struct contract_sample *s);
+
 /* Everything of the target on every CPU, by the on_cpu_clock program. */
 struct sampler *sampler_new_bpf(struct bpf *b, uint32_t hz, char *why, size_t why_size);
 

@@ -41,6 +41,8 @@ struct session_config {
 	bool record_overwrite;
 	double replay_speed;	    /* 1 = as recorded, 0 = as fast as it is read */
 	uint64_t latency_target_ns; /* goal for p99 of probed functions, 0 = none */
+	uint64_t slower_ns; /* calls that take longer leave evidence; 0 = than the function's p99 */
+	bool no_tails;	    /* none does */
 };
 
 /*

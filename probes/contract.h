@@ -13,9 +13,12 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_TARGETS = 4096, /* processes watched together */
-	CONTRACT_LOCKS = 4096,	 /* futex addresses told apart */
-	CONTRACT_LOCK_BITS = 3,	 /* a bucket of a lock's histogram is 2^this full ones */
+	CONTRACT_TAIL_RING = 1 << 22,
+	CONTRACT_TAIL_RATE = 50,  /* slow calls of one function that leave evidence, a second */
+	CONTRACT_TAIL_BURST = 10, /* of them, how many at once */
+	CONTRACT_TARGETS = 4096,  /* processes watched together */
+	CONTRACT_LOCKS = 4096,	  /* futex addresses told apart */
+	CONTRACT_LOCK_BITS = 3,	  /* a bucket of a lock's histogram is 2^this full ones */
 	CONTRACT_LOCK_BINS = BUCKET_COUNT >> CONTRACT_LOCK_BITS,
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
 	CONTRACT_WAIT_RING = 1 << 20,
@@ -174,6 +177,41 @@ struct contract_wait_stack {
 	char waker_comm[16];
 	__u32 pad;
 	struct contract_sample sample;
+};
+
+/* What the reader says about a probed function's slow calls, and what became of them. */
+struct contract_tail_slot {
+	__u64 threshold_ns; /* calls above leave evidence; 0: none */
+	__u64 slow;	    /* calls above it */
+	__u64 kept;	    /* of them, how many left evidence */
+	__u64 blind;	    /* began before the threshold was set, or nested too deep */
+	__u64 second_ns, worst_ns, taken; /* of the present second, for the rate limit */
+};
+
+/* A wait inside a call, at its end. */
+struct contract_tail_wait {
+	__u64 ns;
+	__u64 arg;	  /* first argument of the system call: futex address, file descriptor */
+	__u32 nr;	  /* the system call, (__u32)-1 = an exception */
+	__u32 class;	  /* enum contract_wait */
+	__u32 owner, op;  /* of a futex, as in struct contract_lock */
+	__u32 waker;	  /* tid, 0 = not known */
+	__u32 waker_kind; /* enum contract_waker */
+	char waker_comm[16];
+};
+
+/*
+ * A slow call: this, then a struct contract_sample of its end with the slice. The CPU had it for
+ * ns - away_ns.
+ */
+struct contract_tail {
+	__u64 ns, threshold_ns, end_ns;
+	__u64 away_ns, blocked_ns; /* off its CPU; of that, not runnable */
+	__u64 run_delay_ns;	   /* runnable and waiting for a CPU, as the scheduler counts it */
+	__u64 minflt, majflt;
+	struct contract_tail_wait longest;
+	__u32 slot;
+	__u32 returned; /* the registers are the caller's: the function has returned to it */
 };
 
 #endif

@@ -140,28 +140,6 @@ static __always_inline void func_miss(u64 slot)
 		__sync_fetch_and_add(&func_unmatched[slot], 1);
 }
 
-/* The clock is read last on entry and first on return, to leave our own work out. */
-SEC("uprobe")
-int func_session(void *ctx)
-{
-	u64 now, *begin;
-
-	if (bpf_session_is_return()) {
-		now = bpf_ktime_get_ns();
-		begin = bpf_session_cookie();
-		if (begin)
-			func_record(func_slot(ctx), now - *begin);
-		return 0;
-	}
-	if (!func_has_turn(ctx))
-		return 1; /* no return wanted */
-	func_called(func_slot(ctx));
-	begin = bpf_session_cookie();
-	if (begin)
-		*begin = bpf_ktime_get_ns();
-	return 0;
-}
-
 static __always_inline u64 func_sp(struct pt_regs *ctx)
 {
 #if defined(__TARGET_ARCH_x86)
@@ -171,10 +149,41 @@ static __always_inline u64 func_sp(struct pt_regs *ctx)
 #endif
 }
 
+/* The clock is read last on entry and first on return, to leave our own work out. */
+SEC("uprobe")
+int func_session(struct pt_regs *ctx)
+{
+	struct tail_frame *tail = 0;
+	u64 now, *begin;
+
+	if (bpf_session_is_return()) {
+		now = bpf_ktime_get_ns();
+		begin = bpf_session_cookie();
+		if (begin)
+			func_record(func_slot(ctx), now - *begin);
+		if (begin && tail_on)
+			tail_leave(ctx, func_slot(ctx), *begin, now, true);
+		return 0;
+	}
+	if (!func_has_turn(ctx))
+		return 1; /* no return wanted */
+	func_called(func_slot(ctx));
+	begin = bpf_session_cookie();
+	if (tail_on)
+		tail = tail_enter(func_slot(ctx), func_sp(ctx));
+	now = bpf_ktime_get_ns();
+	if (begin)
+		*begin = now;
+	if (tail)
+		tail->ns = now;
+	return 0;
+}
+
 SEC("uprobe")
 int func_pair_entry(struct pt_regs *ctx)
 {
 	u64 sp = func_sp(ctx), slot = func_slot(ctx), d;
+	struct tail_frame *tail = 0;
 	struct func_frames *fs;
 
 	if (!func_has_turn(ctx))
@@ -202,12 +211,16 @@ int func_pair_entry(struct pt_regs *ctx)
 	fs->at[d & (FUNC_DEPTH - 1)].sp = sp;
 	fs->at[d & (FUNC_DEPTH - 1)].slot = slot;
 	fs->depth = d + 1;
+	if (tail_on)
+		tail = tail_enter(slot, sp);
 	fs->at[d & (FUNC_DEPTH - 1)].ns = bpf_ktime_get_ns();
+	if (tail)
+		tail->ns = fs->at[d & (FUNC_DEPTH - 1)].ns;
 	return 0;
 }
 
 /* sp: as it was at the entry. */
-static __always_inline void func_leave(void *ctx, u64 sp, u64 now)
+static __always_inline void func_leave(struct pt_regs *ctx, u64 sp, u64 now, bool returned)
 {
 	u64 slot = func_slot(ctx), d;
 	struct func_frames *fs;
@@ -225,6 +238,8 @@ static __always_inline void func_leave(void *ctx, u64 sp, u64 now)
 		if (top->sp == sp && top->slot == slot) {
 			fs->depth = d;
 			func_record(slot, now - top->ns);
+			if (tail_on)
+				tail_leave(ctx, slot, top->ns, now, returned);
 			return;
 		}
 	}
@@ -241,7 +256,7 @@ int func_pair_return(struct pt_regs *ctx)
 	sp -= 8; /* the return address is off the stack by now */
 #endif
 	if (func_has_turn(ctx))
-		func_leave(ctx, sp, now);
+		func_leave(ctx, sp, now, true);
 	return 0;
 }
 
@@ -252,7 +267,7 @@ int func_exit(struct pt_regs *ctx)
 	u64 now = bpf_ktime_get_ns();
 
 	if (func_has_turn(ctx))
-		func_leave(ctx, func_sp(ctx), now);
+		func_leave(ctx, func_sp(ctx), now, false);
 	return 0;
 }
 

@@ -13,6 +13,8 @@ const volatile __u32 target_tgid = 0;
 const volatile __u32 ncpu = 1;
 const volatile __u32 target_many = 0; /* more than one process: those of `targets` too */
 
+const volatile __u32 tail_on = 0; /* slow calls of probed functions leave evidence */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CONTRACT_TARGETS);
@@ -34,4 +36,5 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"
 #include "probes/wait_stack.bpf.h"
+#include "probes/tail.bpf.h"
 #include "probes/func.bpf.h"

@@ -320,6 +320,10 @@ static __always_inline void thread_adopt(struct task_struct *task, struct thread
 		t->wait = WAIT_RUNQ;
 }
 
+/* tail.bpf.h */
+static __always_inline void tail_came(struct task_struct *task, struct thread_state *s, u64 off,
+				      u64 woken, u64 now);
+
 static __always_inline void thread_comes(struct task_struct *next)
 {
 	struct thread_state *t;
@@ -339,6 +343,8 @@ static __always_inline void thread_comes(struct task_struct *next)
 		woken = now;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
 	t->off_ns = 0;
+	if (tail_on)
+		tail_came(next, t, off, woken, now);
 	if (t->wait != WAIT_RUNQ)
 		wait_finished(next, t, woken - off);
 	/* A wake-up with no time in the queue is no wait. */

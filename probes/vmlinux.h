@@ -84,7 +84,7 @@ struct task_struct {
 	int exit_state, on_cpu;
 	unsigned in_iowait : 1;
 	struct pid *thread_pid;
-	unsigned long nvcsw, nivcsw;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
 	u64 start_time;
 	struct sched_entity se;
 	struct sched_info sched_info;

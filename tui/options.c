@@ -25,6 +25,7 @@ enum {
 	OPT_NO_OFFCPU,
 	OPT_HZ,
 	OPT_TARGET,
+	OPT_SLOWER,
 	OPT_JSON,
 	OPT_JSON_HISTOGRAMS,
 	OPT_TEXT,
@@ -58,6 +59,7 @@ static const struct option long_options[] = {
 	{"no-offcpu", no_argument, NULL, OPT_NO_OFFCPU},
 	{"hz", required_argument, NULL, OPT_HZ},
 	{"target", required_argument, NULL, OPT_TARGET},
+	{"slower", required_argument, NULL, OPT_SLOWER},
 	{"json", optional_argument, NULL, OPT_JSON},
 	{"json-histograms", no_argument, NULL, OPT_JSON_HISTOGRAMS},
 	{"text", no_argument, NULL, OPT_TEXT},
@@ -231,6 +233,9 @@ static int set_measure(struct parser *p, int c, const char *arg)
 		return parse_time(p, "--duration", arg, 1000000, "1ms", &p->o->duration_ns);
 	case OPT_TARGET:
 		return parse_time(p, "--target", arg, 1, "1ns", &s->latency_target_ns);
+	case OPT_SLOWER:
+		s->no_tails = !strcmp(arg, "off");
+		return s->no_tails ? 0 : parse_time(p, "--slower", arg, 1, "1ns", &s->slower_ns);
 	case 'e':
 		return add_probe(p, arg);
 	case OPT_SYSCALLS:

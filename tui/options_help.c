@@ -28,6 +28,7 @@ void options_print_help(FILE *out)
 	      "                         usdt:prog:provider:name; may be repeated\n"
 	      "      --list-probes      show what -e would attach to and what it would cost\n"
 	      "      --target TIME      goal for the p99 of probed functions\n"
+	      "      --slower TIME|off  say where calls slower than TIME spent it (their p99)\n"
 	      "      --syscalls MODE    auto (default), full, count or off\n"
 	      "      --hz N             CPU samples a second and CPU, default 99; 0: none\n"
 	      "      --no-offcpu        do not measure blocked time\n"
