@@ -81,6 +81,16 @@ struct contract_block_row {
 	char disk[32];
 };
 
+/* Calls by which memory comes and goes, as heap.bpf.h adds up their bytes. */
+enum contract_heap_call {
+	CONTRACT_HEAP_MMAP, /* anonymous */
+	CONTRACT_HEAP_MUNMAP,
+	CONTRACT_HEAP_BRK_UP,
+	CONTRACT_HEAP_BRK_DOWN,
+	CONTRACT_HEAP_MADVISE, /* that gives memory back */
+	CONTRACT_HEAP_CALLS,
+};
+
 /* Why a thread is off its CPU: the row of sched_hist. The reader maps it to a reason. */
 enum contract_wait {
 	WAIT_OTHER,

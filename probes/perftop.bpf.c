@@ -32,6 +32,7 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/follow.bpf.h"
 #include "probes/hist.bpf.h"
 #include "probes/sched.bpf.h"
+#include "probes/heap.bpf.h"
 #include "probes/syscall.bpf.h"
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"

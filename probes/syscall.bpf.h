@@ -99,6 +99,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (!row)
 		return 0;
 	__sync_fetch_and_add(&row->count, 1);
+	heap_syscall(regs, nr, ret, task->tgid);
 	if (!syscall_pending)
 		return 0;
 	start = bpf_task_storage_get(&syscall_starts, task, 0, 0);
