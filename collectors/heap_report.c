@@ -38,8 +38,8 @@ static double unit(double x)
  *
  *	growth	what the slope adds up to over the watch, of what lives now: 1 for a site that rose
  *		steadily from nothing, 0 for one that keeps its level, however much and old it is
- *	age	bytes older than half of the watch; half of a steady leak is, so twice that: 0 for
- *		one that has grown of late with objects that come and go
+ *	age	bytes older than half of the watch, or than half a minute; of a steady leak it is
+ *		half or more, so twice that: 0 for what came of late and may still go
  *	trust	n / (n + 4) for n live samples: two samples in a row may be chance
  */
 static double leak_score(const struct site *s, double slope)
@@ -91,9 +91,12 @@ static uint64_t age(const struct live *l, uint64_t now)
 	return now > l->time_ns ? now - l->time_ns : 0;
 }
 
-/* One pass over what lives: generations, and how much of each site is older than half its watch. */
+/* One pass over what lives: generations, and how much of each site is old. */
 static void add_generations(struct heap_sites *h, uint64_t now, struct heap_report *r)
 {
+	uint64_t old = (now > h->first_ns ? now - h->first_ns : 0) / 2;
+
+	old = old < LEAK_OLD_NS ? old : LEAK_OLD_NS;
 	for (uint32_t i = 0; i < h->nsites; i++)
 		h->sites[i].old_bytes = 0;
 	for (uint32_t i = 0; i < HEAP_TABLE; i++) {
@@ -109,7 +112,7 @@ static void add_generations(struct heap_sites *h, uint64_t now, struct heap_repo
 			g++;
 		r->generation_bytes[g] += l->weight * (double)l->bytes;
 		r->generation_objects[g] += l->weight;
-		if (now > s->first_ns && ns >= (now - s->first_ns) / 2)
+		if (ns >= old)
 			s->old_bytes += l->weight * (double)l->bytes;
 	}
 }

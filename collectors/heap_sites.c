@@ -61,7 +61,7 @@ static uint32_t site_of(struct heap_sites *h, const uint32_t *ids, uint32_t n, u
 	s = &h->sites[h->nsites];
 	s->nframes = n;
 	memcpy(s->frames, ids, n * sizeof(*ids));
-	s->first_ns = s->point_ns = now;
+	s->point_ns = now;
 	h->index[at % INDEX_SIZE] = h->nsites;
 	return h->nsites++;
 }
@@ -104,6 +104,8 @@ static void on_alloc(struct heap_sites *h, const struct heap_event *e)
 		h->lifetime_unknown += l->weight;
 		forget(h, l);
 	}
+	if (!h->first_ns)
+		h->first_ns = e->time_ns;
 	n = h->stack(h->arg, e, ids, HEAP_SITE_FRAMES);
 	l->id = e->id;
 	l->bytes = e->bytes;
@@ -250,6 +252,7 @@ int heap_sites_update(struct heap_sites *h, struct heap_segment *s, uint64_t now
 void heap_sites_reset(struct heap_sites *h)
 {
 	h->alloc_bytes = h->alloc_objects = h->lifetime_unknown = 0;
+	h->first_ns = h->history_ns;
 	memset(h->lifetimes, 0, sizeof(h->lifetimes));
 	memset(h->pauses, 0, sizeof(h->pauses));
 	for (uint32_t i = 0; i < h->nsites; i++) {
@@ -259,7 +262,7 @@ void heap_sites_reset(struct heap_sites *h)
 		s->samples = s->live_samples;
 		s->npoints = 0;
 		s->step_ns = 0;
-		s->point_ns = s->first_ns = h->history_ns;
+		s->point_ns = h->history_ns;
 	}
 }
 

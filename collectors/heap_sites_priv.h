@@ -13,6 +13,7 @@ enum {
 	CUT_MAX = 8, /* stacks cut short before longer slices are asked for */
 };
 #define PAUSE_KEEP_NS 60000000000ull
+#define LEAK_OLD_NS   30000000000ull
 
 struct point {
 	uint64_t ns;
@@ -24,9 +25,9 @@ struct site {
 	uint32_t frames[HEAP_SITE_FRAMES];
 	double live_bytes, live_objects, alloc_bytes, alloc_objects;
 	double alloc_before, rate_bytes;
-	uint64_t first_ns, point_ns, step_ns; /* point_ns: when the next one is due */
+	uint64_t point_ns, step_ns; /* point_ns: when the next one is due */
 	struct point points[POINTS];
-	double old_bytes; /* while reporting: older than half of the watch */
+	double old_bytes; /* while reporting: see leak_score() */
 };
 
 /* A sample that lives, at the index that it has in the library's table. */
@@ -43,7 +44,7 @@ struct heap_sites {
 	double live_bytes, live_objects, alloc_bytes, alloc_objects, lifetime_unknown;
 	double lifetimes[HEAP_LIFETIMES];
 	struct heap_pause pauses[PAUSES];
-	uint64_t lost, history_ns;
+	uint64_t lost, first_ns, history_ns; /* first_ns: of the first sample, or the reset */
 	uint32_t live_samples, nsites;
 	uint32_t index[INDEX_SIZE]; /* of sites by frames, 0: none */
 	struct site sites[HEAP_SITES];

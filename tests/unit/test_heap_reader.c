@@ -399,6 +399,8 @@ static void growth_and_age_make_a_suspect_not_age_alone(void **unused)
 	for (int t = 2; t <= 61; t++) {
 		for (int i = 0; i < 5; i++)
 			sample(&w, LEAK, t * SECOND, 2000);
+		if (t % 10 == 0) /* a little more now and then */
+			sample(&w, CACHE, t * SECOND, 10000);
 		*c = sample(&w, CHURN, t * SECOND, 50000);
 		if (c > churn)
 			release(&w, c[-1], t * SECOND + 1);
@@ -413,9 +415,9 @@ static void growth_and_age_make_a_suspect_not_age_alone(void **unused)
 	assert_int_equal(w.r->suspects[0].frames[0], LEAK);
 	assert_true(w.r->suspects[0].leak_score > 80);
 	assert_int_equal(w.r->top[0].frames[0], CACHE);
-	assert_true(w.r->top[0].leak_score < 1);
+	assert_true(w.r->top[0].leak_score > 0 && w.r->top[0].leak_score < 5);
 	for (uint32_t i = 1; i < w.r->nsuspects; i++)
-		assert_true(w.r->suspects[i].leak_score < w.r->suspects[0].leak_score);
+		assert_true(w.r->suspects[i].leak_score < 20);
 	/* 5 samples a second of 2,000 bytes, each for 1 / (1 - exp(-2)) objects. */
 	assert_true(fabs(w.r->suspects[0].growth_bytes - 5 * 2000 / -expm1(-2)) < 600);
 	drop_world(&w);
@@ -440,7 +442,8 @@ static void samples_count_for_what_they_stand_for(void **unused)
 static void ages_fall_into_their_generations(void **unused)
 {
 	const uint64_t now = 2000 * SECOND;
-	const uint64_t ages[] = {SECOND / 2, 5 * SECOND, 30 * SECOND, 300 * SECOND, 1500 * SECOND};
+	const uint64_t ages[] = {SECOND - 1, 10 * SECOND - 1, 10 * SECOND, 60 * SECOND,
+				 600 * SECOND};
 	struct world w;
 
 	make_world(&w);
@@ -452,7 +455,7 @@ static void ages_fall_into_their_generations(void **unused)
 		assert_true(fabs(w.r->generation_objects[i] - (i + 1)) < 1e-6);
 		assert_true(fabs(w.r->generation_bytes[i] - 100000 * (i + 1)) < 1);
 	}
-	assert_in_range(w.r->top[0].age_p50_ns, 250 * SECOND, 350 * SECOND);
+	assert_in_range(w.r->top[0].age_p50_ns, 50 * SECOND, 70 * SECOND);
 	drop_world(&w);
 }
 
