@@ -24,6 +24,7 @@ static void func_free(struct func *f)
 	free(f->loads);
 	free(f->moved);
 	free(f->order);
+	free(f->fresh);
 	free(f);
 }
 
@@ -72,7 +73,7 @@ void func_say(struct session *se, const struct func *f)
 	if (seen)
 		add(&s,
 		    "%u of %u probes seen in windows: over the budget of %.1f %% of a CPU; their "
-		    "counts are estimates, low by what watching slows the target in them",
+		    "counts are estimates by the target's CPU time",
 		    seen, f->nrows, session_config(se)->max_overhead_pct);
 	if (detached)
 		add(&s, "%u of %u probes detached: over the budget of %.1f %% of a CPU", detached,
@@ -99,7 +100,8 @@ static int alloc_rows(struct func *f, char *why, size_t why_size)
 	f->loads = calloc(f->cap, sizeof(*f->loads));
 	f->moved = calloc(f->cap, sizeof(*f->moved));
 	f->order = calloc(f->cap, sizeof(*f->order));
-	if (f->rows && f->loads && f->moved && f->order)
+	f->fresh = calloc(f->cap, sizeof(*f->fresh));
+	if (f->rows && f->loads && f->moved && f->order && f->fresh)
 		return 0;
 	snprintf(why, why_size, "no memory for %u functions", f->cap);
 	return -ENOMEM;

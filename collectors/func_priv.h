@@ -3,6 +3,8 @@
 #ifndef COLLECTORS_FUNC_PRIV_H
 #define COLLECTORS_FUNC_PRIV_H
 
+#include <time.h>
+
 #include "collectors/func_attach.h"
 #include "collectors/func_budget.h"
 #include "collectors/func_hist.h"
@@ -16,9 +18,10 @@ enum {
 
 struct func_row {
 	struct latency_track track;
-	uint64_t calls, calls_base; /* seen at the last tick, at the last reset */
-	double rate, per_ns;	    /* calls a second, and a ns of window; of the last look */
-	double unseen;		    /* calls estimated beyond those that were seen */
+	uint64_t calls, calls_base;	/* seen at the last tick, at the last reset */
+	double rate;			/* calls a second */
+	double seen_calls, seen_cpu_ns; /* in windows of late, and CPU time that they are of */
+	double unseen;			/* calls estimated beyond those that were seen */
 	double cost_ns;
 	bool estimated, shown;
 	char note[64];
@@ -34,6 +37,7 @@ struct func {
 	struct func_load *loads; /* by slot */
 	bool *moved;		 /* by slot, scratch, as are these */
 	uint32_t *order;
+	uint64_t *fresh;
 	struct latency_sum sum;
 	struct func_costs costs;
 	uint32_t over_ticks;
@@ -47,6 +51,9 @@ struct func {
 	bool open;
 	uint64_t window_ns, opened_ns; /* length; when the last began */
 	uint64_t on_since_ns, on_ns;   /* of it, in this interval */
+	clockid_t cpu_clock;	      /* the target's CPU time; CLOCK_MONOTONIC where it has none */
+	uint64_t cpu_read_ns, cpu_ns; /* by it: the last reading, and in this interval */
+	uint64_t on_cpu_since_ns, on_cpu_ns; /* by it: of the window, in this interval */
 };
 
 /* ---- func_rows.c ---- */

@@ -38,42 +38,73 @@ void func_rows_price(struct func *f, uint32_t from)
 	}
 }
 
-/* Calls begun in the interval; an estimate where only windows were seen. */
-static void read_row(struct func *f, uint32_t i, struct session_cost *cost)
+/* Calls begun since the last look. */
+static uint64_t read_row(struct func *f, uint32_t i, struct session_cost *cost)
 {
-	uint64_t calls = func_hists_calls(&f->hists, i), fresh;
+	uint64_t calls = func_hists_calls(&f->hists, i);
 	struct func_load *load = &f->loads[i];
 	struct func_row *r = &f->rows[i];
-	double interval = (double)f->interval_ns, estimate = 0;
+	uint64_t fresh = calls > r->calls ? calls - r->calls : 0;
+	uint64_t ns = load->state == FUNC_SEEN ? f->on_ns : f->interval_ns;
 
-	fresh = calls > r->calls ? calls - r->calls : 0;
 	r->calls = calls;
 	cost->events += fresh;
 	cost->target_ns += (double)fresh * r->cost_ns;
 	cost->throttled += load->state != FUNC_EXACT;
-	if (load->state == FUNC_EXACT) {
-		r->per_ns = interval > 0 ? (double)fresh / interval : 0;
-	} else if (load->state == FUNC_SEEN) {
-		if (f->on_ns)
-			r->per_ns = (double)fresh / (double)f->on_ns;
-		estimate = r->per_ns * interval;
-		if (estimate > (double)fresh)
-			r->unseen += estimate - (double)fresh;
-	} else {
-		r->per_ns = 0;
+	/* What it would take throughout is what it took while it was attached. */
+	if (load->state != FUNC_DETACHED && ns)
+		load->ns_per_s = (double)fresh * 1e9 / (double)ns * r->cost_ns;
+	r->rate = load->state == FUNC_EXACT && ns ? (double)fresh * 1e9 / (double)ns : 0;
+	return fresh;
+}
+
+/*
+ * Where only windows were seen, calls are taken to go with the CPU time that the target has for
+ * itself, without its probes: a busy one does less in a window than outside, and an idle one
+ * calls nothing. on_ns and all_ns are that time, in the window and in the whole interval. The
+ * kernel's account lags by up to its own tick, so a few windows are taken together.
+ */
+static void estimate_row(struct func *f, uint32_t i, uint64_t fresh, double on_ns, double all_ns)
+{
+	const double keep = 0.7;
+	struct func_row *r = &f->rows[i];
+	double estimate = 0;
+
+	if (f->on_ns) {
+		r->seen_calls = r->seen_calls * keep + (double)fresh;
+		r->seen_cpu_ns = r->seen_cpu_ns * keep + on_ns;
 	}
-	r->rate = r->per_ns * 1e9;
-	if (load->state != FUNC_DETACHED)
-		load->ns_per_s = r->rate * r->cost_ns;
+	if (r->seen_cpu_ns > 0)
+		estimate = r->seen_calls / r->seen_cpu_ns * all_ns;
+	if (estimate > (double)fresh)
+		r->unseen += estimate - (double)fresh;
+	else
+		estimate = (double)fresh;
+	r->rate = f->interval_ns ? estimate * 1e9 / (double)f->interval_ns : 0;
+}
+
+static double at_least(double v, double low)
+{
+	return v > low ? v : low;
 }
 
 void func_rows_read(struct func *f, struct session *se)
 {
 	struct session_cost cost = {0};
+	double windowed_ns = 0, on_ns, all_ns;
 
-	for (uint32_t i = 0; i < f->nrows; i++)
-		read_row(f, i, &cost);
+	for (uint32_t i = 0; i < f->nrows; i++) {
+		f->fresh[i] = read_row(f, i, &cost);
+		if (f->loads[i].state == FUNC_SEEN)
+			windowed_ns += (double)f->fresh[i] * f->rows[i].cost_ns;
+	}
 	session_add_cost(se, &cost);
+	/* What exact probes take goes with the calls, and so cancels out. */
+	on_ns = at_least((double)f->on_cpu_ns - windowed_ns, 0.05 * (double)f->on_cpu_ns);
+	all_ns = at_least((double)f->cpu_ns - windowed_ns, on_ns);
+	for (uint32_t i = 0; i < f->nrows; i++)
+		if (f->loads[i].state == FUNC_SEEN)
+			estimate_row(f, i, f->fresh[i], on_ns, all_ns);
 }
 
 static void write_note(const struct func *f, uint32_t i, const struct probe_row *row,

@@ -17,15 +17,30 @@ enum {
 	WINDOW_NAMED = 3,		    /* events by name; with more, one for the rest */
 };
 
+static uint64_t cpu_time_ns(const struct func *f)
+{
+	struct timespec t;
+
+	/* Of a target that is gone there is none. */
+	if (clock_gettime(f->cpu_clock, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Links that have successors go with the window: over the budget they cost, a tick is long. */
 static void end_window(struct func *f)
 {
 	char why[SNAP_TEXT];
+	uint64_t cpu;
 
 	if (!f->open)
 		return;
 	func_attach_window(f->attach, false, why, sizeof(why));
 	f->on_ns += clock_mono_ns() - f->on_since_ns;
+	cpu = cpu_time_ns(f);
+	f->on_cpu_ns += cpu > f->on_cpu_since_ns ? cpu - f->on_cpu_since_ns : 0;
 	f->open = false;
+	func_attach_retire(f->attach);
 }
 
 static void begin_window(struct func *f, struct session *se)
@@ -40,6 +55,7 @@ static void begin_window(struct func *f, struct session *se)
 		return;
 	}
 	f->on_since_ns = clock_mono_ns();
+	f->on_cpu_since_ns = cpu_time_ns(f);
 	f->open = true;
 	timerfd_settime(f->timer_fd, 0, &in, NULL);
 }
@@ -55,6 +71,9 @@ static void on_timer(struct session *se, void *priv)
 
 int func_windows_init(struct func *f, struct session *se)
 {
+	if (clock_getcpuclockid(session_pid(se), &f->cpu_clock) || !cpu_time_ns(f))
+		f->cpu_clock = CLOCK_MONOTONIC;
+	f->cpu_read_ns = cpu_time_ns(f);
 	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (f->timer_fd < 0)
 		return -EMFILE;
@@ -72,12 +91,18 @@ void func_windows_fini(struct func *f, struct session *se)
 
 void func_windows_account(struct func *f)
 {
-	uint64_t now = clock_mono_ns();
+	uint64_t now = clock_mono_ns(), cpu = cpu_time_ns(f);
 
 	f->interval_ns = f->read_ns ? now - f->read_ns : 0;
 	f->read_ns = now;
+	/* A target that has gone has no clock any more. */
+	cpu = cpu > f->cpu_read_ns ? cpu : f->cpu_read_ns;
+	f->cpu_ns = cpu - f->cpu_read_ns;
+	f->cpu_read_ns = cpu;
 	if (!f->open)
 		return;
+	f->on_cpu_ns += cpu > f->on_cpu_since_ns ? cpu - f->on_cpu_since_ns : 0;
+	f->on_cpu_since_ns = cpu;
 	f->on_ns += now - f->on_since_ns;
 	f->on_since_ns = now;
 }
@@ -97,6 +122,21 @@ static void tell(struct session *se, const struct func *f, uint32_t i, uint32_t 
 			      f->rows[i].rate, f->rows[i].cost_ns, pct);
 }
 
+/* The interval in which they were exact is the first to estimate by, no weightier than others. */
+static void begin_estimates(struct func *f, double windowed_ns)
+{
+	double own_ns = (double)f->cpu_ns - windowed_ns;
+
+	if (own_ns < 0.05 * (double)f->cpu_ns)
+		own_ns = 0.05 * (double)f->cpu_ns;
+	for (uint32_t i = 0; i < f->nrows; i++) {
+		if (!f->moved[i] || f->cpu_ns == 0)
+			continue;
+		f->rows[i].seen_calls = (double)f->fresh[i] * 1e6 / (double)f->cpu_ns;
+		f->rows[i].seen_cpu_ns = own_ns * 1e6 / (double)f->cpu_ns;
+	}
+}
+
 /* The rows whose wanted state is not `was`'s any more go into another set of links. */
 static void move(struct func *f, struct session *se, const uint8_t *was, enum func_state to)
 {
@@ -105,6 +145,7 @@ static void move(struct func *f, struct session *se, const uint8_t *was, enum fu
 		[FUNC_SEEN] = FUNC_WINDOWED,
 		[FUNC_DETACHED] = FUNC_OFF,
 	};
+	double windowed_ns = 0;
 	char why[SNAP_TEXT] = "";
 	uint32_t n = 0;
 
@@ -114,9 +155,11 @@ static void move(struct func *f, struct session *se, const uint8_t *was, enum fu
 			continue;
 		tell(se, f, i, n++);
 		f->rows[i].estimated |= to == FUNC_SEEN;
-		f->rows[i].per_ns = f->rows[i].rate / 1e9;
+		windowed_ns += (double)f->fresh[i] * f->rows[i].cost_ns;
 		f->rows[i].shown = true;
 	}
+	if (to == FUNC_SEEN)
+		begin_estimates(f, windowed_ns);
 	if (n > WINDOW_NAMED)
 		session_event(se, "and %u more", n - WINDOW_NAMED);
 	if (n && func_attach_move(f->attach, f->moved, sets[to], why, sizeof(why)))
@@ -158,7 +201,7 @@ void func_windows_tick(struct func *f, struct session *se)
 		any |= f->loads[i].state == FUNC_SEEN;
 	if (!any || looked)
 		keep_budget(f, se, every_ns);
-	f->on_ns = 0;
+	f->on_ns = f->on_cpu_ns = 0;
 	any = false;
 	for (uint32_t i = 0; i < f->nrows; i++)
 		any |= f->loads[i].state == FUNC_SEEN;

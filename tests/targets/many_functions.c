@@ -9,7 +9,7 @@
  * Commands come on stdin, one a line; each is answered on stdout with one line.
  *
  *   call FIRST N TIMES   the N functions from FIRST on, TIMES times each: CPU ns a call
- *   pace I USEC MSEC     function I once each USEC for MSEC, spinning between: how often
+ *   pace I WORK MSEC     for MSEC, function I and then WORK rounds of other work: how often
  *
  * It ends with its stdin.
  */
@@ -35,16 +35,19 @@ typedef int (*function)(int);
 #define TEN(X, n) X(n##0) X(n##1) X(n##2) X(n##3) X(n##4) X(n##5) X(n##6) X(n##7) X(n##8) X(n##9)
 #define HUNDRED(X, n)                                                                              \
 	TEN(X, n##0)                                                                               \
-	TEN(X, n##1) TEN(X, n##2) TEN(X, n##3) TEN(X, n##4) TEN(X, n##5) TEN(X, n##6) TEN(X, n##7) \
-		TEN(X, n##8) TEN(X, n##9)
+	TEN(X, n##1)                                                                               \
+	TEN(X, n##2) TEN(X, n##3) TEN(X, n##4) TEN(X, n##5) TEN(X, n##6) TEN(X, n##7) TEN(X, n##8) \
+		TEN(X, n##9)
 #define THOUSAND(X, n)                                                                       \
 	HUNDRED(X, n##0)                                                                     \
-	HUNDRED(X, n##1) HUNDRED(X, n##2) HUNDRED(X, n##3) HUNDRED(X, n##4) HUNDRED(X, n##5) \
-		HUNDRED(X, n##6) HUNDRED(X, n##7) HUNDRED(X, n##8) HUNDRED(X, n##9)
+	HUNDRED(X, n##1)                                                                     \
+	HUNDRED(X, n##2) HUNDRED(X, n##3) HUNDRED(X, n##4) HUNDRED(X, n##5) HUNDRED(X, n##6) \
+		HUNDRED(X, n##7) HUNDRED(X, n##8) HUNDRED(X, n##9)
 #define ALL(X)                                                                                    \
 	THOUSAND(X, 0)                                                                            \
-	THOUSAND(X, 1) THOUSAND(X, 2) THOUSAND(X, 3) THOUSAND(X, 4) THOUSAND(X, 5) THOUSAND(X, 6) \
-		THOUSAND(X, 7) THOUSAND(X, 8) THOUSAND(X, 9)
+	THOUSAND(X, 1)                                                                            \
+	THOUSAND(X, 2) THOUSAND(X, 3) THOUSAND(X, 4) THOUSAND(X, 5) THOUSAND(X, 6) THOUSAND(X, 7) \
+		THOUSAND(X, 8) THOUSAND(X, 9)
 
 ALL(DEFINE)
 
@@ -72,17 +75,15 @@ static void call(unsigned first, unsigned n, unsigned times)
 	       (ns_of(CLOCK_PROCESS_CPUTIME_ID) - begin) / n / times, sum);
 }
 
-static void pace(unsigned i, unsigned usec, unsigned msec)
+static void pace(unsigned i, unsigned work, unsigned msec)
 {
-	double begin = ns_of(CLOCK_MONOTONIC), end = begin + msec * 1e6, next = begin;
+	double end = ns_of(CLOCK_MONOTONIC) + msec * 1e6;
 	unsigned count = 0;
 
 	while (ns_of(CLOCK_MONOTONIC) < end) {
 		functions[i % NFUNCTIONS](0);
 		count++;
-		/* A beat that was missed is made up for: the rate is what was asked for. */
-		next += usec * 1e3;
-		while (ns_of(CLOCK_MONOTONIC) < next)
+		for (volatile unsigned round = 0; round < work; round++)
 			;
 	}
 	printf("paced count=%u\n", count);

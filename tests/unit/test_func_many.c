@@ -176,7 +176,7 @@ static double estimate_once(double budget_pct, bool force, bool *throttled)
 			force);
 	s = next(se);
 	tell(&t, "call 9 1 1000");
-	tell(&t, "pace 7 8 2500");
+	tell(&t, "pace 7 25000 2500");
 	truth = known_told(&t, "count");
 	tell(&t, "call 9 1 234");
 	s = next(se);
