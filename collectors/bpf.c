@@ -138,7 +138,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
 	skel->rodata->tail_on = req->tails;
-	resize_map(skel->maps.tail_slots, req->tails ? req->nslots : 1);
+	resize_map(skel->maps.tail_slots, req->tails && req->nslots ? req->nslots : 1);
 	if (!req->tails)
 		resize_map(skel->maps.tails, (uint64_t)sysconf(_SC_PAGESIZE));
 	resize_map(skel->maps.func_hist,
