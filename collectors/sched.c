@@ -367,7 +367,7 @@ static void report_forks(struct session *se, struct sched *sc)
 {
 	uint64_t forks;
 
-	if (!sc->bss)
+	if (!sc->bss || session_config(se)->follow_forks)
 		return;
 	forks = sc->bss->target_forks;
 	/* The last word on a target that is gone is that it is. */

@@ -71,10 +71,17 @@ static void walk(struct walk *w, const char *path, uint32_t depth)
 
 static bool match(struct walk *w, const char *path, const char *name)
 {
+	const char *first = strrchr(w->found, '/');
+
 	if (!names_container(name, w->id))
 		return false;
-	if (!w->matches++)
+	/* Version 1 has a tree for each controller: the same name there is the same container. */
+	if (!w->matches) {
 		snprintf(w->found, w->found_size, "%s", path);
+		w->matches = 1;
+	} else if (!first || strcmp(first + 1, name) != 0) {
+		w->matches++;
+	}
 	return true; /* what is below belongs to it */
 }
 
@@ -133,12 +140,22 @@ int target_set_open_cgroup(const char *given, char *path, size_t size, pid_t *pi
 			   uint32_t max, char *why, size_t why_size)
 {
 	struct walk w = {.fn = read_sub, .pids = pids, .max = max};
+	static const char *const trees[] = {"",	     "/unified", "/systemd", "/memory",
+					    "/pids", "/cpu",	 NULL};
 	const char *slash = given[0] == '/' ? "" : "/";
+	char name[SNAP_TEXT];
 
-	snprintf(path, size, "%s", given);
-	if (given[0] != '/' || !is_directory(given) || strncmp(given, root, strlen(root)))
-		snprintf(path, size, "%s%s%s", root, slash, given);
 	*n = 0;
+	snprintf(name, sizeof(name), "%s", given); /* it may be in path */
+	given = name;
+	snprintf(path, size, "%s", given);
+	/* Version 1 has one tree a controller. */
+	if (strncmp(given, root, strlen(root)) || !is_directory(given))
+		for (int i = 0; trees[i]; i++) {
+			snprintf(path, size, "%s%s%s%s", root, trees[i], slash, given);
+			if (is_directory(path))
+				break;
+		}
 	if (!is_directory(path)) {
 		snprintf(why, why_size,
 			 "--cgroup %.100s: no such control group; list them with: systemd-cgls, "

@@ -16,6 +16,7 @@
 #include "collectors/symbols.h"
 #include "kernels/engine.h"
 #include "tui/batch.h"
+#include "tui/doctor.h"
 #include "tui/launch.h"
 #include "tui/options.h"
 #include "tui/picker.h"
@@ -93,7 +94,8 @@ static int start_engine(struct run *r)
 	snprintf(r->why, sizeof(r->why), "cannot start the engine: %s", strerror(-err));
 	/* What it says about its options must be seen; on a dashboard it has nothing to say. */
 	if (!err)
-		err = launch_start(&r->launch, argv, r->batch ? NULL : "/dev/null", LAUNCH_AT_EXEC,
+		err = launch_start(&r->launch, argv, r->batch ? NULL : "/dev/null",
+				   r->opt.session.nprobes ? LAUNCH_AT_ENTRY : LAUNCH_AT_EXEC,
 				   r->why, sizeof(r->why));
 	free(words);
 	if (err)
@@ -145,7 +147,11 @@ static int choose_target(struct run *r)
 		return resolve(r);
 	if (r->opt.launch)
 		return start_command(r);
-	return r->opt.watch ? start_engine(r) : pick(r);
+	if (r->opt.command == OPTIONS_DOCTOR) {
+		r->opt.session.probes[0] = DOCTOR_PROBE;
+		r->opt.session.nprobes = 1;
+	}
+	return r->opt.watch || r->opt.command == OPTIONS_DOCTOR ? start_engine(r) : pick(r);
 }
 
 /* ---- the session ---------------------------------------------------------------------------- */
@@ -256,6 +262,14 @@ static int run_batch(struct run *r)
 	return status < 0 ? say(r->why, EXIT_FAILED) : status;
 }
 
+static int examine(struct run *r)
+{
+	int status = doctor_run(r->session, stdout);
+
+	return status < 0 ? say("the engine was started, but no tick came from it", EXIT_FAILED)
+			  : status;
+}
+
 /* The command's own status when it ended by itself; else it is ended now. */
 static int end_launched(struct run *r, int status)
 {
@@ -286,13 +300,15 @@ static int run(struct run *r)
 		status = start_session(r);
 	if (status)
 		return status == -ECANCELED ? 0 : status;
+	if (r->opt.command == OPTIONS_DOCTOR)
+		return examine(r);
 	return r->batch ? run_batch(r) : run_dashboard(r);
 }
 
 static bool wants_batch(const struct options *opt)
 {
 	return opt->json || opt->text || opt->command == OPTIONS_LIST_PROBES ||
-	       !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO);
+	       opt->command == OPTIONS_DOCTOR || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO);
 }
 
 int main(int argc, char **argv)

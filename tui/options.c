@@ -45,6 +45,7 @@ enum {
 	OPT_CGROUP,
 	OPT_CONTAINER,
 	OPT_FOLLOW_FORKS,
+	OPT_DOCTOR,
 };
 
 static const struct option long_options[] = {
@@ -79,6 +80,7 @@ static const struct option long_options[] = {
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"cgroup", required_argument, NULL, OPT_CGROUP},
 	{"container", required_argument, NULL, OPT_CONTAINER},
+	{"doctor", no_argument, NULL, OPT_DOCTOR},
 	{"follow-forks", no_argument, NULL, OPT_FOLLOW_FORKS},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -296,6 +298,9 @@ static int set_target(struct parser *p, int c, const char *arg)
 	case OPT_CONTAINER:
 		o->container = arg;
 		return 0;
+	case OPT_DOCTOR:
+		o->command = OPTIONS_DOCTOR;
+		return 0;
 	case OPT_FOLLOW_FORKS:
 		o->session.follow_forks = true;
 		return 0;
@@ -382,6 +387,8 @@ static int check_targets(struct parser *p)
 		return bad(p,
 			   "--load and --engine-args are for the built-in engine: --watch with no "
 			   "other target");
+	if (o->command == OPTIONS_DOCTOR && n)
+		return bad(p, "--doctor has a subject of its own; leave the target out");
 	if (o->command == OPTIONS_LIST_PROBES && !o->session.nprobes)
 		return bad(p, "--list-probes needs something to look for: -e libc.so.6:malloc");
 	if (o->command == OPTIONS_LIST_PROBES && o->session.replay_path)

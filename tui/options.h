@@ -17,6 +17,7 @@
 enum options_command {
 	OPTIONS_WATCH,
 	OPTIONS_LIST_PROBES,
+	OPTIONS_DOCTOR,
 	OPTIONS_ENGINE, /* the rest of argv belongs to it */
 	OPTIONS_HELP,
 	OPTIONS_SHOW_VERSION,

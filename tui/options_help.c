@@ -26,6 +26,8 @@ void options_print_help(FILE *out)
 	      "      --duration TIME    stop after this long, counted from the first update\n"
 	      "  -e, --probe SPEC       latency of a function: libc.so.6:malloc, ./prog:parse*,\n"
 	      "                         usdt:prog:provider:name; may be repeated\n"
+	      "      --doctor           try every kind of probe here: what works, why not, the "
+	      "fix\n"
 	      "      --list-probes      show what -e would attach to and what it would cost\n"
 	      "      --target TIME      goal for the p99 of probed functions\n"
 	      "      --slower TIME|off  say where calls slower than TIME spent it (their p99)\n"

@@ -68,6 +68,9 @@ static void first_line(const struct ui *ui, struct surface *s, bool two)
 					  : 2,
 			     STYLE_HEADER_STRONG, sn->target.comm);
 	x += 1 + surface_printf(s, x + 1, 0, limit - x, STYLE_HEADER, "%d", sn->target.pid);
+	if (sn->nprocesses > 1)
+		x += 1 + surface_printf(s, x + 1, 0, limit - x, STYLE_HEADER_STRONG,
+					"+%u processes", sn->nprocesses - 1);
 	surface_put(s, x + 2, 0, 0x25cf, st);
 	x += 4 + surface_text(s, x + 4, 0, limit - x, st, state);
 	surface_printf(s, x + 2, 0, limit - x - 2, STYLE_HEADER_DIM, "up %s  %u thread%s",

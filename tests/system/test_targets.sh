@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Several processes as one target: pids, globs, families, control groups, forks; and the doctor.
+. "$(dirname "$0")/../lib/system.sh"
+need_bpf
+workers=3 calls=2000 children=40
+
+# watch NAME OPTIONS...: perftop on the family, through its calls; the last line to $last
+watch() {
+	local name=$1
+	shift
+	start "$name" "$PERFTOP" --json -d 200ms --syscalls=full "$@"
+	local top=$pid
+	eventually 10 test -s "$T/$name.out" || not_ok "$name: perftop printed nothing"
+	kill -USR1 "$family"
+	eventually 20 grep -q done "$T/family.out"
+	sleep 0.5
+	kill "$top"
+	wait "$top" 2>/dev/null
+	last=$(tail -1 "$T/$name.out")
+}
+family() {
+	start family "$BUILD/tests/targets/family" $workers $calls $children
+	family=$pid
+	eventually 10 grep -q ready "$T/family.out"
+}
+end_family() { kill "$family"; wait "$family" 2>/dev/null; }
+getsids() { jq '[.syscalls[] | select(.name == "getsid") | .count] | add // 0' <<<"$last"; }
+
+family
+watch follow -p "$family" --follow-forks
+equal "with --follow-forks the calls of children there and of those to come are counted, all" \
+	"$(getsids)" $(((workers + children) * calls))
+equal "each process that lives has a row" "$(jq '.processes | length' <<<"$last")" $((workers + 1))
+equal "and its parent" "$(jq "[.processes[] | select(.parent == $family)] | length" <<<"$last")" $workers
+equal "threads are those of all" "$(jq '.target.threads' <<<"$last")" $((workers + 1))
+check "no event says that children are not followed" \
+	test "$(jq '[.events[] | select(.text | test("not followed"))] | length' <<<"$last")" = 0
+end_family
+
+family
+watch alone -p "$family"
+equal "without it they are not" "$(getsids)" 0
+end_family
+
+family
+mapfile -t kids < <(pgrep -P "$family")
+watch pids -p "${kids[0]},${kids[1]}"
+equal "-p A,B counts those two" "$(getsids)" $((2 * calls))
+end_family
+
+family
+watch glob -n "fam[i]ly"
+equal "a glob takes all that it matches" "$(getsids)" $((workers * calls))
+end_family
+
+family
+watch name -n family
+equal "a name that a family has means the family" "$(jq '.processes | length' <<<"$last")" $((workers + 1))
+equal "headed by the parent" "$(jq .target.pid <<<"$last")" "$family"
+end_family
+
+start one sleep 60
+start two sleep 60
+"$PERFTOP" -n sleep --duration 100ms >"$T/out" 2>"$T/err"
+equal "a name that strangers share is refused" $? 2
+check "with both listed" grep -q "$pid" "$T/err"
+
+# The first of several ends: the rest goes on.
+start a "$BUILD/tests/targets/family" 0 1 0
+a=$pid
+start b "$BUILD/tests/targets/family" 0 1 0
+b=$pid
+eventually 10 grep -q ready "$T/b.out"
+start heir "$PERFTOP" --json -d 100ms -p "$a,$b"
+heir=$pid
+eventually 10 test -s "$T/heir.out"
+kill "$a"
+eventually 10 grep -q "\"pid\":$b,\"comm\":\"family\"" "$T/heir.out"
+kill "$b"
+eventually 10 test ! -d "/proc/$heir"
+equal "when one of two ends the other is watched on" \
+	"$(tail -1 "$T/heir.out" | jq '.target.pid')" "$b"
+equal "and the view ends with the last" "$(tail -1 "$T/heir.out" | jq '.finished')" true
+
+# A control group, where one can be made.
+for root in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/pids; do
+	group=$root/docker/abcdef012345-perftop-$$
+	if [ -e "$root/cgroup.procs" ] && mkdir -p "$group" 2>/dev/null; then
+		family
+		for p in $family $(pgrep -P "$family"); do echo "$p" >"$group/cgroup.procs"; done
+		watch group --cgroup "${group#/sys/fs/cgroup}"
+		equal "all of a control group are counted, short-lived children apart" \
+			"$(($(getsids) >= workers * calls))" 1
+		equal "its processes are named" "$(jq '.processes | length' <<<"$last")" $((workers + 1))
+		"$PERFTOP" --json --duration 200ms --container abcdef >"$T/out" 2>"$T/err"
+		equal "a container is found by the beginning of its ID" $? 0
+		end_family
+		sleep 0.2
+		rmdir "$group" "$root/docker" 2>/dev/null
+		made=1
+		break
+	fi
+done
+[ "${made:-0}" = 1 ] || skip "no control group can be made here"
+"$PERFTOP" --json --cgroup nowhere/at/all >"$T/out" 2>"$T/err"
+equal "a control group that is not there is refused" $? 2
+"$PERFTOP" --json --container ffffffffffff >"$T/out" 2>"$T/err"
+equal "and a container" $? 2
+
+"$PERFTOP" --doctor >"$T/out" 2>"$T/err"
+check "the doctor tries the parts and says that eBPF works" grep -q '^WORKS *bpf' "$T/out"
+check "and that a probed function was seen" grep -Eq '^WORKS *func .*seen: [1-9]' "$T/out"
+cp "$PERFTOP" "$T/perftop"
+chmod 755 "$T"
+setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all \
+	"$T/perftop" --doctor >"$T/out" 2>"$T/err"
+equal "without privilege it tells so by its status" $? 1
+check "and names the command that grants what is missing" grep -q 'fix: sudo setcap' "$T/out"

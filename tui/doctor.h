@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* doctor.h: every kind of probe tried on this machine, with reasons and fixes. */
+#ifndef PERFTOP_DOCTOR_H
+#define PERFTOP_DOCTOR_H
+
+#include <stdio.h>
+
+struct session;
+
+/* What doctor probes in its subject: a function that the engine's threads call all the time. */
+#define DOCTOR_PROBE "libc.so.6:clock_nanosleep"
+
+/*
+ * Watch the running session's subject, the built-in engine, for some two seconds and print one
+ * line a part: what works and what it saw, what does not, why, and the command that mends it.
+ * Returns 0 when everything works, 1 when not, -errno when the subject could not be watched.
+ */
+int doctor_run(struct session *se, FILE *out);
+
+#endif
