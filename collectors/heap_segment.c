@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heap_segment.c: attaches to what libperftop_heap.so keeps, checks it, adds it up, drains it. */
+/* heap_segment.c: attaches to what libperftop_heap.so keeps, checks it, adds it up. */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -12,25 +12,10 @@
 #include <unistd.h>
 #include <fcntl.h>
 
-#include "collectors/clock.h"
-#include "collectors/heap_segment.h"
-#include "collectors/heap_segment_find.h"
+#include "collectors/heap_segment_priv.h"
 #include "collectors/snapshot.h"
 
-struct heap_segment {
-	int pid, pidfd;
-	struct heap_place place;
-	char *base;
-	struct heap_segment_header head; /* as it was when opened: what is fixed */
-	struct heap_totals totals;
-	uint64_t tail, lost, stuck_ns;
-	char why[192];
-	_Alignas(64) char slice[HEAP_SLICE_MAX];
-};
-
-static int corrupt(struct heap_segment *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static int corrupt(struct heap_segment *s, const char *format, ...)
+int heap_segment_corrupt(struct heap_segment *s, const char *format, ...)
 {
 	va_list args;
 
@@ -38,21 +23,6 @@ static int corrupt(struct heap_segment *s, const char *format, ...)
 	vsnprintf(s->why, sizeof(s->why), format, args);
 	va_end(args);
 	return -EBADMSG;
-}
-
-static uint64_t load(const uint64_t *p)
-{
-	return __atomic_load_n(p, __ATOMIC_RELAXED);
-}
-
-static struct heap_control *control_of(const struct heap_segment *s)
-{
-	return (struct heap_control *)(s->base + HEAP_CONTROL_OFFSET);
-}
-
-static const struct heap_state *state_of(const struct heap_segment *s)
-{
-	return (const struct heap_state *)(s->base + HEAP_STATE_OFFSET);
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -96,16 +66,16 @@ static int check_header(struct heap_segment *s)
 
 		memcpy(&v, (const char *)&s->head + fixed_fields[i].offset, fixed_fields[i].size);
 		if (v != fixed_fields[i].expected)
-			return corrupt(s, "its %s is %llu, not %llu", fixed_fields[i].name,
-				       (unsigned long long)v,
-				       (unsigned long long)fixed_fields[i].expected);
+			return heap_segment_corrupt(s, "its %s is %llu, not %llu",
+						    fixed_fields[i].name, (unsigned long long)v,
+						    (unsigned long long)fixed_fields[i].expected);
 	}
 	if (!memchr(s->head.allocator, 0, sizeof(s->head.allocator)))
-		return corrupt(s, "the allocator's name has no end");
+		return heap_segment_corrupt(s, "the allocator's name has no end");
 	if (s->head.size_from < HEAP_SIZE_CHUNK || s->head.size_from > HEAP_SIZE_NONE)
-		return corrupt(s, "its size_from is %u", s->head.size_from);
+		return heap_segment_corrupt(s, "its size_from is %u", s->head.size_from);
 	if (s->head.from < HEAP_FROM_START || s->head.from > HEAP_FROM_LATE)
-		return corrupt(s, "its from is %u", s->head.from);
+		return heap_segment_corrupt(s, "its from is %u", s->head.from);
 	return 0;
 }
 
@@ -118,11 +88,11 @@ static int open_place(struct heap_segment *s)
 	if (fstat(s->place.fd, &st))
 		return -errno;
 	if (st.st_size != (off_t)HEAP_SEGMENT_BYTES)
-		return corrupt(s, "it is %lld bytes", (long long)st.st_size);
+		return heap_segment_corrupt(s, "it is %lld bytes", (long long)st.st_size);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
-		return corrupt(s, "it is not sealed");
+		return heap_segment_corrupt(s, "it is not sealed");
 	if (pread(s->place.fd, &s->head, sizeof(s->head), 0) != sizeof(s->head))
-		return corrupt(s, "its header cannot be read");
+		return heap_segment_corrupt(s, "its header cannot be read");
 	err = check_header(s);
 	if (err)
 		return err;
@@ -132,7 +102,7 @@ static int open_place(struct heap_segment *s)
 		s->base = NULL;
 		return -errno;
 	}
-	s->tail = load(&control_of(s)->tail);
+	s->tail = heap_segment_load(&heap_segment_control(s)->tail);
 	snapshot_string(s->totals.allocator, sizeof(s->totals.allocator), s->head.allocator);
 	s->totals.size_from = s->head.size_from;
 	s->totals.from = s->head.from;
@@ -232,12 +202,12 @@ void heap_segment_free(struct heap_segment *s)
 static void add_shard(struct heap_totals *t, const struct heap_shard *shard)
 {
 	/* Frees before allocations: what is taken off was then added. */
-	t->free_bytes += load(&shard->free_bytes);
+	t->free_bytes += heap_segment_load(&shard->free_bytes);
 	for (int i = 0; i < HEAP_CLASSES; i++)
-		t->class_frees[i] += load(&shard->frees[i]);
-	t->alloc_bytes += load(&shard->alloc_bytes);
+		t->class_frees[i] += heap_segment_load(&shard->frees[i]);
+	t->alloc_bytes += heap_segment_load(&shard->alloc_bytes);
 	for (int i = 0; i < HEAP_CLASSES; i++)
-		t->class_allocs[i] += load(&shard->allocs[i]);
+		t->class_allocs[i] += heap_segment_load(&shard->allocs[i]);
 }
 
 static const struct heap_shard *shard_at(const struct heap_segment *s, uint32_t i)
@@ -250,7 +220,7 @@ static uint64_t pause_quantile(const uint64_t *bins, uint64_t total, double q)
 	uint64_t rank = (uint64_t)(q * (double)total), seen = 0;
 
 	for (unsigned int i = 0; i < BUCKET_COUNT; i++) {
-		seen += load(&bins[i]);
+		seen += heap_segment_load(&bins[i]);
 		if (seen > rank)
 			return bucket_mid(i);
 	}
@@ -259,44 +229,44 @@ static uint64_t pause_quantile(const uint64_t *bins, uint64_t total, double q)
 
 static void read_state(struct heap_segment *s)
 {
-	const struct heap_state *st = state_of(s);
+	const struct heap_state *st = heap_segment_state(s);
 	const uint64_t *bins = (const uint64_t *)(s->base + HEAP_PAUSES_OFFSET);
 	struct heap_totals *t = &s->totals;
 	uint64_t timed = 0;
 
-	t->mean_bytes = load(&st->mean_bytes);
-	t->samples = load(&st->samples);
-	t->dropped = load(&st->dropped);
-	t->dropped_bytes = load(&st->dropped_bytes);
-	t->unread = load(&st->unread);
-	t->timed = load(&st->timed);
-	t->timed_bytes = load(&st->timed_bytes);
-	t->pauses = load(&st->pauses);
-	t->pause_max_ns = load(&st->pause_max_ns);
-	t->refused_threads = load(&st->refused_threads);
+	t->mean_bytes = heap_segment_load(&st->mean_bytes);
+	t->samples = heap_segment_load(&st->samples);
+	t->dropped = heap_segment_load(&st->dropped);
+	t->dropped_bytes = heap_segment_load(&st->dropped_bytes);
+	t->unread = heap_segment_load(&st->unread);
+	t->timed = heap_segment_load(&st->timed);
+	t->timed_bytes = heap_segment_load(&st->timed_bytes);
+	t->pauses = heap_segment_load(&st->pauses);
+	t->pause_max_ns = heap_segment_load(&st->pause_max_ns);
+	t->refused_threads = heap_segment_load(&st->refused_threads);
 	t->threads = __atomic_load_n(&st->threads, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < BUCKET_COUNT; i++)
-		timed += load(&bins[i]);
+		timed += heap_segment_load(&bins[i]);
 	t->pause_p50_ns = timed ? pause_quantile(bins, timed, 0.5) : 0;
 	t->pause_p99_ns = timed ? pause_quantile(bins, timed, 0.99) : 0;
 }
 
 static int read_totals(struct heap_segment *s)
 {
-	uint32_t n = __atomic_load_n(&state_of(s)->shards, __ATOMIC_ACQUIRE);
+	uint32_t n = __atomic_load_n(&heap_segment_state(s)->shards, __ATOMIC_ACQUIRE);
 	struct heap_totals *t = &s->totals;
 	struct stat st;
 
 	/* Shards in use have been written to: a claim to more would have us make their pages. */
 	if (n > HEAP_THREADS || fstat(s->place.fd, &st) ||
 	    n > (uint64_t)st.st_blocks * 512 / 4096 + 1)
-		return corrupt(s, "it claims %u shards", n);
+		return heap_segment_corrupt(s, "it claims %u shards", n);
 	t->free_bytes = t->alloc_bytes = t->allocs = t->frees = 0;
 	memset(t->class_allocs, 0, sizeof(t->class_allocs));
 	memset(t->class_frees, 0, sizeof(t->class_frees));
 	for (uint32_t i = 0; i < n; i++)
 		add_shard(t, shard_at(s, i));
-	if (__atomic_load_n(&state_of(s)->shared, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&heap_segment_state(s)->shared, __ATOMIC_ACQUIRE))
 		add_shard(t, shard_at(s, HEAP_THREADS));
 	for (int i = 0; i < HEAP_CLASSES; i++) {
 		t->allocs += t->class_allocs[i];
@@ -340,140 +310,35 @@ int heap_segment_refresh(struct heap_segment *s)
 	return gone ? -ESRCH : err;
 }
 
-/* ---- records -------------------------------------------------------------------------------- */
-
-/* A copy of the record's header, judged: the original may change between two looks. */
-static int check_record(struct heap_segment *s, const struct heap_record *r, uint64_t at,
-			uint64_t waiting)
-{
-	if (r->total_bytes < HEAP_RECORD_ALIGN || r->total_bytes % HEAP_RECORD_ALIGN ||
-	    r->total_bytes > HEAP_RING_BYTES - at || r->total_bytes > waiting)
-		return corrupt(s, "a record of %u bytes", r->total_bytes);
-	if (r->kind == HEAP_RECORD_SKIP)
-		return 0;
-	if (r->kind < HEAP_RECORD_ALLOC || r->kind > HEAP_RECORD_PAUSE)
-		return corrupt(s, "a record of kind %u", r->kind);
-	if (r->index >= HEAP_TABLE)
-		return corrupt(s, "a sample at place %u", r->index);
-	if (r->kind == HEAP_RECORD_FREE)
-		return r->total_bytes < HEAP_RECORD_SHORT ? corrupt(s, "a short free") : 0;
-	if (r->total_bytes < sizeof(*r) || r->slice_bytes > r->total_bytes - sizeof(*r) ||
-	    r->slice_bytes > HEAP_SLICE_MAX)
-		return corrupt(s, "a slice of %u bytes in %u", r->slice_bytes, r->total_bytes);
-	if (r->kind == HEAP_RECORD_ALLOC && (!r->mean_bytes || !r->id))
-		return corrupt(s, "a sample without a mean or an id");
-	return 0;
-}
-
-static void hand_over(struct heap_segment *s, const struct heap_record *r, uint64_t at,
-		      heap_event_fn *fn, void *arg)
-{
-	struct heap_event e = {
-		.kind = r->kind,
-		.op = r->op,
-		.time_ns = r->time_ns,
-		.id = r->id,
-		.bytes = r->bytes,
-		.mean_bytes = r->mean_bytes,
-		.duration_ns = r->duration_ns,
-		.index = r->index,
-		.tid = r->tid,
-		.slice = s->slice,
-	};
-
-	_Static_assert((int)UNWIND_REGS == (int)HEAP_REGS, "registers as the unwinder has them");
-	if (r->kind != HEAP_RECORD_FREE) {
-		memcpy(e.regs.r, r->regs, sizeof(e.regs.r));
-		memcpy(s->slice, s->base + HEAP_RING_OFFSET + at + sizeof(*r), r->slice_bytes);
-		e.slice_bytes = r->slice_bytes;
-	}
-	fn(arg, &e);
-}
-
-/*
- * A record that was begun is not finished yet. A thread that died in it would keep all others
- * waiting: after two seconds they are given up.
- */
-static void wait_for_record(struct heap_segment *s, uint64_t head)
-{
-	uint64_t now = clock_mono_ns();
-
-	if (!s->stuck_ns) {
-		s->stuck_ns = now;
-	} else if (now - s->stuck_ns > 2000000000u) {
-		s->stuck_ns = 0;
-		s->lost++;
-		s->tail = head;
-	}
-}
-
-int64_t heap_segment_drain(struct heap_segment *s, heap_event_fn *fn, void *arg)
-{
-	struct heap_control *control = control_of(s);
-	uint64_t head = __atomic_load_n(&state_of(s)->head, __ATOMIC_ACQUIRE);
-	int64_t n = 0;
-	int err = 0;
-
-	__atomic_store_n(&control->reader_ns, clock_mono_ns(), __ATOMIC_RELAXED);
-	if (head - s->tail > HEAP_RING_BYTES || head % HEAP_RECORD_ALIGN ||
-	    s->tail % HEAP_RECORD_ALIGN)
-		return corrupt(s, "its ring goes from %llu to %llu", (unsigned long long)s->tail,
-			       (unsigned long long)head);
-	while (s->tail != head && !err) {
-		uint64_t at = s->tail % HEAP_RING_BYTES;
-		const struct heap_record *live = (const void *)(s->base + HEAP_RING_OFFSET + at);
-		size_t most = HEAP_RING_BYTES - at;
-		struct heap_record r = {0};
-
-		/* Pairs with the writer's release: what it sealed is whole. */
-		if (__atomic_load_n(&live->seal, __ATOMIC_ACQUIRE) != (s->head.cookie ^ s->tail)) {
-			wait_for_record(s, head);
-			break;
-		}
-		memcpy(&r, live, most < sizeof(r) ? most : sizeof(r));
-		err = check_record(s, &r, at, head - s->tail);
-		if (err)
-			break;
-		s->stuck_ns = 0;
-		if (r.kind != HEAP_RECORD_SKIP) {
-			hand_over(s, &r, at, fn, arg);
-			n++;
-		}
-		s->tail += r.total_bytes;
-		__atomic_store_n(&control->tail, s->tail, __ATOMIC_RELEASE);
-	}
-	__atomic_store_n(&control->tail, s->tail, __ATOMIC_RELEASE);
-	return err ? err : n;
-}
+/* ---- the rest ------------------------------------------------------------------------------- */
 
 bool heap_segment_lives(const struct heap_segment *s, uint32_t index, uint64_t id)
 {
 	const uint64_t *table = (const uint64_t *)(s->base + HEAP_TABLE_OFFSET);
 	const struct heap_info *infos = (const struct heap_info *)(s->base + HEAP_INFOS_OFFSET);
 
-	return index < HEAP_TABLE && load(&table[index]) && load(&infos[index].id) == id;
+	return index < HEAP_TABLE && heap_segment_load(&table[index]) &&
+	       heap_segment_load(&infos[index].id) == id;
 }
 
 uint64_t heap_segment_lost(const struct heap_segment *s)
 {
-	return s->lost + load(&state_of(s)->lost_frees);
+	return s->lost + heap_segment_load(&heap_segment_state(s)->lost_frees);
 }
-
-/* ---- the rest ------------------------------------------------------------------------------- */
 
 void heap_segment_set_mean(struct heap_segment *s, uint64_t mean_bytes)
 {
-	__atomic_store_n(&control_of(s)->mean_bytes, mean_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&heap_segment_control(s)->mean_bytes, mean_bytes, __ATOMIC_RELAXED);
 }
 
 void heap_segment_set_slice(struct heap_segment *s, uint64_t slice_bytes)
 {
-	__atomic_store_n(&control_of(s)->slice_bytes, slice_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&heap_segment_control(s)->slice_bytes, slice_bytes, __ATOMIC_RELAXED);
 }
 
 void heap_segment_set_pause(struct heap_segment *s, uint64_t threshold_ns)
 {
-	__atomic_store_n(&control_of(s)->pause_ns, threshold_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&heap_segment_control(s)->pause_ns, threshold_ns, __ATOMIC_RELAXED);
 }
 
 const struct heap_totals *heap_segment_totals(const struct heap_segment *s)

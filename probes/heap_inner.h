@@ -95,12 +95,20 @@ HEAP_LOCAL void heap_real_name(char *name, size_t size);
 HEAP_LOCAL struct heap_shard *heap_attach(void);
 HEAP_LOCAL struct heap_segment_header *heap_segment_make(struct heap_inner *in);
 
-/* ---- heap_sample.c ---- */
+/* ---- heap_draw.c ---- */
 
 HEAP_LOCAL uint64_t heap_now_ns(void);
+/* Where the thread's next sample is, from here. */
 HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
-/* Set the gate to what comes first. */
+/* Set the gates to what comes first. */
 HEAP_LOCAL void heap_gate_set(struct heap_cell *c);
+/* The ring was full: half as many from now on. Once for each time that the reader emptied it. */
+HEAP_LOCAL void heap_boost_for_ring(struct heap_state *st, uint64_t tail);
+/* Up with a table that fills, down again when ring and table have had room for a while. */
+HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes, uint64_t now);
+
+/* ---- heap_sample.c ---- */
+
 /* Called when an allocation took the thread past sample_at. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
 /* A call of the allocator that began at begin_ns has returned. */

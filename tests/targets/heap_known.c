@@ -121,26 +121,28 @@ static void hold(uint32_t n, size_t size, uint32_t ms)
 	printf("hold objects=%lu bytes=%lu\n", a.objects, a.bytes);
 }
 
+/* Behind pointers, so that neither gcc nor lint knows what they do. */
+static void *(*volatile resize)(void *, size_t) = realloc;
+static void *(*volatile resize_array)(void *, size_t, size_t) = reallocarray;
+static void *(*volatile zeroed)(size_t, size_t) = calloc;
+
 static void reallocs(uint32_t n)
 {
-	/* Behind a pointer, so that gcc does not know what they do. */
-	void *(*volatile resize)(void *, size_t) = realloc;
-	void *(*volatile resize_array)(void *, size_t, size_t) = reallocarray;
 	uint32_t bad = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		char *p = realloc(NULL, 10 + i % 7);
+		char *p = resize(NULL, 10 + i % 7);
 
 		memset(p, 'x', 10);
-		p = realloc(p, 100000 + i);
+		p = resize(p, 100000 + i);
 		bad += p[9] != 'x';
-		p = realloc(p, 3000000);
+		p = resize(p, 3000000);
 		bad += p[9] != 'x';
-		p = realloc(p, 20);
+		p = resize(p, 20);
 		bad += p[9] != 'x';
 		bad += resize(p, half / 2) || p[9] != 'x';
 		bad += resize_array(p, half, 4) || errno != ENOMEM;
-		p = realloc(p, 0);
+		p = resize(p, 0);
 		bad += p != NULL;
 	}
 	printf("realloc bad=%u\n", bad);
@@ -169,7 +171,7 @@ static void align(void)
 	for (int i = 0; i < 33 * 77; i++)
 		bad += ((char *)p)[i] != 0;
 	add(&a, p);
-	bad += calloc(half, 4) != NULL;
+	bad += zeroed(half, 4) != NULL;
 	add(&a, reallocarray(NULL, 11, 22));
 	add(&a, malloc(0));
 	add(&a, strdup("by libc itself"));
