@@ -100,7 +100,8 @@ void tail_waker_text(const struct contract_tail_wait *w, char *buf, size_t size)
 	buf[0] = '\0';
 	if (!w->ns || w->class == WAIT_RUNQ)
 		return;
-	if (w->waker_kind == WAKER_INTERRUPT) {
+	/* Whoever ran as the timer's interrupt came is a bystander. */
+	if (w->class == WAIT_SLEEP || w->waker_kind == WAKER_INTERRUPT) {
 		snprintf(buf, size, "%s", w->class == WAIT_SLEEP ? "timer" : "interrupt");
 		return;
 	}
