@@ -5,6 +5,7 @@
 
 #include "tui/format.h"
 #include "tui/ui.h"
+#include "tui/views/process_panel.h"
 
 enum {
 	COL_TID,
@@ -124,7 +125,10 @@ static const struct grid_model model = {
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	static const char *const sections[] = {"threads", NULL};
+	int used = process_panel_draw(ui->shown, s, r);
 
+	r.y += used;
+	r.h -= used;
 	view_list(ui, vs, &model, sections, "no thread seen", s, r);
 }
 
