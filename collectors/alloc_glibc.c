@@ -315,7 +315,8 @@ static int read_walked(struct reading *r, uint32_t narenas, uint64_t now_ns, uin
 
 int glibc_read(struct glibc *g, uint64_t now_ns, uint64_t budget_ns, struct alloc_stats *out)
 {
-	struct reading r = {.g = g, .left = BIN_CHUNKS};
+	/* Once there was too much for the lists, only what is short is still followed. */
+	struct reading r = {.g = g, .left = g->walk ? BIN_CHUNKS / 20 : BIN_CHUNKS};
 	uint32_t n;
 	int err = list_arenas(g, &n);
 
@@ -328,6 +329,8 @@ int glibc_read(struct glibc *g, uint64_t now_ns, uint64_t budget_ns, struct allo
 	read_par(g, out);
 	if (r.cut)
 		return read_walked(&r, n, now_ns, budget_ns, out);
+	glibc_walk_free(g->walk);
+	g->walk = NULL;
 	set_free(&r, &r.free, out);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include "tui/launch.h"
 #include "tui/options.h"
 #include "tui/picker.h"
+#include "tui/preload.h"
 #include "tui/target_choice.h"
 #include "tui/theme.h"
 
@@ -38,6 +39,7 @@ struct run {
 	struct launch launch;
 	struct session *session;
 	bool batch, engine;
+	char heap_library[PATH_MAX];
 	int signal_fd;
 	uint64_t deadline_ns; /* --duration on a dashboard; 0 = none */
 	char why[SAY_SIZE];
@@ -112,9 +114,15 @@ static int start_command(struct run *r)
 
 	if (!output && !r->batch)
 		output = "/dev/null";
+	if (r->opt.session.heap_library && preload_begin(r->heap_library))
+		return say("out of memory", EXIT_FAILED);
 	err = launch_start(&r->launch, r->opt.launch, output,
 			   r->opt.session.nprobes ? LAUNCH_AT_ENTRY : LAUNCH_AT_EXEC, r->why,
 			   sizeof(r->why));
+	if (r->opt.session.heap_library) {
+		preload_end();
+		r->opt.session.heap_preloaded = true;
+	}
 	if (err)
 		return say(r->why, err == -ENOENT ? 127 : err == -EACCES ? 126 : EXIT_FAILED);
 	r->opt.session.pid = r->launch.pid;
@@ -136,6 +144,16 @@ static int pick(struct run *r)
 	if (status)
 		return status < 0 ? EXIT_FAILED : status;
 	return engine ? start_engine(r) : 0;
+}
+
+static int find_heap_library(struct run *r)
+{
+	if (r->opt.session.heap != HEAP_SAMPLE || r->opt.session.replay_path)
+		return 0;
+	if (preload_find(r->heap_library, sizeof(r->heap_library), r->why, sizeof(r->why)))
+		return say(r->why, EXIT_FAILED);
+	r->opt.session.heap_library = r->heap_library;
+	return 0;
 }
 
 /* 0, an exit status, or -ECANCELED when the user chose nothing. */
@@ -292,8 +310,10 @@ static int end_launched(struct run *r, int status)
 static int run(struct run *r)
 {
 	bool live = !r->opt.session.replay_path;
-	int status = choose_target(r);
+	int status = find_heap_library(r);
 
+	if (!status)
+		status = choose_target(r);
 	if (!status && r->opt.command == OPTIONS_LIST_PROBES)
 		return list_probes(r);
 	if (!status && (live || !r->batch))

@@ -22,6 +22,7 @@ enum {
 	OPT_WATCH = 256,
 	OPT_DURATION,
 	OPT_SYSCALLS,
+	OPT_HEAP,
 	OPT_NO_OFFCPU,
 	OPT_HZ,
 	OPT_TARGET,
@@ -57,6 +58,7 @@ static const struct option long_options[] = {
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"probe", required_argument, NULL, 'e'},
 	{"syscalls", required_argument, NULL, OPT_SYSCALLS},
+	{"heap", required_argument, NULL, OPT_HEAP},
 	{"no-offcpu", no_argument, NULL, OPT_NO_OFFCPU},
 	{"hz", required_argument, NULL, OPT_HZ},
 	{"target", required_argument, NULL, OPT_TARGET},
@@ -211,6 +213,16 @@ static int parse_syscalls(struct parser *p, const char *text)
 	return bad(p, "--syscalls %s: no such mode; use auto, full, count or off", text);
 }
 
+static int parse_heap(struct parser *p, const char *text)
+{
+	for (uint32_t mode = HEAP_OFF; mode <= HEAP_TRACE; mode++)
+		if (!strcmp(text, heap_mode_name(mode))) {
+			p->o->session.heap = (enum heap_mode)mode;
+			return 0;
+		}
+	return bad(p, "--heap %.60s: no such mode; use proc, sample, trace or off", text);
+}
+
 static int add_probe(struct parser *p, const char *text)
 {
 	struct session_config *s = &p->o->session;
@@ -240,6 +252,8 @@ static int set_measure(struct parser *p, int c, const char *arg)
 		return s->no_tails ? 0 : parse_time(p, "--slower", arg, 1, "1ns", &s->slower_ns);
 	case 'e':
 		return add_probe(p, arg);
+	case OPT_HEAP:
+		return parse_heap(p, arg);
 	case OPT_SYSCALLS:
 		return parse_syscalls(p, arg);
 	case OPT_HZ:
@@ -404,6 +418,7 @@ static void set_defaults(struct options *o)
 		.session = {.interval_ns = SECOND_NS,
 			    .sample_hz = HZ_DEFAULT,
 			    .offcpu = true,
+			    .heap = HEAP_PROC,
 			    .max_overhead_pct = OVERHEAD_DEFAULT_PCT,
 			    .replay_speed = 1},
 	};

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap.c: the target's heap: what it holds, whether it grows, and what state that is. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectors/clock.h"
+#include "collectors/collector.h"
+#include "collectors/heap_priv.h"
+#include "collectors/procfs.h"
+
+/*
+ * The kernel walks all page tables for smaps_rollup, 1 ms for some 250 MB. It is read so seldom
+ * that it takes a 500th of a CPU. The allocator's lists take 10 ms at most each tick.
+ */
+enum { ROLLUP_SHARE = 500, READ_BUDGET_NS = 8 * 1000 * 1000 };
+
+struct heap {
+	struct alloc *alloc;
+	struct alloc_stats stats;
+	struct heap_trend trend;
+	bool trend_live;
+	uint64_t pss_bytes, rollup_at_ns; /* when to read it again */
+	uint64_t read_at_ns;		  /* the allocator, likewise */
+	bool have_stats;
+	struct heap_mm mm;
+	struct heap_sampler *sampler;
+	uint64_t dispatched; /* reclaim, at the last tick */
+	struct snap_heap last;
+};
+
+static int heap_start(struct session *se, void **priv)
+{
+	enum heap_mode mode = session_config(se)->heap;
+	struct heap *h;
+
+	if (mode == HEAP_OFF) {
+		session_section(se, "heap", SECTION_ABSENT, "--heap=proc",
+				"turned off by --heap=off");
+		return -ENOENT;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	h->alloc = alloc_new(session_pid(se), session_symbols(se));
+	if (h->alloc && mode == HEAP_SAMPLE)
+		h->sampler = heap_sampler_new(se);
+	if (!h->alloc || (mode == HEAP_SAMPLE && !h->sampler)) {
+		alloc_free(h->alloc);
+		free(h);
+		session_section(se, "heap", SECTION_ABSENT, NULL, "out of memory");
+		return -ENOMEM;
+	}
+	session_section(se, "heap", SECTION_LIVE, NULL, "read from outside");
+	*priv = h;
+	return 0;
+}
+
+static void read_rollup(struct heap *h, struct session *se)
+{
+	uint64_t begin = clock_mono_ns();
+	char buf[2048];
+
+	if (begin < h->rollup_at_ns)
+		return;
+	if (procfs_read(session_pid(se), "smaps_rollup", buf, sizeof(buf)) > 0)
+		h->pss_bytes = procfs_field(buf, "Pss", 0) * 1024;
+	h->rollup_at_ns = begin + (clock_mono_ns() - begin) * ROLLUP_SHARE;
+}
+
+/* As often as it takes no more than a hundredth of a CPU. */
+static void read_allocator(struct heap *h)
+{
+	uint64_t begin = clock_mono_ns();
+	int err;
+
+	if (begin < h->read_at_ns)
+		return;
+	err = alloc_read(h->alloc, begin, READ_BUDGET_NS, &h->stats);
+	h->have_stats = !err || (h->have_stats && err == -EAGAIN);
+	h->read_at_ns = begin + (clock_mono_ns() - begin) * 50;
+}
+
+static void fill_allocator(const struct heap *h, struct snap_heap *out)
+{
+	const struct alloc_stats *st = &h->stats;
+
+	snapshot_string(out->allocator, sizeof(out->allocator), alloc_name(h->alloc));
+	if (!h->have_stats)
+		return;
+	out->obtained_bytes = st->obtained_bytes;
+	out->live_bytes = st->live_bytes;
+	out->retained_bytes = st->retained_bytes;
+	out->mmapped_bytes = st->mmapped_bytes;
+	out->arenas = st->arenas;
+}
+
+/* A trend of one measure says nothing of another. */
+static void add_trend(struct heap *h, const struct snap_heap *out, uint64_t now_ns)
+{
+	bool live = h->have_stats && !h->stats.partial;
+	uint64_t bytes;
+
+	live |= out->live_bytes && h->sampler;
+	bytes = live ? out->live_bytes : out->anon_bytes;
+	if (live != h->trend_live) {
+		h->trend = (struct heap_trend){0};
+		h->trend_live = live;
+	}
+	if (bytes)
+		heap_trend_add(&h->trend, now_ns, bytes);
+}
+
+static void say_proc(struct heap *h, struct session *se, const struct snap_heap *out)
+{
+	bool rates = session_bpf(se) && session_config(se)->syscalls != SYSCALL_OFF;
+	const char *more = rates ? "" : "; no rates of brk, mmap, munmap, madvise: they need eBPF";
+
+	if (h->have_stats && rates)
+		session_section(se, "heap", SECTION_LIVE, NULL,
+				"%s read from outside, without a stop%s", out->allocator,
+				h->stats.mmapped_known
+					? ""
+					: "; blocks in mappings of their own are missing");
+	else if (h->have_stats)
+		session_section(se, "heap", SECTION_DEGRADED, session_privilege_fix(se),
+				"%s read from outside%s", out->allocator, more);
+	else
+		session_section(se, "heap", SECTION_DEGRADED,
+				alloc_kind(h->alloc) == ALLOC_GO ? NULL : "--heap=sample",
+				"resident memory only: %.160s%s", alloc_why(h->alloc), more);
+}
+
+static void fill_words(struct heap *h, struct session *se, struct snapshot *s, bool sampling)
+{
+	struct heap_facts facts = {
+		.stats = h->have_stats ? &h->stats : NULL,
+		.why = alloc_why(h->alloc),
+		.trend = &h->trend,
+		.trend_live = h->trend_live,
+		.now_ns = session_now_ns(se),
+		.sampling = sampling,
+		.suspect = sampling ? heap_sampler_suspect(s) : NULL,
+		.suspect_name = "",
+	};
+
+	if (facts.suspect && facts.suspect->nframes)
+		facts.suspect_name = s->symbols[facts.suspect->frames[0]].name;
+	heap_words(&s->heap, &facts);
+}
+
+/* ---- Concurrency Kit's epochs ---------------------------------------------------------------- */
+
+static bool counter_value(const struct snapshot *s, const char *name, uint64_t *v)
+{
+	for (uint32_t i = 0; i < s->ncounters; i++)
+		if (!strcmp(s->counters[i].name, name)) {
+			*v = s->counters[i].value > 0 ? (uint64_t)s->counters[i].value : 0;
+			return true;
+		}
+	return false;
+}
+
+/* A program that registers these names through libperftop gets the row: see perftop.h. */
+static void fill_reclaim(struct heap *h, struct session *se, struct snapshot *s)
+{
+	struct snap_reclaim *r = &s->reclaim;
+	uint64_t ns = session_interval_ns(se);
+
+	if (!counter_value(s, "reclaim.pending", &r->pending))
+		return;
+	s->nreclaim = 1;
+	counter_value(s, "reclaim.peak", &r->peak);
+	counter_value(s, "reclaim.dispatched", &r->dispatched);
+	counter_value(s, "reclaim.stalls", &r->stalls);
+	counter_value(s, "reclaim.stall_ns", &r->stall_ns);
+	if (ns && h->dispatched && r->dispatched > h->dispatched)
+		r->dispatched_rate = (double)(r->dispatched - h->dispatched) * 1e9 / (double)ns;
+	h->dispatched = r->dispatched;
+}
+
+static void heap_tick(struct session *se, void *priv, struct snapshot *s)
+{
+	struct heap *h = priv;
+	struct snap_heap *out = &s->heap;
+	bool sampling = false;
+
+	fill_reclaim(h, se, s);
+	s->nheap = 1;
+	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE ||
+	    !s->proc.rss_bytes) {
+		*out = h->last;
+		return;
+	}
+	out->mode = session_config(se)->heap;
+	out->rss_bytes = s->proc.rss_bytes;
+	out->anon_bytes = s->proc.anon_bytes;
+	read_rollup(h, se);
+	out->pss_bytes = h->pss_bytes;
+	read_allocator(h);
+	fill_allocator(h, out);
+	heap_mm_tick(&h->mm, se, s);
+	if (h->sampler)
+		sampling = heap_sampler_tick(h->sampler, se, s);
+	else
+		say_proc(h, se, out);
+	add_trend(h, out, session_now_ns(se));
+	fill_words(h, se, s, sampling);
+	h->last = *out;
+}
+
+static void heap_reset(struct session *se, void *priv)
+{
+	struct heap *h = priv;
+
+	if (h->sampler)
+		heap_sampler_reset(h->sampler);
+}
+
+static void heap_stop(struct session *se, void *priv)
+{
+	struct heap *h = priv;
+
+	heap_sampler_free(h->sampler, se);
+	alloc_free(h->alloc);
+	free(h);
+}
+
+const struct collector collector_heap = {
+	.name = "heap",
+	.help = "memory: what the heap holds, whether it grows, what its allocator keeps",
+	.start = heap_start,
+	.tick = heap_tick,
+	.reset = heap_reset,
+	.stop = heap_stop,
+};

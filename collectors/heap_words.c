@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap_words.c: what state a heap is in: leak, fragmentation, cache, growth or none of them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "collectors/heap_priv.h"
+
+/* Free memory worth a word: half of what was obtained, and enough to matter. */
+#define FREE_SHARE     0.5
+#define FREE_MIN_BYTES (16ull << 20)
+/* As much of the free memory as this in whole pages: it could be given back. */
+#define TRIM_SHARE 0.5
+#define LEAK_SCORE 0.5
+
+enum { SIZE = 24 };
+
+static const char *bytes_text(char *buf, double bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	uint32_t u = 0;
+
+	while (bytes >= 1000 && u < 5) {
+		bytes /= 1024;
+		u++;
+	}
+	snprintf(buf, SIZE, bytes < 9.95 && u ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+	return buf;
+}
+
+static const char *time_text(char *buf, uint64_t ns)
+{
+	uint64_t s = (ns + 500000000u) / 1000000000u;
+
+	if (s < 120)
+		snprintf(buf, SIZE, "%llu s", (unsigned long long)s);
+	else
+		snprintf(buf, SIZE, "%llu min", (unsigned long long)(s / 60));
+	return buf;
+}
+
+static void say_free(struct snap_heap *h, const struct alloc_stats *st)
+{
+	char obtained[SIZE], live[SIZE], trim[SIZE];
+	double share = (double)st->retained_bytes / (double)st->obtained_bytes;
+	double small = (double)st->free_small_bytes / (double)st->retained_bytes;
+	bool cached = (double)st->trim_bytes > TRIM_SHARE * (double)st->retained_bytes;
+
+	h->verdict = cached ? HEAP_CACHED : HEAP_FRAGMENTED;
+	snprintf(h->words, sizeof(h->words),
+		 "%s: %s obtained, %s live: %.0f %% is free inside %s, %s; malloc_trim would give "
+		 "back at most %s",
+		 cached ? "cached" : "fragmentation",
+		 bytes_text(obtained, (double)st->obtained_bytes),
+		 bytes_text(live, (double)st->live_bytes), 100 * share, h->allocator,
+		 cached	       ? "in pieces of whole pages, kept for later"
+		 : small > 0.5 ? "mostly in pieces below 4 KiB"
+			       : "in pieces between blocks in use",
+		 bytes_text(trim, (double)st->trim_bytes));
+}
+
+static void say_growth(struct snap_heap *h, const struct heap_facts *f)
+{
+	char now[SIZE], rate[SIZE], age[SIZE];
+	uint64_t bytes = f->trend_live ? h->live_bytes : h->anon_bytes;
+
+	h->verdict = HEAP_GROWING;
+	snprintf(h->words, sizeof(h->words), "growing: %s %s by %s/s for %s, to %s; %s",
+		 f->trend_live ? "live bytes" : "anonymous memory",
+		 f->trend_live ? "rise" : "rises", bytes_text(rate, h->growth_bytes_s),
+		 time_text(age, f->now_ns - f->trend->rising_since_ns),
+		 bytes_text(now, (double)bytes),
+		 f->sampling ? "no call site stands out as a leak yet"
+			     : "whether it is a leak needs --heap=sample");
+}
+
+static void say_leak(struct snap_heap *h, const struct heap_facts *f)
+{
+	const struct snap_heap_site *site = f->suspect;
+	char rate[SIZE], live[SIZE];
+	double kept =
+		site->total_bytes ? 100.0 * (double)site->bytes / (double)site->total_bytes : 0;
+
+	h->verdict = HEAP_LEAKING;
+	snprintf(h->words, sizeof(h->words),
+		 "leak suspected: %.96s keeps %.0f %% of what it allocates: %s, %s/s more",
+		 f->suspect_name, kept > 100 ? 100 : kept, bytes_text(live, (double)site->bytes),
+		 bytes_text(rate, site->growth_bytes_s));
+}
+
+static void say_rest(struct snap_heap *h, const struct heap_facts *f)
+{
+	char obtained[SIZE], live[SIZE], anon[SIZE];
+	bool early = !heap_trend_slope(f->trend) && heap_trend_span_ns(f->trend) < 12000000000ull;
+	const char *state = early ? "too early to say whether it grows" : "steady";
+
+	h->verdict = early ? HEAP_UNKNOWN : HEAP_STEADY;
+	if (f->stats && f->stats->obtained_bytes)
+		snprintf(h->words, sizeof(h->words),
+			 "%s: %s obtained, %s%s live, %.0f %% free inside %s", state,
+			 bytes_text(obtained, (double)f->stats->obtained_bytes),
+			 f->stats->partial ? "at most " : "",
+			 bytes_text(live, (double)f->stats->live_bytes),
+			 100.0 * (double)f->stats->retained_bytes /
+				 (double)f->stats->obtained_bytes,
+			 h->allocator);
+	else if (h->live_bytes)
+		snprintf(h->words, sizeof(h->words), "%s: %s live of %s of anonymous memory", state,
+			 bytes_text(live, (double)h->live_bytes),
+			 bytes_text(anon, (double)h->anon_bytes));
+	else
+		snprintf(h->words, sizeof(h->words), "%s: %s of anonymous memory; %.150s", state,
+			 bytes_text(anon, (double)h->anon_bytes), f->why);
+}
+
+void heap_words(struct snap_heap *h, const struct heap_facts *f)
+{
+	const struct alloc_stats *st = f->stats;
+
+	h->growth_bytes_s = heap_trend_slope(f->trend);
+	if (f->suspect && f->suspect->leak_score >= LEAK_SCORE && f->trend->rising_since_ns)
+		say_leak(h, f);
+	else if (f->trend->rising_since_ns)
+		say_growth(h, f);
+	else if (st && !st->partial && st->retained_bytes >= FREE_MIN_BYTES &&
+		 (double)st->retained_bytes >= FREE_SHARE * (double)st->obtained_bytes)
+		say_free(h, st);
+	else
+		say_rest(h, f);
+}
