@@ -62,6 +62,12 @@ int elf_image_find(struct elf_image *e, uint64_t vaddr, struct elf_hit *out); /*
 /* Raw name of a hit, NUL-terminated, cut to fit: "foo", "foo@plt", "fn@0x1234". 0 or -errno. */
 int elf_image_name(struct elf_image *e, const struct elf_hit *hit, char *buf, size_t size);
 
+/*
+ * Raw name of the variable that holds vaddr, and how far into it; reads the symbol table. -ENOENT
+ * when no segment holds it, -ENODATA when none of the symbols does.
+ */
+int elf_image_object(struct elf_image *e, uint64_t vaddr, char *buf, size_t size, uint64_t *offset);
+
 /* USDT notes (.note.stapsdt), prelink-adjusted by .stapsdt.base. 0 notes is success. */
 int elf_image_usdts(struct elf_image *e, const struct elf_usdt **out, uint32_t *n);
 

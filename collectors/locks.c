@@ -5,10 +5,12 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
+#include "collectors/lock_name.h"
 #include "collectors/threads.h"
 #include "probes/contract.h"
 
@@ -17,9 +19,16 @@ enum {
 	LOCKS_SLOTS = 2 * LOCKS_MAX, /* a power of two */
 	LOCKS_FULL = CONTRACT_LOCKS / 4 * 3,
 	LOCKS_LOOKS = 32, /* reads of the target's memory a tick */
+	LOCKS_NAMES = 4,  /* addresses named a tick */
+	LOCKS_SITES = 4,  /* kept of an address */
 	FUTEX_OP_WAIT = 0,
 	FUTEX_OP_LOCK_PI = 6,
 	FUTEX_OP_LOCK_PI2 = 13,
+};
+
+struct lock_site {
+	const char *kind, *site, *via; /* borrowed for good */
+	double ns;
 };
 
 struct lock_row {
@@ -33,6 +42,10 @@ struct lock_row {
 	uint32_t owner, owner_tid;	/* seen last: by the target's own count, and by ours */
 	bool seen_owner;		/* its owner was once a live thread of the target */
 	bool idle;			/* nothing happened since the tick before */
+	bool named;			/* name was looked for */
+	char name[SNAP_NAME];
+	struct lock_site sites[LOCKS_SITES];
+	uint32_t base_bins[CONTRACT_LOCK_BINS];
 };
 
 struct locks {
@@ -223,6 +236,7 @@ void locks_reset(struct locks *l)
 		l->rows[i].base_ns = l->rows[i].shown_ns;
 		/* A wait that goes on belongs to what comes. */
 		l->rows[i].base_waits = l->rows[i].total.waits;
+		memcpy(l->rows[i].base_bins, l->rows[i].total.bins, sizeof(l->rows[i].base_bins));
 	}
 }
 
@@ -238,6 +252,85 @@ static bool goes_before(const struct lock_row *x, const struct lock_row *y)
 	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
 }
 
+void locks_note_site(struct locks *l, uint64_t addr, const char *kind, const char *site,
+		     const char *via, double ns)
+{
+	struct lock_row *r = row_of(l, addr);
+	struct lock_site *least;
+
+	if (!r)
+		return;
+	least = r->sites;
+	for (uint32_t i = 0; i < LOCKS_SITES; i++) {
+		struct lock_site *at = &r->sites[i];
+
+		if (at->ns > 0 && at->kind == kind && at->site == site && at->via == via) {
+			at->ns += ns;
+			return;
+		}
+		if (at->ns < least->ns)
+			least = at;
+	}
+	/* The newcomer takes over the time of the one it drives out: no later one is held back. */
+	*least = (struct lock_site){kind, site, via, least->ns + ns};
+}
+
+void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t)
+{
+	uint32_t left = LOCKS_NAMES;
+
+	for (uint32_t i = 0; i < l->n && left && !t->gone; i++) {
+		struct lock_row *r = &l->rows[i];
+
+		if (r->named || r->idle)
+			continue;
+		r->named = true;
+		lock_name_find(syms, t->pid, t, r->addr, r->name, sizeof(r->name));
+		left--;
+	}
+}
+
+/* Quantile of the finished waits since the reset: the midpoint of a bucket, within 12 %. */
+static uint64_t quantile(const struct lock_row *r, double q)
+{
+	uint64_t n = 0, seen = 0, rank;
+
+	for (uint32_t i = 0; i < CONTRACT_LOCK_BINS; i++)
+		n += r->total.bins[i] - r->base_bins[i];
+	if (!n)
+		return 0;
+	rank = (uint64_t)(q * (double)(n - 1)) + 1;
+	for (uint32_t i = 0; i < CONTRACT_LOCK_BINS; i++) {
+		uint64_t low = bucket_low(i << CONTRACT_LOCK_BITS);
+		uint64_t end = bucket_low((i + 1) << CONTRACT_LOCK_BITS);
+
+		seen += r->total.bins[i] - r->base_bins[i];
+		if (seen >= rank)
+			return low + (end - low) / 2;
+	}
+	return 0;
+}
+
+static void fill_site(const struct lock_row *r, struct snap_lock *out)
+{
+	const struct lock_site *most = NULL;
+
+	for (uint32_t i = 0; i < LOCKS_SITES; i++)
+		if (r->sites[i].ns > 0 && (!most || r->sites[i].ns > most->ns))
+			most = &r->sites[i];
+	snapshot_string(out->kind, sizeof(out->kind),
+			r->seen_owner ? "mutex"
+			: most	      ? most->kind
+				      : "futex");
+	if (!most)
+		return;
+	if (most->site[0] && most->via[0])
+		snprintf(out->site, sizeof(out->site), "%.80s via %.40s", most->site, most->via);
+	else
+		snprintf(out->site, sizeof(out->site), "%.120s",
+			 most->site[0] ? most->site : most->via);
+}
+
 static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)
 {
 	out->addr = r->addr;
@@ -248,6 +341,10 @@ static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap
 		interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) / (double)interval_ns : 0;
 	out->is_mutex = r->seen_owner;
 	out->owner_tid = (int32_t)r->owner_tid;
+	out->p50 = quantile(r, 0.5);
+	out->p99 = quantile(r, 0.99);
+	memcpy(out->name, r->name, sizeof(out->name));
+	fill_site(r, out);
 }
 
 void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)

@@ -8,8 +8,9 @@
 
 #include "collectors/snapshot.h"
 
-struct threads;
 struct locks;
+struct symbols;
+struct threads;
 
 /*
  * map_fd: the `locks` map of eBPF, which holds finished waits; borrowed. NULL without memory. When
@@ -25,6 +26,16 @@ void locks_free(struct locks *l);
  */
 void locks_read_finished(struct locks *l);
 void locks_add_waiting(struct locks *l, const struct threads *t);
+
+/*
+ * A stack that waited at addr for ns: its kind, and the functions as in struct wait_site, ""
+ * when there are none), strings that stay. The one with the most time is shown.
+ */
+void locks_note_site(struct locks *l, uint64_t addr, const char *kind, const char *site,
+		     const char *via, double ns);
+
+/* Give names to new addresses, a few a tick; after locks_add_waiting(). syms may be NULL. */
+void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t);
 
 /* What was read until now counts as old. */
 void locks_reset(struct locks *l);

@@ -11,8 +11,11 @@
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/locks.h"
+#include "collectors/sched_reason.h"
 #include "collectors/session.h"
+#include "collectors/sockets.h"
 #include "collectors/threads.h"
+#include "collectors/wait_stacks.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
@@ -26,17 +29,13 @@ struct sched {
 	uint64_t prev_wait_ns[WAIT_CLASSES];  /* shown at the last tick */
 	uint64_t base_wait_ns[WAIT_CLASSES];  /* and at the last reset */
 	struct locks *locks;
+	struct sockets *sockets;
+	struct wait_stacks *stacks; /* NULL: none, no_stacks says why */
+	char no_stacks[SNAP_TEXT];
 	struct perftop_bpf__bss *bss;
 	uint64_t forks, locks_lost;
 	uint64_t voluntary, involuntary; /* context switches of all threads, gone ones too */
 	struct latency_sum sum;		 /* scratch */
-};
-
-static const uint8_t reason_of[WAIT_CLASSES] = {
-	[WAIT_OTHER] = BLOCKED_OTHER, [WAIT_FUTEX] = BLOCKED_FUTEX,
-	[WAIT_SLEEP] = BLOCKED_SLEEP, [WAIT_NET] = BLOCKED_NET,
-	[WAIT_IO] = BLOCKED_IO,	      [WAIT_FAULT] = BLOCKED_PAGE_FAULT,
-	[WAIT_RW] = BLOCKED_OTHER,    [WAIT_RUNQ] = BLOCKED_RUNQ,
 };
 
 static int attach(struct session *se, struct sched *sc, char *why, size_t why_size)
@@ -69,9 +68,13 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->hist = bpf_map_array(b, bpf_map__fd(skel->maps.sched_hist), sizeof(*sc->hist),
 				 (size_t)WAIT_CLASSES * sc->ncpu, false);
 	sc->locks = locks_new(bpf_map__fd(skel->maps.locks));
-	if (!sc->locks)
+	sc->sockets = sockets_new(bpf_map__fd(skel->maps.sockets));
+	if (!sc->locks || !sc->sockets)
 		sc->hist = NULL;
-	return sc->hist ? 0 : -ENOMEM;
+	if (!sc->hist)
+		return -ENOMEM;
+	sc->stacks = wait_stacks_new(se, sc->locks, sc->no_stacks, sizeof(sc->no_stacks));
+	return 0;
 }
 
 static double pct(uint64_t ns, uint64_t of_ns)
@@ -295,7 +298,7 @@ static void fill_blocked(struct session *se, struct sched *sc, struct snapshot *
 		s->nbins = nbins;
 		if (!lat.count && sc->shown_wait_ns[c] - sc->base_wait_ns[c] == 0)
 			continue;
-		row = blocked_row(s, reason_of[c]);
+		row = blocked_row(s, sched_reason((uint32_t)c));
 		row->count += lat.count;
 		row->ns += sc->shown_wait_ns[c] - sc->base_wait_ns[c];
 		row->pct +=
@@ -316,7 +319,9 @@ static void sched_stop(struct session *se, void *priv)
 	for (int i = 0; i < WAIT_CLASSES; i++)
 		latency_track_fini(&sc->tracks[i]);
 	threads_fini(&sc->threads);
+	wait_stacks_free(sc->stacks);
 	locks_free(sc->locks);
+	sockets_free(sc->sockets);
 	free(sc);
 }
 
@@ -353,11 +358,14 @@ static int sched_start(struct session *se, void **priv)
 	if (sc->hist) {
 		sum_finished(sc);
 		locks_read_finished(sc->locks);
+		sockets_read_finished(sc->sockets);
 		add_waiting(sc);
 		locks_add_waiting(sc->locks, &sc->threads);
+		sockets_add_waiting(sc->sockets, &sc->threads);
 		memcpy(sc->prev_wait_ns, sc->shown_wait_ns, sizeof(sc->prev_wait_ns));
 		memcpy(sc->base_wait_ns, sc->shown_wait_ns, sizeof(sc->base_wait_ns));
 		locks_reset(sc->locks);
+		sockets_reset(sc->sockets);
 	}
 	*priv = sc;
 	return 0;
@@ -403,6 +411,7 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 	if (sc->hist) {
 		sum_finished(sc);
 		locks_read_finished(sc->locks);
+		sockets_read_finished(sc->sockets);
 	}
 	if (threads_read(&sc->threads))
 		return;
@@ -411,8 +420,13 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 		return;
 	add_waiting(sc);
 	locks_add_waiting(sc->locks, &sc->threads);
+	sockets_add_waiting(sc->sockets, &sc->threads);
 	fill_blocked(se, sc, s);
+	if (sc->stacks)
+		wait_stacks_tick(sc->stacks, &sc->threads, s);
+	locks_name_some(sc->locks, session_symbols(se), &sc->threads);
 	locks_fill(sc->locks, session_interval_ns(se), s);
+	sockets_fill(sc->sockets, session_pid(se), session_interval_ns(se), s);
 	report_forks(se, sc);
 	report_locks(se, sc);
 }
@@ -425,8 +439,12 @@ static void sched_reset(struct session *se, void *priv)
 		latency_track_reset(&sc->tracks[c]);
 		sc->base_wait_ns[c] = sc->prev_wait_ns[c];
 	}
-	if (sc->hist)
+	if (sc->hist) {
 		locks_reset(sc->locks);
+		sockets_reset(sc->sockets);
+	}
+	if (sc->stacks)
+		wait_stacks_reset(sc->stacks);
 }
 
 const struct collector collector_sched = {

@@ -20,7 +20,9 @@ __u64 locks_lost = 0;
  */
 __u64 wait_period_ns = 0;
 __s64 wait_stacks_left = 0;
-__u64 wait_stacks_taken = 0, wait_stacks_lost = 0;
+__u64 wait_stacks_chosen = 0, wait_stacks_lost = 0;
+/* What those stand for that were chosen and not taken. */
+__u64 wait_missed_ns[WAIT_CLASSES] = {};
 
 /* fork and exec of the target, for the session. */
 __u64 target_forks = 0, target_execs = 0;
@@ -274,6 +276,14 @@ static __always_inline void socket_record(struct task_struct *task, struct threa
 		v->max_ns = ns;
 }
 
+static __always_inline void stack_missed(u32 wait, u64 ns)
+{
+	u64 period = wait_period_ns;
+
+	if (wait < WAIT_CLASSES)
+		__sync_fetch_and_add(&wait_missed_ns[wait], ns > period ? ns : period);
+}
+
 /* Every nanosecond blocked has the same chance: no wait is too short to be seen. */
 static __always_inline void stack_choose(struct thread_state *t, u64 ns)
 {
@@ -281,10 +291,13 @@ static __always_inline void stack_choose(struct thread_state *t, u64 ns)
 	u32 zero = 0, *due;
 
 	t->due_ns = 0;
-	if (!period || wait_stacks_left <= 0)
+	if (!period || (ns < period && (u64)bpf_get_prandom_u32() * period >= ns << 32))
 		return;
-	if (ns < period && (u64)bpf_get_prandom_u32() * period >= ns << 32)
+	__sync_fetch_and_add(&wait_stacks_chosen, 1);
+	if (wait_stacks_left <= 0) {
+		stack_missed(t->wait, ns);
 		return;
+	}
 	due = bpf_map_lookup_elem(&stack_due, &zero);
 	if (!due)
 		return;

@@ -44,13 +44,14 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 	len = sizeof(*w) + s->slice;
 	if (len > sizeof(*b))
 		return;
-	__sync_fetch_and_add(&wait_stacks_taken, 1);
 	if (bpf_ringbuf_output(&wait_stacks, b, len,
 			       bpf_ringbuf_query(&wait_stacks, BPF_RB_AVAIL_DATA) >
 					       CONTRACT_WAIT_RING / 2
 				       ? BPF_RB_FORCE_WAKEUP
-				       : BPF_RB_NO_WAKEUP))
+				       : BPF_RB_NO_WAKEUP)) {
 		__sync_fetch_and_add(&wait_stacks_lost, 1);
+		stack_missed(t->due_wait, t->due_ns);
+	}
 }
 
 static __always_inline void wait_stack_take(void)
@@ -65,6 +66,8 @@ static __always_inline void wait_stack_take(void)
 	b = bpf_map_lookup_elem(&wait_buffers, &zero);
 	if (b && __sync_fetch_and_add(&wait_stacks_left, -1) > 0)
 		wait_stack_send(task, t, b);
+	else
+		stack_missed(t->due_wait, t->due_ns);
 	t->due_ns = 0;
 }
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lock_name.h: what lies at an address of the target's data. */
+#ifndef PERFTOP_LOCK_NAME_H
+#define PERFTOP_LOCK_NAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collectors/symbols.h"
+
+struct threads;
+
+/*
+ * "cache_lock", "stats+16" for a variable, else what kind of memory it is: "heap", "stack of
+ * NAME/TID", "shared /dev/shm/x", "data of prog". Reads maps and perhaps a symbol table: ask once
+ * an address. "" when it lies in no mapping.
+ */
+void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, uint64_t addr,
+		    char *out, size_t size);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket_names.c: what the sockets of a process are connected to, from /proc/PID/net. */
+#include "collectors/socket_names.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TCP_LISTEN = 10, LINE_BYTES = 512 };
+
+/* "0100007F:18EB": words in the byte order of the machine, the port as a number. */
+static bool parse_end(const char *hex, bool v6, char *out, size_t size)
+{
+	uint32_t words[4] = {0};
+	char ip[INET6_ADDRSTRLEN];
+	unsigned int port;
+
+	for (int i = 0; i < (v6 ? 4 : 1); i++)
+		if (sscanf(hex + i * 8, "%8x", &words[i]) != 1)
+			return false;
+	if (sscanf(hex + (v6 ? 32 : 8), ":%4x", &port) != 1)
+		return false;
+	if (!words[0] && !words[1] && !words[2] && !words[3]) {
+		snprintf(out, size, port ? "*:%u" : "*", port);
+		return true;
+	}
+	/* An IPv4 address inside IPv6 reads better as what it is. */
+	if (v6 && !words[0] && !words[1] && words[2] == htonl(0xffff)) {
+		words[0] = words[3];
+		v6 = false;
+	}
+	if (!inet_ntop(v6 ? AF_INET6 : AF_INET, words, ip, sizeof(ip)))
+		return false;
+	snprintf(out, size, v6 ? "[%s]:%u" : "%s:%u", ip, port);
+	return true;
+}
+
+static bool parse_inet(const char *protocol, const char *line, uint64_t *inode, char *name,
+		       size_t size)
+{
+	char local[64], remote[64], here[64], there[64];
+	unsigned long long number;
+	unsigned int state;
+	bool v6 = protocol[strlen(protocol) - 1] == '6', tcp = protocol[0] == 't';
+
+	if (sscanf(line, " %*u: %63s %63s %2x %*s %*s %*s %*u %*u %llu", local, remote, &state,
+		   &number) != 4 ||
+	    strlen(local) != (v6 ? 37 : 13) || strlen(remote) != strlen(local) ||
+	    !parse_end(local, v6, here, sizeof(here)) ||
+	    !parse_end(remote, v6, there, sizeof(there)))
+		return false;
+	*inode = number;
+	if (tcp && state == TCP_LISTEN)
+		snprintf(name, size, "tcp %s listening", here);
+	else
+		snprintf(name, size, "%.3s %s %s", protocol, here, there);
+	return true;
+}
+
+static bool parse_unix(const char *line, uint64_t *inode, char *name, size_t size)
+{
+	unsigned long long number;
+	unsigned int flags;
+	int path = 0;
+
+	/* Num RefCount Protocol Flags Type St Inode Path */
+	if (sscanf(line, "%*x: %*x %*x %x %*x %*x %llu%n", &flags, &number, &path) != 2 || !path)
+		return false;
+	*inode = number;
+	line += path;
+	line += *line == ' ';
+	/* __SO_ACCEPTCON of linux/net.h */
+	snprintf(name, size, "unix %.100s%s", *line ? line : "unnamed",
+		 flags & 0x10000 ? " listening" : "");
+	return true;
+}
+
+bool socket_names_parse(const char *protocol, const char *line, uint64_t *inode, char *name,
+			size_t size)
+{
+	return protocol[0] == 'u' && protocol[1] == 'n'
+		       ? parse_unix(line, inode, name, size)
+		       : parse_inet(protocol, line, inode, name, size);
+}
+
+static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wanted *want,
+			uint32_t n)
+{
+	char path[48], line[LINE_BYTES], name[SNAP_NAME];
+	uint32_t found = 0;
+	uint64_t inode;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/net/%s", pid, protocol);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!socket_names_parse(protocol, line, &inode, name, sizeof(name)))
+			continue;
+		for (uint32_t i = 0; i < n; i++)
+			if (want[i].inode == inode && !*want[i].found) {
+				snapshot_string(want[i].name, SNAP_NAME, name);
+				*want[i].found = true;
+				found++;
+			}
+	}
+	fclose(f);
+	return found;
+}
+
+void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n)
+{
+	static const char *const protocols[] = {"tcp", "unix", "tcp6", "udp", "udp6"};
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]) && found < n; i++)
+		found += find_in(pid, protocols[i], want, n);
+}

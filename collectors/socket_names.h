@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket_names.h: what the sockets of a process are connected to, from /proc/PID/net. */
+#ifndef PERFTOP_SOCKET_NAMES_H
+#define PERFTOP_SOCKET_NAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collectors/snapshot.h"
+
+/* name: SNAP_NAME bytes, written and *found set when there is a socket with this inode. */
+struct socket_wanted {
+	uint64_t inode;
+	char *name;
+	bool *found;
+};
+
+/* "tcp 127.0.0.1:6379 10.0.0.2:41022", "tcp *:80 listening", "unix /run/x.sock"; see proc(5). */
+void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n);
+
+/* One line of tcp, tcp6, udp, udp6 or unix; false when it is none. */
+bool socket_names_parse(const char *protocol, const char *line, uint64_t *inode, char *name,
+			size_t size);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sockets.c: the sockets that the target's threads wait on: how often and how long. */
+#include "collectors/sockets.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectors/socket_names.h"
+#include "collectors/threads.h"
+#include "probes/contract.h"
+
+enum {
+	ROWS = CONTRACT_SOCKETS,
+	SLOTS = 2 * ROWS, /* a power of two */
+	FULL = ROWS / 4 * 3,
+};
+
+struct socket_row {
+	struct contract_socket_key key;
+	struct contract_socket total; /* finished waits, from the map */
+	uint64_t waiting_ns;
+	uint32_t waiting;
+	uint64_t shown_ns, shown_waits; /* both together, never falling */
+	uint64_t prev_ns, base_ns, base_waits;
+	bool idle; /* nothing happened since the tick before */
+	bool named;
+	char name[SNAP_NAME];
+};
+
+struct sockets {
+	int map_fd;
+	uint32_t n;
+	uint64_t names_at_tick, tick;
+	struct socket_row rows[ROWS];
+	uint16_t slots[SLOTS]; /* row + 1 by hash of the key, 0 = free */
+	struct contract_socket_key keys[ROWS];
+	struct contract_socket values[ROWS];
+};
+
+struct sockets *sockets_new(int map_fd)
+{
+	struct sockets *s = calloc(1, sizeof(*s));
+
+	if (s)
+		s->map_fd = map_fd;
+	return s;
+}
+
+void sockets_free(struct sockets *s)
+{
+	free(s);
+}
+
+static bool same(const struct contract_socket_key *a, const struct contract_socket_key *b)
+{
+	return a->inode == b->inode && a->tgid == b->tgid && a->fd == b->fd;
+}
+
+static uint16_t *slot_of(struct sockets *s, const struct contract_socket_key *key)
+{
+	uint64_t mixed = (key->inode * 31 + key->tgid) * 31 + (uint32_t)key->fd;
+	uint32_t h = (uint32_t)(mixed * 0x9E3779B97F4A7C15ull >> 40);
+
+	while (s->slots[h % SLOTS] && !same(&s->rows[s->slots[h % SLOTS] - 1].key, key))
+		h++;
+	return &s->slots[h % SLOTS];
+}
+
+static struct socket_row *row_of(struct sockets *s, const struct contract_socket_key *key)
+{
+	uint16_t *slot = slot_of(s, key);
+
+	if (!*slot) {
+		if (s->n == ROWS)
+			return NULL;
+		memset(&s->rows[s->n], 0, sizeof(s->rows[0]));
+		s->rows[s->n].key = *key;
+		*slot = (uint16_t)++s->n;
+	}
+	return &s->rows[*slot - 1];
+}
+
+/* Forget what nobody waited on since the tick before, here and in the map. */
+static void make_room(struct sockets *s)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		if (s->rows[i].idle)
+			bpf_map_delete_elem(s->map_fd, &s->rows[i].key);
+		else
+			s->rows[kept++] = s->rows[i];
+	}
+	s->n = kept;
+	memset(s->slots, 0, sizeof(s->slots));
+	for (uint32_t i = 0; i < s->n; i++)
+		*slot_of(s, &s->rows[i].key) = (uint16_t)(i + 1);
+}
+
+static uint32_t read_map(struct sockets *s)
+{
+	uint32_t n = ROWS, batch = 0, have = 0;
+	struct contract_socket_key *prev = NULL;
+
+	if (!bpf_map_lookup_batch(s->map_fd, NULL, &batch, s->keys, s->values, &n, NULL) ||
+	    errno == ENOENT)
+		return n;
+	while (have < ROWS && !bpf_map_get_next_key(s->map_fd, prev, &s->keys[have])) {
+		prev = &s->keys[have];
+		if (!bpf_map_lookup_elem(s->map_fd, prev, &s->values[have]))
+			have++;
+	}
+	return have;
+}
+
+void sockets_read_finished(struct sockets *s)
+{
+	uint32_t n;
+
+	s->tick++;
+	if (s->n >= FULL)
+		make_room(s);
+	n = read_map(s);
+	for (uint32_t i = 0; i < s->n; i++) {
+		s->rows[i].waiting_ns = s->rows[i].waiting = 0;
+		s->rows[i].idle = true;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct socket_row *r = row_of(s, &s->keys[i]);
+
+		if (!r)
+			continue;
+		r->idle = r->total.waits == s->values[i].waits;
+		r->total = s->values[i];
+	}
+}
+
+void sockets_add_waiting(struct sockets *s, const struct threads *t)
+{
+	for (uint32_t i = 0; i < t->n && !t->gone; i++) {
+		const struct contract_thread *row = &t->now[i];
+		struct contract_socket_key key = {
+			.inode = row->inode, .tgid = row->tgid, .fd = row->fd};
+		uint64_t blocked, queued;
+		struct socket_row *r;
+
+		if (row->wait != WAIT_NET || !row->off_ns)
+			continue;
+		r = row_of(s, &key);
+		if (!r)
+			continue;
+		threads_present_wait(row, &blocked, &queued);
+		r->idle = false;
+		r->waiting++;
+		r->waiting_ns += blocked;
+		if (blocked > r->total.max_ns)
+			r->total.max_ns = blocked;
+	}
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct socket_row *r = &s->rows[i];
+
+		r->prev_ns = r->shown_ns;
+		if (r->total.wait_ns + r->waiting_ns > r->shown_ns)
+			r->shown_ns = r->total.wait_ns + r->waiting_ns;
+		if (r->total.waits + r->waiting > r->shown_waits)
+			r->shown_waits = r->total.waits + r->waiting;
+	}
+}
+
+void sockets_reset(struct sockets *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		s->rows[i].base_ns = s->rows[i].shown_ns;
+		s->rows[i].base_waits = s->rows[i].total.waits;
+	}
+}
+
+/* ---- into the snapshot ---------------------------------------------------------------------- */
+
+static bool goes_before(const struct socket_row *x, const struct socket_row *y)
+{
+	uint64_t x_now = x->shown_ns - x->prev_ns, y_now = y->shown_ns - y->prev_ns;
+
+	if (x_now != y_now)
+		return x_now > y_now;
+	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
+}
+
+static void plain_name(struct socket_row *r)
+{
+	const struct contract_socket_key *k = &r->key;
+
+	if (k->inode)
+		snprintf(r->name, sizeof(r->name), "socket %llu, gone or of another kind",
+			 (unsigned long long)k->inode);
+	else if (!k->tgid)
+		snprintf(r->name, sizeof(r->name), "others: more than %d sockets", ROWS);
+	else if (k->fd < 0)
+		snprintf(r->name, sizeof(r->name), "poll or select, any of its sockets");
+	else
+		snprintf(r->name, sizeof(r->name), "epoll, any of its sockets");
+}
+
+/* Sockets without a name are looked for once, all together, and not again. */
+static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, pid_t pid)
+{
+	struct socket_wanted want[SNAP_SOCKETS];
+	uint32_t nwant = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct socket_row *r = &s->rows[rows[i]];
+
+		if (r->named)
+			continue;
+		if (!r->name[0])
+			plain_name(r);
+		if (r->key.inode)
+			want[nwant++] = (struct socket_wanted){r->key.inode, r->name, &r->named};
+		else
+			r->named = true;
+	}
+	if (!nwant || (s->names_at_tick && s->tick - s->names_at_tick < 5))
+		return;
+	s->names_at_tick = s->tick;
+	socket_names_find(pid, want, nwant);
+	for (uint32_t i = 0; i < nwant; i++)
+		*want[i].found = true;
+}
+
+void sockets_fill(struct sockets *s, pid_t pid, uint64_t interval_ns, struct snapshot *snap)
+{
+	uint32_t top[SNAP_SOCKETS], n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		uint32_t at = n;
+
+		if (s->rows[i].shown_ns == s->rows[i].base_ns)
+			continue;
+		/* cppcheck-suppress uninitvar ; the first n are set */
+		while (at && goes_before(&s->rows[i], &s->rows[top[at - 1]]))
+			at--;
+		if (n == SNAP_SOCKETS)
+			snap->truncated++;
+		else
+			n++;
+		if (at == SNAP_SOCKETS)
+			continue;
+		memmove(top + at + 1, top + at, (n - 1 - at) * sizeof(*top));
+		top[at] = i;
+	}
+	name_new(s, top, n, pid);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct socket_row *r = &s->rows[top[i]];
+		struct snap_socket *out = &snap->sockets[snap->nsockets++];
+
+		out->fd = r->key.fd;
+		snapshot_string(out->name, sizeof(out->name), r->name);
+		out->waits = r->shown_waits - r->base_waits;
+		out->wait_ns = r->shown_ns - r->base_ns;
+		out->max_ns = r->total.max_ns;
+		out->pct = interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) /
+						 (double)interval_ns
+				       : 0;
+	}
+}

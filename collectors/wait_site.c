@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wait_site.c: what kind of lock a stack waits for, and which function of the program waits. */
+#include "collectors/wait_site.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* Functions of thread libraries by how their names begin, leading underscores left out. */
+static const struct {
+	const char *prefix, *kind; /* kind NULL: goes on to the next frame */
+} primitives[] = {
+	{"pthread_mutex_", "mutex"},
+	{"mtx_", "mutex"},
+	{"pthread_rwlock_", "rwlock"},
+	{"pthread_cond_", "condvar"},
+	{"cnd_", "condvar"},
+	{"pthread_barrier_", "barrier"},
+	{"pthread_join", "join"},
+	{"pthread_timedjoin", "join"},
+	{"pthread_clockjoin", "join"},
+	{"thrd_join", "join"},
+	{"pthread_once", "once"},
+	{"sem_wait", "sem"},
+	{"sem_timedwait", "sem"},
+	{"sem_clockwait", "sem"},
+	{"new_sem_wait", "sem"},
+	{"pthread_", NULL},
+	{"lll_lock_", NULL},
+	{"futex_", NULL},
+	{"syscall", NULL},
+};
+
+/* Allocators and streams of libc have locks of their own. */
+static const struct {
+	const char *prefix, *kind;
+} inside_libc[] = {
+	{"libc_malloc", "malloc"}, {"malloc", "malloc"},   {"libc_free", "malloc"},
+	{"cfree", "malloc"},	   {"free", "malloc"},	   {"calloc", "malloc"},
+	{"realloc", "malloc"},	   {"int_free", "malloc"}, {"int_malloc", "malloc"},
+	{"IO_", "stdio"},	   {"fflush", "stdio"},	   {"fwrite", "stdio"},
+	{"printf", "stdio"},	   {"vfprintf", "stdio"},  {"puts", "stdio"},
+	{"fork", "fork"},	   {"dl_", "loader"},
+};
+
+/* Locks that others are built of: who called them is the place that matters. */
+static const struct {
+	const char *name, *kind; /* kind NULL: as the primitive below says */
+} wrappers[] = {
+	{"take_gil", "GIL"},
+	{"PyThread_acquire_lock_timed", "py lock"},
+	{"PGSemaphoreLock", NULL},
+	{"LWLockAcquire", "LWLock"},
+	{"LWLockAcquireOrWait", "LWLock"},
+	{"LWLockWaitForVar", "LWLock"},
+	{"ProcSleep", "pg lock"},
+	{"uv_mutex_lock", NULL},
+	{"uv_cond_wait", NULL},
+	{"uv_cond_timedwait", NULL},
+	{"uv_sem_wait", NULL},
+	{"uv_thread_join", NULL},
+	{"g_mutex_lock_slowpath", "mutex"},
+	{"g_cond_wait", "condvar"},
+	{"runtime.futex", "go park"},
+	{"runtime.futexsleep", "go park"},
+	{"runtime.futexsleep.abi0", "go park"},
+	{"runtime.futex.abi0", "go park"},
+	{"runtime.notesleep", "go park"},
+	{"runtime.notetsleep_internal", "go park"},
+	{"runtime.mPark", "go park"},
+	{"runtime.lock2", "go mutex"},
+};
+
+static bool begins(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
+static bool is_thread_library(const char *module)
+{
+	return begins(module, "libc.so") || begins(module, "libc-2") ||
+	       begins(module, "libpthread") || begins(module, "ld-linux") ||
+	       begins(module, "ld-musl") || begins(module, "libstdc++") ||
+	       begins(module, "libc++") || !strcmp(module, "[vdso]");
+}
+
+/* "__GI___pthread_mutex_lock" to "pthread_mutex_lock". */
+static const char *plain(const char *name)
+{
+	for (;;) {
+		if (*name == '_')
+			name++;
+		else if (begins(name, "GI_"))
+			name += 3;
+		else
+			return name;
+	}
+}
+
+/* A function of a thread library; where its name tells the kind, that goes to *kind. */
+static bool is_primitive(const struct symbol *f, const char **kind)
+{
+	const char *name = plain(f->name);
+
+	for (size_t i = 0; i < sizeof(primitives) / sizeof(primitives[0]); i++)
+		if (begins(name, primitives[i].prefix)) {
+			if (primitives[i].kind)
+				*kind = primitives[i].kind;
+			return true;
+		}
+	if (!is_thread_library(f->module))
+		return false;
+	for (size_t i = 0; i < sizeof(inside_libc) / sizeof(inside_libc[0]) && !*kind; i++)
+		if (begins(name, inside_libc[i].prefix))
+			*kind = inside_libc[i].kind;
+	return true;
+}
+
+static bool is_wrapper(const struct symbol *f, const char **kind)
+{
+	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
+		if (!strcmp(f->name, wrappers[i].name)) {
+			if (wrappers[i].kind)
+				*kind = wrappers[i].kind;
+			return true;
+		}
+	return false;
+}
+
+void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out)
+{
+	const char *kind = NULL;
+	uint32_t i = 0;
+
+	*out = (struct wait_site){.site = UINT32_MAX, .via = UINT32_MAX};
+	while (i < n && is_primitive(&frames[i], &kind))
+		i++;
+	for (; i < n && is_wrapper(&frames[i], &kind); i++)
+		out->via = i;
+	if (i < n)
+		out->site = i;
+	out->kind = kind ? kind : "futex";
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wait_site.h: what kind of lock a stack waits for, and which function of the program waits. */
+#ifndef PERFTOP_WAIT_SITE_H
+#define PERFTOP_WAIT_SITE_H
+
+#include <stdint.h>
+
+#include "collectors/symbols.h"
+
+/*
+ * site: the first frame that is not part of a thread library; where that is a lock of a language or
+ * a server built on one (Python's GIL, PostgreSQL's LWLock), `via` is it and `site` who asked for
+ * it. Indices into the frames, UINT32_MAX = none.
+ */
+struct wait_site {
+	const char *kind; /* "mutex", "condvar", "GIL" …; "futex" when the stack does not tell */
+	uint32_t site, via;
+};
+
+void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out);
+
+#endif
