@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "collectors/procfs.h"
 #include "collectors/recorder.h"
 #include "collectors/replay.h"
 #include "collectors/rules.h"
@@ -17,23 +15,13 @@
 /* A server that leaves the work to its children looks idle by itself. */
 static void report_children(struct session *se)
 {
-	char buf[4096];
-	uint32_t n = 0;
-	char name[48];
+	uint32_t n = se->target.view.children;
 
-	if (target_set_many(&se->others))
-		return;
-	snprintf(name, sizeof(name), "task/%d/children", se->target.pid);
-	if (procfs_read(se->target.pid, name, buf, sizeof(buf)) <= 0)
-		return;
-	for (const char *p = buf; *p; p++)
-		n += *p == ' ';
-	if (n)
+	if (n && !target_set_many(&se->others))
 		session_event(se,
-			      "the target has %u%s child%s, not watched; --follow-forks watches "
+			      "the target has %u child%s, not watched; --follow-forks watches "
 			      "them too",
-			      n, strlen(buf) + 1 == sizeof(buf) ? " or more" : "",
-			      n == 1 ? "" : "ren");
+			      n, n == 1 ? "" : "ren");
 }
 
 static int open_files(struct session *se, char *why, size_t why_size)

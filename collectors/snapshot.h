@@ -71,7 +71,8 @@ struct snap_target {
 	uint32_t state;	 /* enum target_state */
 	uint64_t age_ns; /* since the process started */
 	uint32_t threads;
-	char tier[32]; /* what perftop may do: "root", "cap_bpf+cap_perfmon", "user" */
+	uint32_t children; /* of the first process, living; their work is not its own */
+	char tier[32];	   /* what perftop may do: "root", "cap_bpf+cap_perfmon", "user" */
 	char note[SNAP_TEXT];
 };
 

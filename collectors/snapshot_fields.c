@@ -84,6 +84,7 @@ static const struct field target_fields[] = {
 	FS(snap_target, comm),
 	FE(snap_target, state, target_state_name),
 	F(snap_target, threads, FIELD_U32),
+	F(snap_target, children, FIELD_U32),
 	F(snap_target, age_ns, FIELD_U64),
 	FS(snap_target, cmdline),
 	FS(snap_target, exe),

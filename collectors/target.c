@@ -14,6 +14,8 @@
 #include "collectors/clock.h"
 #include "collectors/procfs.h"
 
+enum { CHILDREN_EVERY = 8 }; /* ticks */
+
 /* The program that runs: inode 0 when it cannot be read. */
 static void read_program(pid_t pid, uint64_t *dev, uint64_t *ino)
 {
@@ -130,6 +132,21 @@ static enum target_state state_of(const struct procfs_stat *st)
 	return st->state == 'T' || st->state == 't' ? TARGET_STOPPED : TARGET_RUNNING;
 }
 
+/* Children of the first thread, which are those of most servers; 0 where the kernel does not tell.
+ */
+static uint32_t count_children(pid_t pid)
+{
+	char buf[4096], name[48];
+	uint32_t n = 0;
+
+	snprintf(name, sizeof(name), "task/%d/children", pid);
+	if (procfs_read(pid, name, buf, sizeof(buf)) <= 0)
+		return 0;
+	for (const char *p = buf; *p; p++)
+		n += *p == ' ';
+	return n;
+}
+
 static uint64_t age_ns(uint64_t starttime)
 {
 	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK), boot = clock_ns(CLOCK_BOOTTIME);
@@ -173,6 +190,8 @@ enum target_change target_refresh(struct target *t, bool execed)
 	t->view.state = t->state;
 	t->view.threads = st.num_threads;
 	t->view.age_ns = age_ns(t->starttime);
+	if (t->looks++ % CHILDREN_EVERY == 0)
+		t->view.children = count_children(t->pid);
 	snapshot_string(t->view.comm, sizeof(t->view.comm), st.comm);
 	if (has_execed(t, &st) || execed) {
 		read_identity(t);

@@ -20,6 +20,7 @@ struct target {
 	uint64_t starttime; /* clock ticks since boot, from /proc/PID/stat */
 	uint64_t startstack;
 	uint64_t exe_dev, exe_ino; /* of the program: its path can change while it runs */
+	uint32_t looks;
 	enum target_state state;
 	struct snap_target view;
 };

@@ -201,6 +201,16 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 {
 	static const char mark[] = "(newest: pid ";
 
+	if (s->nprocesses)
+		return false; /* they are watched */
+	if (s->target.children) {
+		say(v, VERDICT_WARN, "Mostly idle", "alerts",
+		    "%.1f %% of a CPU by itself; its %u child%s not counted here: "
+		    "perftop --follow-forks -p %d",
+		    busy, s->target.children, s->target.children == 1 ? " is" : "ren are",
+		    s->target.pid);
+		return true;
+	}
 	for (uint32_t i = s->nevents; i-- > 0;) {
 		const char *at = strstr(s->events[i].text, mark);
 		int pid;
@@ -208,9 +218,9 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 		if (!at || sscanf(at + sizeof(mark) - 1, "%d", &pid) != 1)
 			continue;
 		say(v, VERDICT_WARN, "Mostly idle", "alerts",
-		    "%.1f %% of a CPU, but it started others, which are not counted here; the "
-		    "newest: perftop -p %d",
-		    busy, pid);
+		    "%.1f %% of a CPU, but it starts others, which are not counted here: "
+		    "perftop --follow-forks -p %d",
+		    busy, s->target.pid);
 		return true;
 	}
 	return false;
