@@ -205,6 +205,7 @@ static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_
 	attach_path(a, probe_plan_file(a->plan, file), path, sizeof(path));
 	link->path = path;
 	fd = uprobe_link_open(prog, link);
+	link->path = NULL;
 	if (fd < 0)
 		snprintf(why, why_size, "probing %.120s failed: %s",
 			 probe_plan_file(a->plan, file)->path, strerror(-fd));

@@ -170,7 +170,7 @@ static void keep_budget(struct func *f, struct session *se, double every_ns)
 {
 	double budget_ns = session_config(se)->max_overhead_pct * 1e7;
 	double total = func_budget_total(f->loads, f->nrows, (double)f->window_ns / every_ns);
-	uint8_t was[CONTRACT_FUNC_SLOTS];
+	uint8_t was[CONTRACT_FUNC_SLOTS] = {0};
 
 	if (session_config(se)->force || budget_ns <= 0)
 		return;

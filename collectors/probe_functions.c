@@ -31,7 +31,7 @@ struct view {
 	const struct name_pattern *pattern;
 	char literal[64]; /* must occur in a mangled name for it to match; "" = no such help */
 	uint8_t *code;
-	const struct elf_function **colds; /* NAME.cold…, by name */
+	uint32_t *colds; /* indices of NAME.cold…, by name */
 	uint32_t ncolds;
 	bool go, unwinds;
 };
@@ -149,11 +149,11 @@ static uint64_t size_of(const struct view *v, uint32_t i)
 	return 256;
 }
 
-static int compare_cold(const void *a, const void *b)
+static int compare_cold(const void *a, const void *b, void *arg)
 {
-	const struct elf_function *const *x = a, *const *y = b;
+	const struct elf_function *fns = arg;
 
-	return strcmp((*x)->name, (*y)->name);
+	return strcmp(fns[*(const uint32_t *)a].name, fns[*(const uint32_t *)b].name);
 }
 
 static int find_colds(struct view *v)
@@ -167,8 +167,8 @@ static int find_colds(struct view *v)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < v->n; i++)
 		if (strstr(v->fns[i].name, ".cold"))
-			v->colds[v->ncolds++] = &v->fns[i];
-	qsort(v->colds, v->ncolds, sizeof(*v->colds), compare_cold);
+			v->colds[v->ncolds++] = i;
+	qsort_r(v->colds, v->ncolds, sizeof(*v->colds), compare_cold, (void *)v->fns);
 	return 0;
 }
 
@@ -179,9 +179,9 @@ static uint32_t first_cold(const struct view *v, const char *name, size_t n)
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		int c = strncmp(v->colds[mid]->name, name, n);
+		int c = strncmp(v->fns[v->colds[mid]].name, name, n);
 
-		if (c < 0 || (!c && strncmp(v->colds[mid]->name + n, ".cold", 5) < 0))
+		if (c < 0 || (!c && strncmp(v->fns[v->colds[mid]].name + n, ".cold", 5) < 0))
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -205,10 +205,10 @@ static uint32_t read_parts(struct view *v, uint32_t i, struct place_code *parts)
 						    size < room ? size : room);
 		used += parts[nparts++].size;
 		if (nparts == FUNCTIONS_MAX_PARTS || cold == v->ncolds ||
-		    strncmp(v->colds[cold]->name, name, n) != 0 ||
-		    strncmp(v->colds[cold]->name + n, ".cold", 5) != 0)
+		    strncmp(v->fns[v->colds[cold]].name, name, n) != 0 ||
+		    strncmp(v->fns[v->colds[cold]].name + n, ".cold", 5) != 0)
 			return nparts;
-		k = (uint32_t)(v->colds[cold++] - v->fns);
+		k = v->colds[cold++];
 	}
 }
 

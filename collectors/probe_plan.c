@@ -233,7 +233,8 @@ int plan_match_new(struct plan_work *w, const struct symbols_module *const *mods
 		uint32_t k = 0;
 
 		plan_identify(mods[i], &now.dev, &now.inode);
-		while (k < p->nseen && memcmp(&p->seen[k], &now, sizeof(now)) != 0)
+		while (k < p->nseen && (p->seen[k].spec != now.spec ||
+					p->seen[k].inode != now.inode || p->seen[k].dev != now.dev))
 			k++;
 		if (k < p->nseen)
 			continue;

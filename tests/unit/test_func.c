@@ -327,6 +327,44 @@ static void a_dropped_probe_leaves_the_others_counting(void **state)
 	target_end(&t);
 }
 
+/*
+ * The links of the others get successors while four threads call: a call at the moment that one
+ * takes over may be seen by both, or neither.
+ */
+static void probes_that_come_and_go_take_no_call_from_the_others(void **state)
+{
+	const char *specs[] = {"known:known_push", "known:known_test"};
+	enum { MOVES = 6, CALLS = 400000 };
+	bool move[CONTRACT_FUNC_SLOTS] = {0};
+	struct known_process t;
+	struct func_rig r;
+
+	need_bpf();
+	target_run(&t);
+	rig_open(&r, t.pid, specs, 2, false, bpf_has_uprobe_session());
+	move[rig_row(&r, "known_test")] = true;
+	fprintf(t.in, "calls known_push %d 4\n", CALLS / 4);
+	fflush(t.in);
+	for (int i = 0; i < MOVES; i++) {
+		assert_int_equal(func_attach_move(r.attach, move,
+						  i % 2 ? FUNC_STEADY : FUNC_WINDOWED, r.why,
+						  sizeof(r.why)),
+				 0);
+		poll(NULL, 0, 20);
+		func_attach_retire(r.attach);
+	}
+	assert_non_null(fgets(t.line, sizeof(t.line), t.out));
+	rig_row(&r, "known_push");
+	assert_in_range(r.sum.calls, CALLS - MOVES, CALLS + MOVES);
+	assert_in_range(r.sum.count, CALLS - 8 * MOVES, CALLS + MOVES);
+	/* What was moved last is attached, and counts. */
+	tell(&t, "calls known_test 10 1");
+	rig_row(&r, "known_test");
+	assert_int_equal(r.sum.calls, 10);
+	func_rig_close(&r);
+	target_end(&t);
+}
+
 /* Bytes of a function as the target has them in memory now. */
 static void read_code(struct known_process *t, const char *name, uint8_t *buf, size_t n)
 {
@@ -618,6 +656,7 @@ int main(void)
 		cmocka_unit_test(glibc_s_malloc_and_free_need_no_single_step),
 		cmocka_unit_test(a_function_chosen_at_run_time_is_probed_where_the_choice_lies),
 		cmocka_unit_test(a_dropped_probe_leaves_the_others_counting),
+		cmocka_unit_test(probes_that_come_and_go_take_no_call_from_the_others),
 		cmocka_unit_test(a_killed_perftop_leaves_no_breakpoint_behind),
 		cmocka_unit_test(a_row_has_the_counts_the_cost_and_the_place),
 		cmocka_unit_test(a_probe_over_its_budget_is_taken_off_and_says_so),

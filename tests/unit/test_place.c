@@ -150,6 +150,84 @@ static void another_architecture_is_probed_at_the_entry(void **state)
 	assert_int_equal(p.delta, 0);
 }
 
+static struct place placed_go(const uint8_t *code, size_t n)
+{
+	struct place_code body = {.vaddr = 0x1000, .bytes = code, .size = n};
+	struct place p;
+
+	place_go_function(EM_X86_64, &body, 1, OLD_KERNEL, &p);
+	return p;
+}
+
+static void a_go_call_whose_stack_grows_is_counted_once(void **state)
+{
+	/* cmp 0x10(%r14),%rsp; jbe; push rbp; pop rbp; ret; …: the jump comes again, the push not
+	 */
+	const uint8_t code[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x05, 0x55, 0x5d,
+				0xc3, 0x90, 0x90, 0xeb, 0xf3, 0x90, 0x90, 0x90};
+	/* The same without an emulated instruction behind it. */
+	const uint8_t bare[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x05, 0x31, 0xc0,
+				0xc3, 0x90, 0x90, 0xeb, 0xf3, 0x90, 0x90, 0x90};
+	struct place p = placed_go(code, sizeof(code));
+
+	assert_int_equal(p.how, PLACE_MOVED);
+	assert_int_equal(p.delta, 6);
+	assert_int_equal(p.insn, INSN_PUSH);
+	assert_false(p.returns);
+	assert_false(p.loops);
+	p = placed_go(bare, sizeof(bare));
+	assert_int_equal(p.delta, 4);
+	assert_int_equal(p.insn, INSN_JCC);
+	assert_true(p.loops);
+	/* Cut short it is a function like any other. */
+	for (size_t n = 0; n < sizeof(code); n++)
+		assert_true(placed_go(code, n).delta < sizeof(code));
+}
+
+static int exits(const uint8_t *code, size_t n, uint64_t *out)
+{
+	struct place_code body = {.vaddr = 0x1000, .bytes = code, .size = n};
+
+	return place_exits(EM_X86_64, &body, 1, out, 4);
+}
+
+static void every_way_out_of_a_function_is_found(void **state)
+{
+	/* test edi,edi; je 1f; ret; 1: repz ret; jmp elsewhere */
+	const uint8_t code[] = {0x85, 0xff, 0x74, 0x01, 0xc3, 0xf3, 0xc3, 0xe9, 0, 1, 0, 0};
+	/* je elsewhere: there also when it is not taken */
+	const uint8_t maybe[] = {0x0f, 0x84, 0, 1, 0, 0, 0xc3};
+	const uint8_t endless[] = {0xeb, 0xfe};
+	uint64_t at[4];
+
+	assert_int_equal(exits(code, sizeof(code), at), 3);
+	assert_int_equal(at[0], 0x1004);
+	assert_int_equal(at[1], 0x1005);
+	assert_int_equal(at[2], 0x1007);
+	assert_true(exits(maybe, sizeof(maybe), at) < 0);
+	assert_true(exits(endless, sizeof(endless), at) < 0);
+	assert_true(exits(code, sizeof(code) - 1, at) < 0);
+	assert_true(place_exits(EM_AARCH64, NULL, 0, at, 4) < 0);
+}
+
+static bool leaf(const uint8_t *code, size_t n)
+{
+	struct place_code body = {.vaddr = 0x1000, .bytes = code, .size = n};
+
+	return place_is_leaf(EM_X86_64, &body, 1);
+}
+
+static void only_what_calls_nothing_is_safe_from_exceptions(void **state)
+{
+	assert_true(leaf((const uint8_t[]){0x85, 0xff, 0x74, 0x01, 0xc3, 0xc3}, 6));
+	assert_false(leaf((const uint8_t[]){0xe8, 0, 1, 0, 0, 0xc3}, 6));	/* call */
+	assert_false(leaf((const uint8_t[]){0xff, 0xd0, 0xc3}, 3));		/* call *%rax */
+	assert_false(leaf((const uint8_t[]){0xff, 0xe0}, 2));			/* jmp *%rax */
+	assert_false(leaf((const uint8_t[]){0xe9, 0, 1, 0, 0}, 5));		/* jmp elsewhere */
+	assert_false(leaf((const uint8_t[]){0x0f, 0x84, 0, 1, 0, 0, 0xc3}, 7)); /* je elsewhere */
+	assert_false(leaf((const uint8_t[]){0x06}, 1));				/* no code */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +242,9 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_code_do_not_move_the_probe),
 		cmocka_unit_test(a_loop_to_the_entry_is_told),
 		cmocka_unit_test(another_architecture_is_probed_at_the_entry),
+		cmocka_unit_test(a_go_call_whose_stack_grows_is_counted_once),
+		cmocka_unit_test(every_way_out_of_a_function_is_found),
+		cmocka_unit_test(only_what_calls_nothing_is_safe_from_exceptions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,27 @@ static void a_mistyped_name_is_near_the_right_one(void **state)
 	assert_int_equal(name_distance("abcdef", "ghijkl", 2), 3);
 }
 
+static void a_library_may_come_later_and_a_program_may_not(void **state)
+{
+	struct probe_spec s;
+	char why[256];
+
+	assert_true(probe_spec_is_library("libfoo.so"));
+	assert_true(probe_spec_is_library("libfoo"));
+	assert_true(probe_spec_is_library("/usr/lib/nginx/modules/ngx_http_geo_module.so"));
+	assert_true(probe_spec_is_library("_ssl.cpython-311-x86_64-linux-gnu.so"));
+	assert_false(probe_spec_is_library("redis-server"));
+	assert_false(probe_spec_is_library("/opt/lib/prog"));
+	assert_false(probe_spec_is_library(""));
+	assert_int_equal(probe_spec_parse("*:foo*", &s, why, sizeof(why)), 0);
+	assert_true(s.any);
+	assert_string_equal(s.module, "");
+	probe_spec_fini(&s);
+	assert_int_equal(probe_spec_parse("foo*", &s, why, sizeof(why)), 0);
+	assert_false(s.any);
+	probe_spec_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +171,7 @@ int main(void)
 		cmocka_unit_test(patterns_match_as_their_kind_does),
 		cmocka_unit_test(a_file_answers_to_its_name_prefix_and_path),
 		cmocka_unit_test(a_mistyped_name_is_near_the_right_one),
+		cmocka_unit_test(a_library_may_come_later_and_a_program_may_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
