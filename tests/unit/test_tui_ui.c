@@ -359,7 +359,12 @@ static void idle_parent_points_at_its_children(void **state)
 	f->s->nevents = 1;
 	snprintf(f->s->events[0].text, SNAP_TEXT,
 		 "the target forked 1 more child (newest: pid 4242), not followed");
-	expect(f->s, VERDICT_WARN, "Mostly idle", "the newest: perftop -p 4242");
+	expect(f->s, VERDICT_WARN, "Mostly idle", "starts others, which are not counted here");
+	f->s->nevents = 0;
+	f->s->target.children = 5;
+	expect(f->s, VERDICT_WARN, "Mostly idle", "its 5 children are not counted here");
+	f->s->nprocesses = 6;
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix here");
 }
 
 static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
