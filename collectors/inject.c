@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -195,9 +196,12 @@ static int load_library(pid_t pid, pid_t only, struct inject_modules *m,
 			    .out = out,
 			    .failed = "saving its state"};
 	struct inject_chooser c;
-	int err = inject_chooser_init(&c, pid, l);
+	int err = inject_chooser_init(&c, pid, l), nice;
 
 	c.only = only;
+	/* What stands still waits for this thread, which should not wait for a CPU. */
+	nice = getpriority(PRIO_PROCESS, 0);
+	setpriority(PRIO_PROCESS, 0, -20);
 	if (!err)
 		err = inject_choose(&c, &t);
 	if (err) {
@@ -219,6 +223,7 @@ static int load_library(pid_t pid, pid_t only, struct inject_modules *m,
 	if (err)
 		explain(&g, err, why, why_size);
 cleanup:
+	setpriority(PRIO_PROCESS, 0, nice);
 	inject_chooser_fini(&c);
 	return err;
 }

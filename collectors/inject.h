@@ -61,12 +61,13 @@ int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char 
 /*
  * Hook in modules that were loaded since: call it once a tick. Reads the loader's list, some
  * microseconds, and allocates nothing unless it changed. *f is zeroed by the caller at first.
- * Returns the number of new slots, or -errno.
+ * Returns the number of new slots, which *loaded counts too, or -errno: -ESTALE it has run another
+ * program since.
  */
 struct inject_follow {
 	uint64_t debug, seen;
 };
-int inject_follow(pid_t pid, const struct inject_result *loaded, struct inject_follow *f);
+int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow *f);
 
 struct inject_unloaded {
 	uint32_t slots;	     /* restored */

@@ -116,7 +116,7 @@ static int fingerprint(pid_t pid, uint64_t debug, uint64_t *seen)
 	return 0;
 }
 
-int inject_follow(pid_t pid, const struct inject_result *loaded, struct inject_follow *f)
+int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow *f)
 {
 	struct inject_result now = {0};
 	struct inject_modules m;
@@ -145,7 +145,10 @@ int inject_follow(pid_t pid, const struct inject_result *loaded, struct inject_f
 	inject_modules_fini(&m);
 	if (err)
 		return err == -EAGAIN ? 0 : err;
-	return now.slots > loaded->slots ? (int)(now.slots - loaded->slots) : 0;
+	err = now.slots > loaded->slots ? (int)(now.slots - loaded->slots) : 0;
+	loaded->slots = now.slots;
+	loaded->modules = now.modules;
+	return err;
 }
 
 /* ---- out again ------------------------------------------------------------------------------ */

@@ -3,9 +3,9 @@
 #ifdef __x86_64__
 #include <elf.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -16,8 +16,9 @@
 #include "collectors/inject_priv.h"
 #include "collectors/procfs.h"
 
-/* Stops take some 10 us, so look for them at once before sleeping. */
-#define SPIN_NS 3000000u
+/* Stops take some 10 us, calls 200: look for them at once, then often, then now and then. */
+#define SPIN_NS 15000u
+#define LONG_NS 5000000u
 
 /* Results that the kernel leaves in rax for its own signal code (include/linux/errno.h). */
 enum { ERESTARTNOHAND_ = 514 };
@@ -45,6 +46,7 @@ int inject_thread_wait(struct inject_thread *t, uint64_t timeout_ns, int *status
 {
 	uint64_t begin = clock_mono_ns();
 
+	prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
 	for (;;) {
 		siginfo_t info = {.si_pid = 0};
 		uint64_t now;
@@ -66,10 +68,11 @@ int inject_thread_wait(struct inject_thread *t, uint64_t timeout_ns, int *status
 		now = clock_mono_ns() - begin;
 		if (now > timeout_ns)
 			return -ETIMEDOUT;
-		if (now < SPIN_NS)
-			sched_yield();
-		else
-			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		/* Asleep, so that the thread that is waited for has this CPU if there is no other.
+		 */
+		if (now > SPIN_NS)
+			nanosleep(&(struct timespec){.tv_nsec = now < LONG_NS ? 5000 : 200000},
+				  NULL);
 	}
 }
 

