@@ -80,6 +80,11 @@ int64_t heap_segment_drain(struct heap_segment *s, heap_event_fn *fn, void *arg)
 	int err = 0;
 
 	__atomic_store_n(&control->reader_ns, clock_mono_ns(), __ATOMIC_RELAXED);
+	if (heap_segment_load(&control->tail) != s->tail) {
+		/* Another reader took some: what it took is lost to us. */
+		s->tail = heap_segment_load(&control->tail);
+		s->lost++;
+	}
 	if (head - s->tail > HEAP_RING_BYTES || head % HEAP_RECORD_ALIGN ||
 	    s->tail % HEAP_RECORD_ALIGN)
 		return heap_segment_corrupt(s, "its ring goes from %llu to %llu",

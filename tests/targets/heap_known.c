@@ -20,6 +20,8 @@
  *   threads N M      N threads, each with M objects, half of them freed by the next thread
  *   fork N           a child that keeps N objects more, until the next line
  *   big N            N objects of a megabyte, freed at once
+ *   close            closes every descriptor above stderr
+ *   exec             runs itself anew
  *
  * It ends with its stdin.
  */
@@ -262,7 +264,7 @@ static void big(uint32_t n)
 	printf("big objects=%u\n", n);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static char line[256], buffers[2][4096];
 	uint32_t n, m, k;
@@ -285,6 +287,10 @@ int main(void)
 			forks(n);
 		else if (sscanf(line, "big %u", &n) == 1)
 			big(n);
+		else if (!strncmp(line, "close", 5))
+			printf("close %d\n", close_range(3, ~0u, 0));
+		else if (!strncmp(line, "exec", 4))
+			execv("/proc/self/exe", argv);
 		else
 			printf("unknown\n");
 	}

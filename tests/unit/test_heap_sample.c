@@ -346,6 +346,61 @@ static void a_forked_child_has_a_heap_of_its_own_that_begins_as_its_parents(void
 	finish();
 }
 
+static void an_exec_is_noticed_and_the_new_program_has_a_segment_of_its_own(void **state)
+{
+	start("tests/targets/heap_known", "4096");
+	attach(rig.k.pid);
+	tell("run 30000");
+	assert_int_equal(known_tell(&rig.k, "exec"), 0);
+	assert_int_equal(heap_segment_refresh(rig.segment), -ESRCH);
+	assert_true(heap_segment_totals(rig.segment)->allocs >= 20000);
+	detach();
+	attach(rig.k.pid);
+	assert_true(refresh()->allocs < 1000);
+	finish();
+}
+
+static void a_program_that_closes_its_descriptors_is_still_read(void **state)
+{
+	const struct heap_totals *t;
+
+	if (geteuid())
+		skip(); /* following links in map_files takes a capability */
+	start("tests/targets/heap_known", "4096");
+	assert_int_equal(known_tell(&rig.k, "close"), 0);
+	attach(rig.k.pid);
+	t = tell("run 1000");
+	assert_int_equal(t->allocs - rig.before.allocs, 1000);
+	finish();
+}
+
+static void two_readers_lose_samples_to_each_other_and_nothing_else(void **state)
+{
+	struct heap_segment *other;
+	struct heap_sites *sites;
+	char why[256];
+	int err;
+
+	start("tests/targets/heap_known", "4096");
+	attach(rig.k.pid);
+	other = heap_segment_attach(rig.k.pid, &err, why, sizeof(why));
+	sites = heap_sites_new(heap_stack_ids, &rig.stacks);
+	assert_true(other && sites);
+	for (int i = 0; i < 6; i++) {
+		tell("run 20000");
+		if (i & 1)
+			assert_int_equal(heap_sites_update(sites, other, clock_mono_ns()), 0);
+		else
+			update();
+	}
+	assert_int_equal(heap_segment_refresh(other), 0);
+	assert_int_equal(heap_segment_totals(other)->allocs, refresh()->allocs);
+	assert_true(heap_segment_lost(other) > 0);
+	heap_sites_free(sites);
+	heap_segment_free(other);
+	finish();
+}
+
 static void calls_that_took_long_are_counted_and_have_a_stack(void **state)
 {
 	const struct heap_totals *t;
@@ -437,6 +492,9 @@ int main(void)
 		cmocka_unit_test(memory_freed_by_another_thread_is_right_in_the_sum),
 		cmocka_unit_test(thousands_of_threads_are_counted),
 		cmocka_unit_test(a_forked_child_has_a_heap_of_its_own_that_begins_as_its_parents),
+		cmocka_unit_test(an_exec_is_noticed_and_the_new_program_has_a_segment_of_its_own),
+		cmocka_unit_test(a_program_that_closes_its_descriptors_is_still_read),
+		cmocka_unit_test(two_readers_lose_samples_to_each_other_and_nothing_else),
 		cmocka_unit_test(calls_that_took_long_are_counted_and_have_a_stack),
 		cmocka_unit_test(what_was_counted_up_to_the_end_is_read_after_it),
 		cmocka_unit_test(a_full_ring_is_counted_and_halves_the_samples),
