@@ -174,8 +174,11 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 static __attribute__((noinline)) void free_long(void *p)
 {
 	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
-	uint64_t bytes = heap_usable(p, 0), begin = 0, freed;
+	uint64_t bytes, begin = 0, freed;
 
+	if (heap_boot_owns(p)) /* in a forked child, whose filter is empty yet */
+		return;
+	bytes = heap_usable(p, 0);
 	if (s) {
 		freed = heap_read(&s->free_bytes) + bytes;
 		if (freed >= heap_own->time_free_at) {
@@ -288,10 +291,12 @@ HEAP_EXPORT void *realloc(void *p, size_t n)
 			return move_from_boot(p, n);
 		place = heap_hold(p);
 	}
-	heap_real_find();
-	had = heap_usable(p, 0);
-	if (!is_short(heap_own, n))
+	if (!is_short(heap_own, n)) {
 		begin = begin_alloc(n);
+		if (heap_boot_owns(p))
+			return move_from_boot(p, n);
+	}
+	had = heap_usable(p, 0);
 	q = heap_real.realloc(p, n);
 	if (begin)
 		heap_timed(begin, HEAP_OP_REALLOC, n);

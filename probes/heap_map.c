@@ -20,7 +20,9 @@
 extern const ElfW(Ehdr) heap_elf __asm__("__ehdr_start") HEAP_LOCAL;
 
 struct heap_inner *heap_inner;
-uint8_t heap_filter[1 << HEAP_FILTER_BITS] __attribute__((aligned(64)));
+/* Whole pages, so that the kernel can empty it in a forked child too. */
+uint8_t heap_filter[1 << HEAP_FILTER_BITS] __attribute__((aligned(4096)));
+static int filter_stays; /* it does not */
 
 static struct heap_cell no_cell;
 static struct heap_shard void_shard;
@@ -243,7 +245,8 @@ struct heap_segment_header *heap_segment_make(struct heap_inner *in)
 		__atomic_store_n(&in->failed, 1, __ATOMIC_RELAXED);
 		return NULL;
 	}
-	memset(heap_filter, 0, sizeof(heap_filter)); /* the parent's samples are not ours */
+	if (filter_stays) /* the parent's samples are not ours */
+		memset(heap_filter, 0, sizeof(heap_filter));
 	heap_boot_mark();
 	write_header(seg);
 	inherit(seg);
@@ -358,6 +361,7 @@ static struct heap_inner *make_inner(void)
 		munmap(in, sizeof(*in));
 		return NULL;
 	}
+	filter_stays = madvise(heap_filter, sizeof(heap_filter), MADV_WIPEONFORK) != 0;
 	key_made = !pthread_key_create(&end_key, give_back);
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 	return in;
