@@ -55,6 +55,16 @@ static struct heap_record *ring_reserve(struct heap_segment_header *seg, uint64_
 	return r;
 }
 
+static int ring_has_room(struct heap_segment_header *seg, uint64_t bytes)
+{
+	uint64_t tail = heap_read(&heap_control_of(seg)->tail);
+
+	if (heap_read(&heap_state_of(seg)->head) + bytes - tail <= HEAP_RING_BYTES)
+		return 1;
+	heap_boost_for_ring(heap_state_of(seg), tail);
+	return 0;
+}
+
 static void ring_commit(struct heap_segment_header *seg, struct heap_record *r, uint64_t position)
 {
 	__atomic_store_n(&r->seal, seg->cookie ^ position, __ATOMIC_RELEASE);
@@ -288,8 +298,15 @@ static uint64_t stands_for(uint64_t bytes, uint64_t mean)
 	return x < 2 ? (uint64_t)((double)mean * (1 + x / 2 + x * x / 12)) : bytes + mean / 8;
 }
 
-static void drop_sample(struct heap_state *st, uint64_t bytes, uint64_t mean)
+/* Before the first reader there is nobody to lose it. */
+static void drop_sample(struct heap_segment_header *seg, uint64_t bytes, uint64_t mean)
 {
+	struct heap_state *st = heap_state_of(seg);
+
+	if (!heap_read(&heap_control_of(seg)->reader_ns)) {
+		__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
+		return;
+	}
 	__atomic_fetch_add(&st->dropped, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&st->dropped_bytes, stands_for(bytes, mean), __ATOMIC_RELAXED);
 }
@@ -299,11 +316,17 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 {
 	struct heap_state *st = heap_state_of(seg);
 	struct heap_cell *c = heap_own;
-	uint64_t now = heap_now_ns(), slice, position, id;
+	uint64_t slice = slice_bytes(c, stack_pointer(), slice_wanted(seg)), now, position, id;
 	struct heap_record *r;
 	struct heap_info *info;
 	int64_t place;
 
+	/* In a storm the ring is full most of the time: that has to be cheap. */
+	if (!ring_has_room(seg, record_bytes(slice))) {
+		drop_sample(seg, bytes, c->mean_bytes);
+		return;
+	}
+	now = heap_now_ns();
 	if (!is_read(seg, now)) {
 		__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
 		return;
@@ -311,17 +334,13 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 	heap_boost_adjust(st, heap_read(&st->head) - heap_read(&heap_control_of(seg)->tail), now);
 	place = table_insert(seg, p);
 	if (place < 0) {
-		drop_sample(st, bytes, c->mean_bytes);
+		drop_sample(seg, bytes, c->mean_bytes);
 		return;
 	}
-	slice = slice_bytes(c, stack_pointer(), slice_wanted(seg));
 	r = ring_reserve(seg, record_bytes(slice), &position);
 	if (!r) {
 		__atomic_store_n(heap_table_of(seg) + place, 0, __ATOMIC_RELEASE);
-		if (heap_read(&heap_control_of(seg)->reader_ns))
-			drop_sample(st, bytes, c->mean_bytes);
-		else
-			__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
+		drop_sample(seg, bytes, c->mean_bytes);
 		return;
 	}
 	id = __atomic_add_fetch(&st->next_id, 1, __ATOMIC_RELAXED);
