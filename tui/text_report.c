@@ -8,12 +8,14 @@
 #include <time.h>
 
 #include "tui/format.h"
+#include "tui/tail_summary.h"
 
 enum {
 	REPORT_FUNCTIONS = 5,
 	REPORT_LATENCY = 10,
 	REPORT_SYSCALLS = 8,
 	REPORT_LOCKS = 3,
+	REPORT_TAILS = 2,
 	REPORT_COUNTERS = 10,
 	REPORT_MAX_TOP = 16,
 	REPORT_LABEL = 12, /* columns of the first word */
@@ -277,13 +279,64 @@ static void write_latency_row(const struct text_report *r, const char *label,
 	end(r, &l, out);
 }
 
+static const struct snap_tail *next_tail(const struct snapshot *s, const char *name,
+					 const struct snap_tail *after)
+{
+	const struct snap_tail *best = NULL;
+
+	for (uint32_t i = 0; i < s->ntails; i++) {
+		const struct snap_tail *t = &s->tails[i];
+
+		if (strcmp(t->name, name) != 0 || (best && t->ns <= best->ns))
+			continue;
+		if (!after || t->ns < after->ns)
+			best = t;
+	}
+	return best;
+}
+
+/* What a function's slow calls have in common, and the slowest of them. */
+static void write_tails(const struct text_report *r, const struct snapshot *s, const char *name,
+			FILE *out)
+{
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE], d[FORMAT_SIZE];
+	const struct snap_tail *t = NULL;
+	struct tail_summary sum;
+	struct line l;
+
+	if (!tail_summarize(s, name, &sum))
+		return;
+	begin(&l, "  slow");
+	add(&l, sum.text);
+	end(r, &l, out);
+	for (int i = 0; i < REPORT_TAILS; i++) {
+		t = next_tail(s, name, t);
+		if (!t)
+			return;
+		begin(&l, "  slow");
+		addf(&l, "%s: on the CPU %s  queued %s  blocked %s", format_ns(a, t->ns),
+		     format_ns(b, t->cpu_ns), format_ns(c, t->runq_ns),
+		     format_ns(d, t->blocked_ns));
+		if (t->longest_ns)
+			addf(&l, "  longest %s %s%s%s", format_ns(a, t->longest_ns),
+			     blocked_reason_name(t->reason), t->what[0] ? " " : "", t->what);
+		if (t->waker[0])
+			addf(&l, "  woken by %s", t->waker);
+		addf(&l, "  faults %llu", (unsigned long long)(t->minflt + t->majflt));
+		end(r, &l, out);
+	}
+}
+
 static void write_latency(const struct text_report *r, const struct snapshot *s, FILE *out)
 {
 	uint32_t rows[REPORT_MAX_TOP];
 	uint32_t n = top_rows(s, s->nlatency, latency_score, REPORT_LATENCY, rows);
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		write_latency_row(r, "latency", &s->latency[rows[i]], out);
+		if (s->latency[rows[i]].source == LATENCY_UPROBE)
+			write_tails(r, s, s->latency[rows[i]].name, out);
+	}
 	n = top_rows(s, s->nsyscalls, syscall_score, REPORT_SYSCALLS, rows);
 	for (uint32_t i = 0; i < n; i++)
 		write_latency_row(r, "syscall", &s->syscalls[rows[i]], out);

@@ -91,7 +91,7 @@ static void go_to(struct ui *ui, uint32_t view)
 		ui->back = ui->view;
 	/* Going to the view that is open closes its detail, as tabs do. */
 	if (view == ui->view)
-		ui->states[view].open = false;
+		ui->states[view].open = ui->states[view].deeper = false;
 	ui->view = view;
 }
 
@@ -172,6 +172,8 @@ static void enter(struct ui *ui, struct view_state *vs, const struct view_ops *o
 			go_to(ui, (uint32_t)to);
 		return;
 	}
+	if (vs->open)
+		vs->deeper = vs->has_deeper;
 	if (vs->open || !ops->detail || !ui->shown || !ops->model)
 		return;
 	grid_update(&vs->grid, ops->model, ui);
@@ -179,12 +181,16 @@ static void enter(struct ui *ui, struct view_state *vs, const struct view_ops *o
 		return;
 	ops->model->name(ui, row, vs->open_name, sizeof(vs->open_name));
 	vs->open = true;
+	vs->has_deeper = false;
 	vs->scroll = 0;
+	ui->tail = (struct ui_tail){.row = 0};
 }
 
 static void leave(struct ui *ui, struct view_state *vs)
 {
-	if (vs->open)
+	if (vs->deeper)
+		vs->deeper = false;
+	else if (vs->open)
 		vs->open = false;
 	else if (vs->grid.filter[0])
 		vs->grid.filter[0] = '\0';

@@ -24,6 +24,13 @@ struct ui_recent {
 	uint64_t ndelta;
 };
 
+/* The slow call under the cursor of an open function: it keeps it while others come and go. */
+struct ui_tail {
+	uint64_t time_ns;
+	int32_t tid;
+	int row; /* drawn last */
+};
+
 struct ui {
 	const struct snapshot *shown; /* what is drawn: the newest, or the paused one */
 	const struct snapshot *newest;
@@ -35,6 +42,7 @@ struct ui {
 	char message[96]; /* in the footer until the next key */
 	struct verdict verdict;
 	struct ui_recent recent;
+	struct ui_tail tail;
 	struct history history;
 	struct view_state states[NVIEWS];
 };

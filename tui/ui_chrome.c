@@ -169,6 +169,8 @@ void ui_draw_footer(const struct ui *ui, struct surface *s, int y)
 		return;
 	}
 	x = footer_key(s, x, y, "F1", " help");
+	if (vs->open && vs->has_deeper && !vs->deeper)
+		x = footer_key(s, x, y, "Enter", " stack");
 	if (vs->open || ui->view == VIEW_help)
 		x = footer_key(s, x, y, "Esc", " back");
 	else if (ui->view == VIEW_overview)

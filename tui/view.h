@@ -15,6 +15,8 @@ struct view_state {
 	char open_name[SNAP_NAME]; /* which */
 	int scroll;		   /* of a detail, or of a view without a list */
 	int scroll_max;		   /* set by draw */
+	bool deeper;		   /* in a detail: showing one of its rows alone */
+	bool has_deeper;	   /* Enter in the detail does that; set by draw */
 };
 
 /*

@@ -6,9 +6,10 @@
 #include "tui/format.h"
 #include "tui/hist_plot.h"
 #include "tui/views/latency_grid.h"
+#include "tui/views/tail_table.h"
 #include "tui/widgets.h"
 
-enum { GRAPH_H = 4 };
+enum { GRAPH_H = 4, PLOT_WITH_TAILS_H = 16 };
 
 /* Keep what the histogram gained since the snapshot before. */
 static void recent_update(struct ui_recent *rc, const struct snapshot *sn,
@@ -102,14 +103,47 @@ static void draw_plot(const struct ui *ui, const struct snap_latency *l, struct 
 		hist_plot_draw(s, r, &p);
 }
 
-void latency_draw_detail(struct ui *ui, const struct view_state *vs, const struct snap_latency *l,
+/* The calls that explain the tail: the answer first, then the shape, then one line a call. */
+static void draw_tails(const struct tail_table *t, struct ui *ui, struct view_state *vs,
+		       const struct snap_latency *l, struct surface *s, struct rect r)
+{
+	char title[96], b[FORMAT_SIZE];
+	int used, plot;
+
+	if (vs->deeper) {
+		tail_table_draw_call(t, ui, vs, s, r);
+		return;
+	}
+	used = tail_table_draw_answer(t, s, r);
+	r.y += used;
+	r.h -= used;
+	used = draw_numbers(l, s, r);
+	r.y += used;
+	r.h -= used;
+	plot = r.h >= PLOT_WITH_TAILS_H - 4 ? r.h * 2 / 5 : 0;
+	if (plot)
+		draw_plot(ui, l, s, (struct rect){r.x, r.y, r.w, plot});
+	r.y += plot;
+	r.h -= plot;
+	if (r.h > 4) {
+		snprintf(title, sizeof(title), "the slowest of those above %s; Enter: stack",
+			 format_ns(b, ui->shown->tails[t->rows[0]].threshold_ns));
+		widget_rule(s, r.x, r.y++, r.w, title);
+		r.h--;
+	}
+	tail_table_draw(t, ui, vs, s, r);
+}
+
+void latency_draw_detail(struct ui *ui, struct view_state *vs, const struct snap_latency *l,
 			 struct surface *s, struct rect r)
 {
 	const struct series *past;
+	struct tail_table tails;
 	char title[64];
 	int used;
 	bool graph = r.h >= 20;
 
+	vs->has_deeper = false;
 	if (!l) {
 		view_empty(s, r, "this source is gone; Esc goes back");
 		return;
@@ -117,6 +151,11 @@ void latency_draw_detail(struct ui *ui, const struct view_state *vs, const struc
 	if (l->bin_first > SNAP_BINS || l->bin_count > SNAP_BINS - l->bin_first)
 		return;
 	recent_update(&ui->recent, ui->shown, l, vs->open_name);
+	if (l->source == LATENCY_UPROBE && tail_table_find(&tails, ui->shown, l->name)) {
+		draw_tails(&tails, ui, vs, l, s, r);
+		return;
+	}
+	vs->deeper = false;
 	used = draw_numbers(l, s, r);
 	r.y += used;
 	r.h -= used;

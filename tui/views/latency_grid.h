@@ -30,7 +30,7 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 		      struct grid_cell *out);
 
 /* Everything about one row; NULL when it is gone. */
-void latency_draw_detail(struct ui *ui, const struct view_state *vs, const struct snap_latency *l,
+void latency_draw_detail(struct ui *ui, struct view_state *vs, const struct snap_latency *l,
 			 struct surface *s, struct rect r);
 
 #endif
