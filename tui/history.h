@@ -28,7 +28,8 @@ enum history_kind {
 	HISTORY_COUNTER,   /* by name: rate, or value of a gauge */
 	HISTORY_KERNEL,	   /* by name and ISA: GFLOP/s */
 	HISTORY_THREAD,	   /* by tid: CPU */
-	HISTORY_TRAJECTORY /* used places */
+	HISTORY_TRAJECTORY, /* used places */
+	HISTORY_HEAP	    /* live bytes, or where they are not known anonymous memory */
 };
 
 /* Memory is taken when a row is first seen; beyond HISTORY_SERIES the one unseen longest goes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_snapshot.c: snapshots as real targets give them. */
 #include "tests/lib/sample_snapshot.h"
+#include "tests/lib/sample_heap.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -416,6 +417,12 @@ static void fill_user(struct snapshot *s, uint32_t tick)
 	add_thread(s, 4713, "python3", 'S', 0.3, 0, "");
 }
 
+static void fill_leak(struct snapshot *s, uint32_t tick)
+{
+	fill_idle(s, tick);
+	sample_heap_fill(s, tick);
+}
+
 static void fill_hostile(struct snapshot *s, uint32_t tick)
 {
 	static const char nasty[] = "\033[2J\033]0;owned\a日本語の関数名𝔘𝔫𝔦𝔠𝔬𝔡𝔢é\xff\xfe<template"
@@ -453,6 +460,7 @@ static void fill_hostile(struct snapshot *s, uint32_t tick)
 	s->stacks[0] = (struct snap_stack){.count = 1, .nframes = UINT32_MAX};
 	s->stacks[0].frames[0] = UINT32_MAX;
 	snapshot_set_section(s, "cpu", (enum section_status)77, nasty, nasty);
+	sample_heap_hostile(s, nasty);
 }
 
 void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t tick)
@@ -461,7 +469,7 @@ void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t ti
 		[SAMPLE_REDIS] = fill_redis,	 [SAMPLE_LOCKS] = fill_locks,
 		[SAMPLE_IDLE] = fill_idle,	 [SAMPLE_ENGINE] = fill_engine,
 		[SAMPLE_USER] = fill_user,	 [SAMPLE_ENDED] = fill_redis,
-		[SAMPLE_HOSTILE] = fill_hostile,
+		[SAMPLE_LEAK] = fill_leak,	 [SAMPLE_HOSTILE] = fill_hostile,
 	};
 
 	snapshot_clear(s);
@@ -477,7 +485,7 @@ void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t ti
 const char *sample_kind_name(enum sample_kind kind)
 {
 	static const char *const names[SAMPLE_KINDS] = {"redis", "locks", "idle",   "engine",
-							"user",	 "ended", "hostile"};
+							"user",	 "ended", "leak",   "hostile"};
 
 	return names[kind];
 }

@@ -12,6 +12,7 @@ enum sample_kind {
 	SAMPLE_ENGINE,	/* the built-in engine: kernels, counters, a full buffer */
 	SAMPLE_USER,	/* no privilege: /proc alone, reasons and fixes */
 	SAMPLE_ENDED,	/* the target exited */
+	SAMPLE_LEAK,	/* memory that is never freed, sampled in the process */
 	SAMPLE_HOSTILE, /* longest and strangest strings, largest numbers, full tables */
 	SAMPLE_KINDS
 };

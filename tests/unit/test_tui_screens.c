@@ -138,6 +138,14 @@ static void user_sees_the_engine(void **state)
 	check_view(SAMPLE_ENGINE, VIEW_counters, "", "", false);
 }
 
+static void user_sees_a_leak_its_site_and_its_stack(void **state)
+{
+	check_view(SAMPLE_LEAK, VIEW_overview, "", "", false);
+	check_view(SAMPLE_LEAK, VIEW_heap, "", "", false);
+	check_view(SAMPLE_LEAK, VIEW_heap, "", "_ascii", true);
+	check_view(SAMPLE_LEAK, VIEW_heap, "\r", "_open", false);
+}
+
 static void user_without_privilege_sees_reason_and_fix(void **state)
 {
 	check_view(SAMPLE_USER, VIEW_overview, "", "", false);
@@ -263,6 +271,7 @@ int main(void)
 		cmocka_unit_test(user_sees_every_view_of_a_busy_target),
 		cmocka_unit_test(user_sees_who_holds_the_lock),
 		cmocka_unit_test(user_sees_the_engine),
+		cmocka_unit_test(user_sees_a_leak_its_site_and_its_stack),
 		cmocka_unit_test(user_without_privilege_sees_reason_and_fix),
 		cmocka_unit_test(user_sees_idle_and_ended_targets_as_such),
 		cmocka_unit_test(user_opens_a_histogram_and_a_caller_tree),

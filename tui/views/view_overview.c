@@ -7,6 +7,7 @@
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/ui.h"
+#include "tui/views/heap_panel.h"
 #include "tui/views/overview_panels.h"
 #include "tui/widgets.h"
 
@@ -55,6 +56,24 @@ static void draw_verdict(const struct ui *ui, struct surface *s, struct rect *r)
 	surface_text(s, r->x + r->w - hint_w, r->y, hint_w, STYLE_TAB_KEY, hint);
 	take(r, widget_wrap(s, (struct rect){r->x + 6, r->y, r->w - 8 - hint_w, r->h > 10 ? 2 : 1},
 			    STYLE_TEXT, v->also));
+}
+
+/* The heap's verdict, when it is one. */
+static void draw_heap(const struct ui *ui, struct surface *s, struct rect *r)
+{
+	const struct snap_heap *h = &ui->shown->heap;
+	char label[32], hint[32];
+	int label_w, hint_w;
+
+	if (!ui->shown->nheap || h->verdict <= HEAP_STEADY || r->h < 4)
+		return;
+	snprintf(label, sizeof(label), " %s ", heap_panel_label(h->verdict));
+	snprintf(hint, sizeof(hint), "%c %s", (char)views[VIEW_heap].key, views[VIEW_heap].title);
+	hint_w = text_width(hint);
+	label_w = surface_text(s, r->x, r->y, r->w, heap_panel_style(h->verdict), label) + 1;
+	surface_text(s, r->x + r->w - hint_w, r->y, hint_w, STYLE_TAB_KEY, hint);
+	take(r, widget_wrap(s, (struct rect){r->x + label_w, r->y, r->w - label_w - hint_w - 2, 1},
+			    STYLE_TEXT, heap_panel_words(h)));
 }
 
 static void draw_time(const struct ui *ui, struct surface *s, struct rect *r)
@@ -235,6 +254,7 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	bool airy = r.h >= 18;
 
 	draw_verdict(ui, s, &r);
+	draw_heap(ui, s, &r);
 	draw_fix(ui, s, &r);
 	take(&r, airy);
 	draw_time(ui, s, &r);
