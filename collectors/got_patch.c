@@ -65,12 +65,12 @@ static bool is_wanted(const Elf64_Rela *r)
 /* The row that a symbol's name is in, or NULL. */
 static const struct got_patch_row *row_of(const struct patching *p, uint32_t symbol)
 {
-	const Elf64_Sym *y = (const Elf64_Sym *)p->s.symbols + symbol;
+	const Elf64_Sym *y = p->s.symbols;
 	const char *name;
 
-	if (symbol >= p->nsymbols || y->st_name >= p->m->strtab_bytes)
+	if (!y || symbol >= p->nsymbols || y[symbol].st_name >= p->m->strtab_bytes)
 		return NULL;
-	name = (const char *)p->s.names + y->st_name;
+	name = (const char *)p->s.names + y[symbol].st_name;
 	for (uint32_t i = 0; i < p->nrows; i++)
 		if (!strcmp(p->rows[i].name, name))
 			return &p->rows[i];

@@ -47,15 +47,19 @@ static int library_read(struct library *lib, const char *path, char *why, size_t
 {
 	struct stat st;
 	size_t got = 0;
-	int fd, err = 0;
+	int fd;
 
 	memset(lib, 0, sizeof(*lib));
 	if (!realpath(path, lib->path))
 		return refuse(why, why_size, -errno, "%s: %s", path, strerror(errno));
 	fd = open(lib->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) || st.st_size > LIBRARY_MAX_BYTES)
-		err = fd < 0 ? -errno : -EFBIG;
-	lib->bytes = err ? NULL : malloc((size_t)st.st_size + 1);
+	if (fd < 0)
+		return refuse(why, why_size, -errno, "%s: %s", path, strerror(errno));
+	if (fstat(fd, &st) || st.st_size > LIBRARY_MAX_BYTES) {
+		close(fd);
+		return refuse(why, why_size, -EFBIG, "%s is too large", path);
+	}
+	lib->bytes = malloc((size_t)st.st_size + 1);
 	while (lib->bytes && got < (size_t)st.st_size) {
 		ssize_t r = pread(fd, lib->bytes + got, (size_t)st.st_size - got, (off_t)got);
 
@@ -64,10 +68,9 @@ static int library_read(struct library *lib, const char *path, char *why, size_t
 		got += (size_t)r;
 	}
 	lib->n = got;
-	if (fd >= 0)
-		close(fd);
-	if (err || !lib->bytes)
-		return refuse(why, why_size, err ? err : -ENOMEM, "%s cannot be read", path);
+	close(fd);
+	if (!lib->bytes)
+		return refuse(why, why_size, -ENOMEM, "%s does not fit into memory", path);
 	if (got < sizeof(Elf64_Ehdr) || memcmp(lib->bytes, ELFMAG, SELFMAG) ||
 	    ((Elf64_Ehdr *)lib->bytes)->e_type != ET_DYN) {
 		free(lib->bytes);

@@ -572,7 +572,7 @@ static void traced_process_is_refused_with_the_tracer(void **state)
 	pid_t pid = start_sleeper(NULL);
 	char tracer[32];
 
-	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
+	assert_int_equal(ptrace(PTRACE_SEIZE, pid, 0L, 0L), 0);
 	snprintf(tracer, sizeof(tracer), "process %d traces it", getpid());
 	assert_refused(pid, tracer);
 	stop_sleeper(pid);
