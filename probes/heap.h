@@ -24,6 +24,9 @@
  * and goes through the ring with registers and a slice of the stack; its free goes through the
  * ring as a record of its own. What the ring had no room for is counted, and the table still
  * tells which samples live.
+ *
+ * Preloaded by hand: LD_PRELOAD=libperftop_heap.so, with PERFTOP_HEAP_MEAN=BYTES for another mean
+ * from the start, and PERFTOP_HEAP_SEED=N for the same samples each time.
  */
 #define HEAP_SEGMENT_NAME    "perftop-heap"
 #define HEAP_SEGMENT_MAGIC   0x3150414548465250ull /* "PRFHEAP1", little-endian; written last */
