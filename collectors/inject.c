@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -199,12 +198,9 @@ static int load_library(pid_t pid, pid_t only, struct inject_modules *m,
 			    .out = out,
 			    .failed = "saving its state"};
 	struct inject_chooser c;
-	int err = inject_chooser_init(&c, pid, l), nice;
+	int err = inject_chooser_init(&c, pid, l);
 
 	c.only = only;
-	/* What stands still waits for this thread, which should not wait for a CPU. */
-	nice = getpriority(PRIO_PROCESS, 0);
-	setpriority(PRIO_PROCESS, 0, -20);
 	if (!err)
 		err = inject_choose(&c, &t);
 	if (err) {
@@ -216,7 +212,9 @@ static int load_library(pid_t pid, pid_t only, struct inject_modules *m,
 	err = inject_thread_save(&t, l);
 	if (!err)
 		err = load_calls(&g);
-	if (err != -ESRCH && err != -ETIMEDOUT)
+	if (err == -ESRCH)
+		inject_thread_release(&t);
+	else if (err != -ETIMEDOUT)
 		inject_thread_restore(&t, inject_chooser_timeout(&c));
 	out->stop_ns = t.stop_ns;
 	out->probe_ns = c.probe_ns;
@@ -226,7 +224,6 @@ static int load_library(pid_t pid, pid_t only, struct inject_modules *m,
 	if (err)
 		explain(&g, err, why, why_size);
 cleanup:
-	setpriority(PRIO_PROCESS, 0, nice);
 	inject_chooser_fini(&c);
 	return err;
 }

@@ -3,6 +3,7 @@
 #ifndef PERFTOP_INJECT_PRIV_H
 #define PERFTOP_INJECT_PRIV_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/user.h>
 
@@ -55,6 +56,8 @@ struct inject_thread {
 	uint64_t below;		    /* its stack is in use from here up */
 	int signal;		    /* that it raises to be stopped */
 	bool stop_again;	    /* SIGSTOP came meanwhile */
+	int policy;		    /* of this thread's own scheduling, outside of stops; or -1 */
+	struct sched_param param;
 	int32_t saved_errno;
 	uint64_t errno_addr; /* 0: not known */
 };

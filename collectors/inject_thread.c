@@ -3,6 +3,7 @@
 #ifdef __x86_64__
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -76,16 +77,30 @@ int inject_thread_wait(struct inject_thread *t, uint64_t timeout_ns, int *status
 	}
 }
 
-int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid)
+/*
+ * While something stands still for it, this thread waits for no other on its CPU. Where that is not
+ * allowed a stop on a busy machine is longer.
+ */
+static void hurry(struct inject_thread *t)
+{
+	struct sched_param first = {.sched_priority = 1};
+
+	t->policy = sched_getscheduler(0);
+	if (sched_getparam(0, &t->param) ||
+	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
+		t->policy = -1;
+}
+
+static void hurry_no_more(const struct inject_thread *t)
+{
+	if (t->policy >= 0)
+		sched_setscheduler(0, t->policy, &t->param);
+}
+
+static int stop(struct inject_thread *t, pid_t tid)
 {
 	int status = 0, err = 0;
 
-	memset(t, 0, offsetof(struct inject_thread, xstate));
-	t->pid = pid;
-	t->tid = tid;
-	t->xstate_bytes = 0;
-	t->stop_again = false;
-	t->begin_ns = clock_mono_ns();
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL))
 		return -errno;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
@@ -109,10 +124,28 @@ int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid)
 	return 0;
 }
 
+int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid)
+{
+	int err;
+
+	memset(t, 0, offsetof(struct inject_thread, xstate));
+	t->pid = pid;
+	t->tid = tid;
+	t->xstate_bytes = 0;
+	t->stop_again = false;
+	hurry(t);
+	t->begin_ns = clock_mono_ns();
+	err = stop(t, tid);
+	if (err)
+		hurry_no_more(t);
+	return err;
+}
+
 void inject_thread_release(struct inject_thread *t)
 {
 	ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
 	t->stop_ns = clock_mono_ns() - t->begin_ns;
+	hurry_no_more(t);
 }
 
 int inject_thread_save(struct inject_thread *t, const struct inject_libc *l)
