@@ -46,7 +46,7 @@ struct window_row {
 struct syscalls_priv {
 	struct perftop_bpf *skel;
 	const struct contract_syscall *rows; /* CONTRACT_SYSCALL_SLOTS * ncpu */
-	const uint32_t *slots;		     /* CONTRACT_SYSCALLS */
+	const uint64_t *keys;		     /* CONTRACT_SYSCALL_SLOTS, see syscall_key */
 	uint32_t ncpu;
 	enum depth depth;
 	bool counting, timing;	       /* on_sys_exit, on_sys_enter are attached */
@@ -168,9 +168,9 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 	p->ncpu = bpf_ncpu(b);
 	p->rows = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_hist), sizeof(*p->rows),
 				(size_t)CONTRACT_SYSCALL_SLOTS * p->ncpu, false);
-	p->slots = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_slot), 8, CONTRACT_SYSCALLS,
-				 false);
-	if (!p->rows || !p->slots) {
+	p->keys = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_key), sizeof(*p->keys),
+				CONTRACT_SYSCALL_SLOTS, false);
+	if (!p->rows || !p->keys) {
 		snprintf(why, why_size, "mapping the counts failed: %s", strerror(errno));
 		return -ENOMEM;
 	}
@@ -266,7 +266,20 @@ static void hold_recent(struct syscalls_priv *p, uint32_t slot, struct snap_late
 	}
 }
 
-static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slot, const char *name,
+/* "read" and "socket"; slot 0 has what found no other. */
+static void name_row(const struct syscalls_priv *p, uint32_t slot, struct snap_latency *row)
+{
+	uint32_t key = slot ? (uint32_t)p->keys[slot] - 1 : 0, nr = key / CONTRACT_FD_CLASSES;
+	const char *name = slot ? syscall_name(nr) : "[others]";
+
+	if (name)
+		snprintf(row->name, sizeof(row->name), "%s", name);
+	else
+		snprintf(row->name, sizeof(row->name), "syscall_%u", nr);
+	snprintf(row->module, sizeof(row->module), "%s", fd_class_name(key % CONTRACT_FD_CLASSES));
+}
+
+static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slot,
 		       struct snapshot *s)
 {
 	const struct contract_syscall *first = &p->rows[(size_t)slot * p->ncpu];
@@ -278,7 +291,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	if (!now.count || s->nsyscalls == SNAP_SYSCALLS)
 		return 0;
 	row = &s->syscalls[s->nsyscalls];
-	snapshot_string(row->name, sizeof(row->name), name);
+	name_row(p, slot, row);
 	row->source = LATENCY_SYSCALL;
 	snprintf(row->unit, sizeof(row->unit), "ns");
 	latency_sum_cpus(&p->sum, &first->hist, p->ncpu, sizeof(*first));
@@ -387,18 +400,9 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	double rate = 0;
 
 	set_scale(p);
-	/* Array values sit at multiples of 8, so a u32 slot takes two places. */
-	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
-		uint32_t slot = p->slots[(size_t)nr * 2];
-		const char *name = syscall_name(nr);
-		char unnamed[32];
-
-		if (!slot || slot >= CONTRACT_SYSCALL_SLOTS)
-			continue;
-		snprintf(unnamed, sizeof(unnamed), "syscall_%u", nr);
-		rate += fill_row(se, p, slot, name ? name : unnamed, s);
-	}
-	rate += fill_row(se, p, 0, "[others]", s);
+	for (uint32_t slot = 0; slot < CONTRACT_SYSCALL_SLOTS; slot++)
+		if (!slot || p->keys[slot])
+			rate += fill_row(se, p, slot, s);
 	qsort(s->syscalls, s->nsyscalls, sizeof(s->syscalls[0]), compare_sum);
 	p->timed = p->timing;
 	adapt(se, p, rate);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscalls.c: names of system calls, and what a thread that sleeps in one waits for. */
+/* syscalls.c: system calls: names, what a thread that sleeps in one waits for, what they work on.
+ */
 #include "collectors/syscalls.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "probes/contract.h"
@@ -64,6 +66,28 @@ static const struct {
 	{"sendfile", WAIT_RW},
 };
 
+/* Calls whose first argument is a descriptor of any kind, separated by spaces. */
+static const char of_argument[] =
+	" read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 sendfile splice "
+	"tee "
+	"vmsplice fstat newfstat lseek ioctl fcntl flock fsync fdatasync syncfs sync_file_range "
+	"ftruncate fallocate fadvise64 readahead copy_file_range getdents getdents64 dup dup2 dup3 "
+	"fchdir fchmod fchown fstatfs fgetxattr fsetxattr flistxattr fremovexattr ";
+/* Those of sockets alone. epoll_wait and the like say by their name what they work on. */
+static const char of_socket[] = " connect accept accept4 bind listen shutdown getsockname "
+				"getpeername getsockopt setsockopt "
+				"sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg ";
+
+static bool has_word(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = words; (at = strstr(at, word)); at++)
+		if (at[-1] == ' ' && at[n] == ' ')
+			return true;
+	return false;
+}
+
 const char *syscall_name(uint32_t nr)
 {
 	return nr < CONTRACT_SYSCALLS ? names[nr] : NULL;
@@ -85,4 +109,30 @@ uint32_t syscall_wait_class(uint32_t nr)
 		if (!strcmp(waits[i].name, name))
 			return waits[i].wait;
 	return WAIT_OTHER;
+}
+
+uint32_t syscall_fd_class(uint32_t nr)
+{
+	const char *name = syscall_name(nr);
+
+	if (!name)
+		return FD_NONE;
+	if (!strcmp(name, "close"))
+		return FD_OF_ARGUMENT_CLOSED;
+	if (has_word(of_socket, name))
+		return FD_SOCKET;
+	return has_word(of_argument, name) ? FD_OF_ARGUMENT : FD_NONE;
+}
+
+const char *fd_class_name(uint32_t class)
+{
+	static const char *const words[CONTRACT_FD_CLASSES] = {
+		[FD_FILE] = "file",	  [FD_DIR] = "directory", [FD_SOCKET] = "socket",
+		[FD_PIPE] = "pipe",	  [FD_TTY] = "tty",	  [FD_DEVICE] = "device",
+		[FD_DISK] = "disk",	  [FD_EVENT] = "eventfd", [FD_TIMER] = "timerfd",
+		[FD_SIGNAL] = "signalfd", [FD_EPOLL] = "epoll",	  [FD_INOTIFY] = "inotify",
+		[FD_OTHER] = "other",
+	};
+
+	return class < CONTRACT_FD_CLASSES && words[class] ? words[class] : "";
 }

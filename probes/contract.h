@@ -9,7 +9,8 @@
 
 enum {
 	CONTRACT_SYSCALLS = 512,      /* syscall numbers told apart */
-	CONTRACT_SYSCALL_SLOTS = 96,  /* of them, how many may be in use by one target */
+	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
+	CONTRACT_SYSCALL_SLOTS = 128, /* pairs of both that may be in use by one target */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
@@ -53,6 +54,29 @@ struct contract_total {
 struct contract_compact {
 	__u32 bins[CONTRACT_COMPACT_BINS];
 	__u32 pad[2]; /* the verifier bounds a place in bins by its last byte */
+};
+
+/* What a call works on: the file behind the descriptor that is its first argument. */
+enum contract_fd {
+	FD_NONE, /* it takes none, or it was not open, or closed when it was looked at */
+	FD_FILE,
+	FD_DIR,
+	FD_SOCKET,
+	FD_PIPE,
+	FD_TTY,
+	FD_DEVICE, /* other character devices: /dev/null, … */
+	FD_DISK,   /* a block device itself */
+	FD_EVENT,
+	FD_TIMER,
+	FD_SIGNAL,
+	FD_EPOLL,
+	FD_INOTIFY,
+	FD_OTHER,
+};
+/* How a call's class is found, by its number. Below these: it is always that one. */
+enum {
+	FD_OF_ARGUMENT = 0x80,
+	FD_OF_ARGUMENT_CLOSED = 0x81 /* it can be seen at the start alone */
 };
 
 /* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */

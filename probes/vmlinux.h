@@ -49,6 +49,39 @@ typedef struct {
 struct signal_struct {
 	atomic_t live; /* threads of the process that have not ended */
 };
+struct hlist_node;
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct super_block {
+	unsigned long s_magic;
+};
+struct inode {
+	unsigned short i_mode;
+	unsigned int i_rdev;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+struct qstr {
+	const unsigned char *name;
+};
+struct dentry {
+	struct qstr d_name;
+};
+struct path {
+	struct dentry *dentry;
+};
+struct file {
+	struct inode *f_inode;
+	struct path f_path;
+};
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
 struct gendisk {
 	int major, first_minor;
 	char disk_name[32];
@@ -59,20 +92,6 @@ struct request_queue {
 struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags, rq_flags, __data_len;
-};
-struct inode {
-	unsigned short i_mode;
-	unsigned long i_ino;
-};
-struct file {
-	struct inode *f_inode;
-};
-struct fdtable {
-	unsigned int max_fds;
-	struct file **fd;
-};
-struct files_struct {
-	struct fdtable *fdt;
 };
 struct task_struct {
 	int pid, tgid;

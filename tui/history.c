@@ -79,6 +79,15 @@ static void add_point(struct history *h, enum history_kind kind, const char *nam
 	s->last_seq = seq;
 }
 
+uint32_t history_class(const struct snap_latency *l)
+{
+	uint32_t hash = 0;
+
+	for (const char *c = l->module; *c; c++)
+		hash = hash * 31 + (unsigned char)*c;
+	return hash;
+}
+
 void history_add(struct history *h, const struct snapshot *s)
 {
 	/* Its own clock: the session's numbers jump when ticks are skipped or a replay restarts. */
@@ -99,7 +108,8 @@ void history_add(struct history *h, const struct snapshot *s)
 	}
 	add_point(h, HISTORY_P99, "", 0, seq, worst > 0 ? worst : NAN);
 	for (uint32_t i = 0; i < s->nsyscalls; i++)
-		add_point(h, HISTORY_SYSCALL, s->syscalls[i].name, 0, seq, s->syscalls[i].rate);
+		add_point(h, HISTORY_SYSCALL, s->syscalls[i].name, history_class(&s->syscalls[i]),
+			  seq, s->syscalls[i].rate);
 	for (uint32_t i = 0; i < s->ncounters; i++)
 		add_point(h, HISTORY_COUNTER, s->counters[i].name, 0, seq,
 			  s->counters[i].kind == COUNTER_GAUGE ? (double)s->counters[i].value

@@ -24,7 +24,7 @@ enum history_kind {
 	HISTORY_CTXSW,
 	HISTORY_P99,	   /* worst recent p99 of all latency rows */
 	HISTORY_LATENCY,   /* by source and name: recent p99 */
-	HISTORY_SYSCALL,   /* by name: rate */
+	HISTORY_SYSCALL,   /* by name and class: rate */
 	HISTORY_COUNTER,   /* by name: rate, or value of a gauge */
 	HISTORY_KERNEL,	   /* by name and ISA: GFLOP/s */
 	HISTORY_THREAD,	   /* by tid: CPU */
@@ -42,6 +42,8 @@ struct history {
 void history_fini(struct history *h);
 /* Add one point to every series that the snapshot has a value for; once a tick. */
 void history_add(struct history *h, const struct snapshot *s);
+/* The `sub` of a syscall's series: its class, so that read of a file is not read of a socket. */
+uint32_t history_class(const struct snap_latency *l);
 /* NULL when there is none. */
 const struct series *history_find(const struct history *h, enum history_kind kind, const char *name,
 				  uint32_t sub);

@@ -163,7 +163,7 @@ void latency_draw_detail(struct ui *ui, struct view_state *vs, const struct snap
 	if (!graph)
 		return;
 	past = l->source == LATENCY_SYSCALL
-		       ? history_find(&ui->history, HISTORY_SYSCALL, l->name, 0)
+		       ? history_find(&ui->history, HISTORY_SYSCALL, l->name, history_class(l))
 		       : history_find(&ui->history, HISTORY_LATENCY, l->name, l->source);
 	snprintf(title, sizeof(title), "%s, one column a tick",
 		 l->source == LATENCY_SYSCALL ? "calls a second" : "p99 of each interval");

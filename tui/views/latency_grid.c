@@ -91,7 +91,8 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 	case LCOL_HISTORY:
 		out->series =
 			l->source == LATENCY_SYSCALL
-				? history_find(&ui->history, HISTORY_SYSCALL, l->name, 0)
+				? history_find(&ui->history, HISTORY_SYSCALL, l->name,
+					       history_class(l))
 				: history_find(&ui->history, HISTORY_LATENCY, l->name, l->source);
 		out->style = STYLE_GRAPH;
 		break;

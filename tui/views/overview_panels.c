@@ -197,7 +197,10 @@ static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
 
 		if (r.w >= 56)
-			spark(s, &line, history_find(&ui->history, HISTORY_SYSCALL, l->name, 0), 0);
+			spark(s, &line,
+			      history_find(&ui->history, HISTORY_SYSCALL, l->name,
+					   history_class(l)),
+			      0);
 		number(s, &line, l->rate > 0 ? STYLE_STRONG : STYLE_DIM, format_rate(buf, l->rate));
 		if (l->sampled) {
 			snprintf(p99, sizeof(p99), "p99 %s", format_ns(buf, l->p99));
