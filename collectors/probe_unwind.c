@@ -20,14 +20,12 @@ bool plan_returns_oddly(const char *name)
 		"vfork",
 		"getcontext",
 		"swapcontext",
-		"_Fork",
+		"Fork",
 		"libc_vfork",
 		/* What lies on top of the stack is no return address. */
 		"start",
 		"restore_rt",
 		"start_context",
-		"dl_runtime_resolve",
-		"dl_runtime_profile",
 		"clone",
 		"clone3",
 		/* Exceptions of those who call them may pass. */
@@ -46,6 +44,8 @@ bool plan_returns_oddly(const char *name)
 		"nftw",
 		"scandir",
 	};
+	/* The unwinders begin with their own return addresses. */
+	static const char *const families[] = {"dl_runtime_", "Unwind_", "uw_", "unw_"};
 	size_t n;
 
 	name += strspn(name, "_");
@@ -53,7 +53,10 @@ bool plan_returns_oddly(const char *name)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == n && !strncmp(name, names[i], n))
 			return true;
-	return !strncmp(name, "dl_runtime_", 11) || !strncmp(name, "sigsetjmp", 9);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (!strncmp(name, families[i], strlen(families[i])))
+			return true;
+	return false;
 }
 
 static bool holds(const char *strings, size_t n, const char *what)
@@ -70,9 +73,12 @@ bool plan_unwinds(const struct symbols_module *m)
 	static const char *const tables[] = {".dynstr", ".strtab"};
 	static const char *const names[] = {"__gxx_personality_v0", "rust_eh_personality",
 					    "_Unwind_Resume"};
+	const char *file = strrchr(m->path, '/');
 	struct elf_image *e = m->image;
 	bool found = false;
 
+	if (file && (!strncmp(file, "/libgcc_s", 9) || !strncmp(file, "/libunwind", 10)))
+		return true;
 	if (!elf_image_section(e, ".gcc_except_table"))
 		return false;
 	for (int t = 0; t < 2 && !found; t++) {

@@ -89,6 +89,11 @@ if c++ -O2 -g -fno-omit-frame-pointer -o "$T/cxx" "$T/cxx.cc" 2>/dev/null; then
 	check "it has a latency" test "$(row cxx ns::Class::method p50)" -gt 0
 	equal "of a pattern's, entries are counted" "$(row cxx ns::Class::method2 count)" 3000
 	check "and the row says why" grep -q exceptions <<<"$(row cxx ns::Class::method2 note)"
+	cp "$T/cxx" "$T/whole"
+	measure whole 'libgcc_s.so.1:*' 'libstdc++.so.6:*' 'libc.so.6:*'
+	equal "so it does with all functions of its libraries probed, the unwinder's too" "$rc" 0
+	check "and its exceptions are caught" grep -q 'caught=1000' "$T/whole.out"
+	equal "what throws is counted" "$(row whole __cxa_throw count)" 1000
 else
 	skip "C++: no compiler here"
 fi
