@@ -12,6 +12,7 @@
 
 #include "collectors/lock_name.h"
 #include "collectors/threads.h"
+#include "collectors/wait_site.h"
 #include "probes/contract.h"
 
 enum {
@@ -26,11 +27,6 @@ enum {
 	FUTEX_OP_LOCK_PI2 = 13,
 };
 
-struct lock_site {
-	const char *kind, *site, *via; /* borrowed for good */
-	double ns;
-};
-
 struct lock_row {
 	uint64_t addr;
 	struct contract_lock total; /* finished waits, from the map */
@@ -43,6 +39,7 @@ struct lock_row {
 	bool seen_owner;		/* its owner was once a live thread of the target */
 	bool idle;			/* nothing happened since the tick before */
 	bool named;			/* name was looked for */
+	uint32_t shown_before;		/* ticks in which it was not idle, until named */
 	char name[SNAP_NAME];
 	struct lock_site sites[LOCKS_SITES];
 	uint32_t base_bins[CONTRACT_LOCK_BINS];
@@ -240,20 +237,38 @@ void locks_reset(struct locks *l)
 	}
 }
 
+static const struct lock_site *top_site(const struct lock_row *r)
+{
+	const struct lock_site *most = NULL;
+
+	for (uint32_t i = 0; i < LOCKS_SITES; i++)
+		if (r->sites[i].ns > 0 && (!most || r->sites[i].ns > most->ns))
+			most = &r->sites[i];
+	return most;
+}
+
+/* Who waits there would run if he could. */
+static bool is_lock(const struct lock_row *r)
+{
+	const struct lock_site *site = top_site(r);
+
+	return r->seen_owner || (site && wait_site_is_lock(site->kind));
+}
+
 /* The order in which the snapshot's few places are given. */
 static bool goes_before(const struct lock_row *x, const struct lock_row *y)
 {
+	bool x_lock = is_lock(x), y_lock = is_lock(y);
 	uint64_t x_now = x->shown_ns - x->prev_ns, y_now = y->shown_ns - y->prev_ns;
 
-	if (x->seen_owner != y->seen_owner)
-		return x->seen_owner;
+	if (x_lock != y_lock)
+		return x_lock;
 	if (x_now != y_now)
 		return x_now > y_now;
 	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
 }
 
-void locks_note_site(struct locks *l, uint64_t addr, const char *kind, const char *site,
-		     const char *via, double ns)
+void locks_note_site(struct locks *l, uint64_t addr, const struct lock_site *site)
 {
 	struct lock_row *r = row_of(l, addr);
 	struct lock_site *least;
@@ -264,15 +279,39 @@ void locks_note_site(struct locks *l, uint64_t addr, const char *kind, const cha
 	for (uint32_t i = 0; i < LOCKS_SITES; i++) {
 		struct lock_site *at = &r->sites[i];
 
-		if (at->ns > 0 && at->kind == kind && at->site == site && at->via == via) {
-			at->ns += ns;
+		if (at->ns > 0 && at->kind == site->kind && at->site == site->site &&
+		    at->via == site->via) {
+			at->ns += site->ns;
 			return;
 		}
 		if (at->ns < least->ns)
 			least = at;
 	}
 	/* The newcomer takes over the time of the one it drives out: no later one is held back. */
-	*least = (struct lock_site){kind, site, via, least->ns + ns};
+	site = &(struct lock_site){site->kind, site->site, site->via, site->condvar,
+				   least->ns + site->ns};
+	*least = *site;
+}
+
+/*
+ * glibc's condition variable sleeps on either of two words, by turns, 40 and 44 bytes into it
+ * (__g_signals of struct __pthread_cond_s).
+ */
+enum { COND_SIGNALS = 40, COND_OTHER = 4 };
+
+static bool is_condvar(const struct lock_row *r)
+{
+	const struct lock_site *site = top_site(r);
+
+	return site && site->condvar && !r->seen_owner;
+}
+
+/* The row of a condition variable's first word that this one, its second, is added to. */
+static const struct lock_row *other_half(struct locks *l, uint64_t addr)
+{
+	const uint16_t *slot = slot_of(l, addr);
+
+	return *slot && is_condvar(&l->rows[*slot - 1]) ? &l->rows[*slot - 1] : NULL;
 }
 
 void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t)
@@ -282,10 +321,15 @@ void locks_name_some(struct locks *l, struct symbols *syms, const struct threads
 	for (uint32_t i = 0; i < l->n && left && !t->gone; i++) {
 		struct lock_row *r = &l->rows[i];
 
-		if (r->named || r->idle)
+		uint64_t addr = r->addr;
+
+		/* Its stack, by which a condition variable is known, comes a tick later. */
+		if (r->named || r->idle || !r->shown_before++)
 			continue;
 		r->named = true;
-		lock_name_find(syms, t->pid, t, r->addr, r->name, sizeof(r->name));
+		if (is_condvar(r))
+			addr = (addr & ~7ull) - COND_SIGNALS;
+		lock_name_find(syms, t->pid, t, addr, r->name, sizeof(r->name));
 		left--;
 	}
 }
@@ -313,15 +357,13 @@ static uint64_t quantile(const struct lock_row *r, double q)
 
 static void fill_site(const struct lock_row *r, struct snap_lock *out)
 {
-	const struct lock_site *most = NULL;
+	const struct lock_site *most = top_site(r);
 
-	for (uint32_t i = 0; i < LOCKS_SITES; i++)
-		if (r->sites[i].ns > 0 && (!most || r->sites[i].ns > most->ns))
-			most = &r->sites[i];
 	snapshot_string(out->kind, sizeof(out->kind),
 			r->seen_owner ? "mutex"
 			: most	      ? most->kind
 				      : "futex");
+	out->is_mutex = is_lock(r);
 	if (!most)
 		return;
 	if (most->site[0] && most->via[0])
@@ -339,12 +381,28 @@ static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap
 	out->max_ns = r->total.max_ns;
 	out->pct =
 		interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) / (double)interval_ns : 0;
-	out->is_mutex = r->seen_owner;
 	out->owner_tid = (int32_t)r->owner_tid;
 	out->p50 = quantile(r, 0.5);
 	out->p99 = quantile(r, 0.99);
 	memcpy(out->name, r->name, sizeof(out->name));
 	fill_site(r, out);
+}
+
+/* Both words of a condition variable in one row; quantiles are those of the busier. */
+static void fold(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)
+{
+	struct snap_lock half = {.addr = 0};
+
+	fill_row(r, interval_ns, &half);
+	if (half.waits > out->waits) {
+		out->p50 = half.p50;
+		out->p99 = half.p99;
+	}
+	out->waits += half.waits;
+	out->wait_ns += half.wait_ns;
+	out->pct += half.pct;
+	if (half.max_ns > out->max_ns)
+		out->max_ns = half.max_ns;
 }
 
 void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
@@ -359,6 +417,8 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 
 		if (r->shown_ns == r->base_ns)
 			continue;
+		if (r->addr & COND_OTHER && is_condvar(r) && other_half(l, r->addr - COND_OTHER))
+			continue;
 		if (n == SNAP_LOCKS) {
 			s->truncated++;
 			if (!goes_before(r, top[n - 1]))
@@ -370,6 +430,14 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 		top[at] = r;
 		n++;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		fill_row(top[i], interval_ns, &s->locks[s->nlocks++]);
+	for (uint32_t i = 0; i < n; i++) {
+		struct snap_lock *out = &s->locks[s->nlocks++];
+		const struct lock_row *half = NULL;
+
+		fill_row(top[i], interval_ns, out);
+		if (!(top[i]->addr & COND_OTHER) && is_condvar(top[i]))
+			half = other_half(l, top[i]->addr + COND_OTHER);
+		if (half)
+			fold(half, interval_ns, out);
+	}
 }

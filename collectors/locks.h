@@ -3,6 +3,7 @@
 #ifndef PERFTOP_LOCKS_H
 #define PERFTOP_LOCKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,12 +28,15 @@ void locks_free(struct locks *l);
 void locks_read_finished(struct locks *l);
 void locks_add_waiting(struct locks *l, const struct threads *t);
 
-/*
- * A stack that waited at addr for ns: its kind, and the functions as in struct wait_site, ""
- * when there are none), strings that stay. The one with the most time is shown.
- */
-void locks_note_site(struct locks *l, uint64_t addr, const char *kind, const char *site,
-		     const char *via, double ns);
+/* Where an address was waited for: as in struct wait_site, "" for none. Strings that stay. */
+struct lock_site {
+	const char *kind, *site, *via;
+	bool condvar;
+	double ns;
+};
+
+/* One more stack. Of the places of an address the one with the most time is shown. */
+void locks_note_site(struct locks *l, uint64_t addr, const struct lock_site *site);
 
 /* Give names to new addresses, a few a tick; after locks_add_waiting(). syms may be NULL. */
 void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t);

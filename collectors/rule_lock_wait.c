@@ -1,18 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rule_lock_wait.c: threads spend much of their time blocked on a mutex. */
+/* rule_lock_wait.c: threads spend much of their time waiting for locks. */
 #include <stdio.h>
+#include <string.h>
 
 #include "collectors/rules.h"
 
 /* Of one thread's wall time: a fifth of a thread lost is worth a look. */
 #define WAIT_PCT 20.0
 
+/* "mutex cache_lock", "mutex 0x7f00". */
+static void what(const struct snap_lock *l, char *out, size_t size)
+{
+	const char *kind = l->kind[0] ? l->kind : "mutex";
+
+	if (l->name[0] && strcmp(l->name, "heap") != 0)
+		snprintf(out, size, "%s %.100s", kind, l->name);
+	else
+		snprintf(out, size, "%s 0x%llx", kind, (unsigned long long)l->addr);
+}
+
+static void where(const struct snap_lock *l, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (l->site[0])
+		snprintf(out, size, ", in %.100s", l->site);
+}
+
+static const char *holder(const struct snap_lock *l, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (l->owner_tid)
+		snprintf(out, size, ", last held by tid %d", l->owner_tid);
+	return out;
+}
+
 bool rule_lock_wait_check(const struct snapshot *s, struct snap_alert *a)
 {
 	const struct snap_lock *top = NULL;
+	char site[SNAP_NAME], held[48];
 	double total = 0;
 
-	/* Condition variables and joins are how idle threads wait: mutexes alone count. */
+	/* Condition variables and joins are how idle threads wait: locks alone count. */
 	for (uint32_t i = 0; i < s->nlocks; i++) {
 		if (!s->locks[i].is_mutex)
 			continue;
@@ -25,17 +53,20 @@ bool rule_lock_wait_check(const struct snapshot *s, struct snap_alert *a)
 	a->severity = total >= 100 ? ALERT_CRITICAL : ALERT_WARNING;
 	a->value = total;
 	a->threshold = WAIT_PCT;
-	snprintf(a->subject, sizeof(a->subject), "mutex 0x%llx", (unsigned long long)top->addr);
+	what(top, a->subject, sizeof(a->subject));
+	where(top, site, sizeof(site));
 	snprintf(a->evidence, sizeof(a->evidence),
-		 "threads wait %.2f threads' worth of time for mutexes; the mutex at 0x%llx alone "
-		 "%.2f "
-		 "(%llu waits, longest %.1f ms, last held by tid %d)",
-		 total / 100, (unsigned long long)top->addr, top->pct / 100,
-		 (unsigned long long)top->waits, (double)top->max_ns / 1e6, top->owner_tid);
-	snprintf(a->advice, sizeof(a->advice),
-		 "shorten what is done while it is held, or split it; see Blocked for every "
-		 "address, "
-		 "and thread %d for who holds it",
-		 top->owner_tid);
+		 "threads wait %.2f threads' worth of time for locks; %.60s alone %.2f%.60s "
+		 "(%llu waits, longest %.1f ms%s)",
+		 total / 100, a->subject, top->pct / 100, site, (unsigned long long)top->waits,
+		 (double)top->max_ns / 1e6, holder(top, held, sizeof(held)));
+	if (!strcmp(top->kind, "GIL"))
+		snprintf(a->advice, sizeof(a->advice),
+			 "one thread at a time runs Python code: use processes, or code that lets "
+			 "go of the lock (I/O, numpy, extensions)");
+	else
+		snprintf(a->advice, sizeof(a->advice),
+			 "shorten what is done while it is held, or split it; see Blocked for "
+			 "every lock, and for the stacks that wait there");
 	return true;
 }

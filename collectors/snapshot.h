@@ -294,11 +294,11 @@ struct snap_reclaim {
 struct snap_lock {
 	uint64_t addr;
 	uint64_t waits, wait_ns, max_ns;
-	double pct;	   /* of one thread's wall time over the last interval */
-	int32_t owner_tid; /* holder seen last, 0 = not known */
-	uint32_t is_mutex; /* 1: a mutex (plain FUTEX_WAIT or a verified owner), 0: condvar, join …
-			    */
-	uint64_t p50, p99;
+	double pct;	      /* of one thread's wall time over the last interval */
+	int32_t owner_tid;    /* holder seen last, 0 = not known */
+	uint32_t is_mutex;    /* 1: who waits would run if he could (mutex, rwlock, Python's GIL,
+			       * PostgreSQL's LWLock …); 0: he may be idle (condvar, join …) */
+	uint64_t p50, p99;    /* of finished waits, within 12 % */
 	char kind[16];	      /* "mutex", "rwlock", "condvar", "sem", "futex" … */
 	char name[SNAP_NAME]; /* of the variable, for one with a symbol: "cache_lock+8"; "" else */
 	char site[SNAP_NAME]; /* function that waited there most, outside libc; "" if not known */

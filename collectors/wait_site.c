@@ -103,7 +103,7 @@ static bool is_primitive(const struct symbol *f, const char **kind)
 
 	for (size_t i = 0; i < sizeof(primitives) / sizeof(primitives[0]); i++)
 		if (begins(name, primitives[i].prefix)) {
-			if (primitives[i].kind)
+			if (!*kind)
 				*kind = primitives[i].kind;
 			return true;
 		}
@@ -119,7 +119,8 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 {
 	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
 		if (!strcmp(f->name, wrappers[i].name)) {
-			if (wrappers[i].kind)
+			/* A mutex that guards the lock is not the lock itself. */
+			if (wrappers[i].kind && (!*kind || strcmp(*kind, "mutex") != 0))
 				*kind = wrappers[i].kind;
 			return true;
 		}
@@ -134,9 +135,21 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 	*out = (struct wait_site){.site = UINT32_MAX, .via = UINT32_MAX};
 	while (i < n && is_primitive(&frames[i], &kind))
 		i++;
+	out->condvar = kind && !strcmp(kind, "condvar");
 	for (; i < n && is_wrapper(&frames[i], &kind); i++)
 		out->via = i;
 	if (i < n)
 		out->site = i;
 	out->kind = kind ? kind : "futex";
+}
+
+bool wait_site_is_lock(const char *kind)
+{
+	static const char *const locks[] = {"mutex",  "rwlock",	  "GIL",   "LWLock", "pg lock",
+					    "malloc", "go mutex", "stdio", "loader"};
+
+	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
+		if (!strcmp(kind, locks[i]))
+			return true;
+	return false;
 }

@@ -3,6 +3,7 @@
 #ifndef PERFTOP_WAIT_SITE_H
 #define PERFTOP_WAIT_SITE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "collectors/symbols.h"
@@ -15,8 +16,12 @@
 struct wait_site {
 	const char *kind; /* "mutex", "condvar", "GIL" …; "futex" when the stack does not tell */
 	uint32_t site, via;
+	bool condvar; /* what is slept on is a condition variable, whatever is built on it */
 };
 
 void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out);
+
+/* Who waits for this kind would run if he could; else he may be idle. */
+bool wait_site_is_lock(const char *kind);
 
 #endif

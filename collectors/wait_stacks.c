@@ -44,7 +44,7 @@ struct entry {
 	uint64_t sleeping_ns, max_ns;
 	uint32_t sleepers;
 	int32_t tid;
-	uint32_t waker, waker_kind;
+	uint32_t waker, waker_kind, votes;
 	char waker_comm[16];
 	bool timed; /* what ends it is a timer */
 	bool used;
@@ -170,12 +170,30 @@ static void tell_locks(struct wait_stacks *w, const struct walk *k, uint64_t add
 	if (!addr)
 		return;
 	wait_site_find(k->frames, k->n, &site);
-	locks_note_site(w->locks, addr, site.kind,
-			site.site < k->n ? k->frames[site.site].name : "",
-			site.via < k->n ? k->frames[site.via].name : "", ns);
+	locks_note_site(w->locks, addr,
+			&(struct lock_site){.kind = site.kind,
+					    .site = site.site < k->n ? k->frames[site.site].name
+								     : "",
+					    .via = site.via < k->n ? k->frames[site.via].name : "",
+					    .condvar = site.condvar,
+					    .ns = ns});
 }
 
 /* ---- waits that are over -------------------------------------------------------------------- */
+
+/* The waker of most waits, if one is: by majority vote (Boyer and Moore). */
+static void vote_waker(struct entry *e, const struct contract_wait_stack *in)
+{
+	if (e->votes && (e->waker != in->waker || e->waker_kind != in->waker_kind)) {
+		e->votes--;
+		return;
+	}
+	if (!e->votes++) {
+		e->waker = in->waker;
+		e->waker_kind = in->waker_kind;
+		snapshot_string(e->waker_comm, sizeof(e->waker_comm), in->waker_comm);
+	}
+}
 
 static int on_stack(void *ctx, void *data, size_t size)
 {
@@ -199,10 +217,8 @@ static int on_stack(void *ctx, void *data, size_t size)
 	if (in->ns > e->max_ns)
 		e->max_ns = in->ns;
 	e->tid = (int32_t)in->sample.tid;
-	e->waker = in->waker;
-	e->waker_kind = in->waker_kind;
 	e->timed = in->wait == WAIT_SLEEP;
-	snapshot_string(e->waker_comm, sizeof(e->waker_comm), in->waker_comm);
+	vote_waker(e, in);
 	if (k.ids[0])
 		tell_locks(w, &k, in->lock_addr, (double)in->weight_ns);
 	return 0;

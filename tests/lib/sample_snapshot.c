@@ -147,6 +147,37 @@ static void add_lock(struct snapshot *s, uint64_t addr, double pct, uint64_t wai
 						   .is_mutex = mutex};
 }
 
+/* What the stacks tell of the lock added last. */
+static void name_lock(struct snapshot *s, const char *kind, const char *name, const char *site)
+{
+	struct snap_lock *l = &s->locks[s->nlocks - 1];
+
+	snapshot_string(l->kind, sizeof(l->kind), kind);
+	snapshot_string(l->name, sizeof(l->name), name);
+	snapshot_string(l->site, sizeof(l->site), site);
+	l->p50 = l->wait_ns / (l->waits + 1);
+	l->p99 = 3 * l->p50;
+	if (l->max_ns < l->p99)
+		l->max_ns = 2 * l->p99;
+}
+
+/* leaf first, up to NULL; every other frame is the C library's. */
+static void add_wait_stack(struct snapshot *s, uint32_t reason, double share, uint64_t count,
+			   const char *waker, const char *const *frames)
+{
+	struct snap_wait_stack *st = &s->wait_stacks[s->nwait_stacks++];
+
+	st->reason = reason;
+	st->ns = (uint64_t)(share * (double)s->since_ns);
+	st->count = count;
+	st->max_ns = 41300000;
+	st->tid = 4713;
+	snapshot_string(st->waker, sizeof(st->waker), waker);
+	for (; *frames; frames++)
+		st->frames[st->nframes++] = snapshot_symbol(
+			s, *frames, strncmp(*frames, "__", 2) ? "imageserver" : "libc.so.6");
+}
+
 static void add_counter(struct snapshot *s, const char *name, const char *unit, const char *help,
 			enum counter_kind kind, int64_t value, double rate)
 {
@@ -271,6 +302,9 @@ static void fill_redis(struct snapshot *s, uint32_t tick)
 	add_blocked(s, BLOCKED_RUNQ, 3.2, 912);
 	add_blocked(s, BLOCKED_IO, 0.4, 12);
 	add_lock(s, 0x7f31c2a01a48, 99.8, 2, 0, false);
+	name_lock(s, "condvar", "heap", "bioProcessBackgroundJobs");
+	add_lock(s, 0x7f31c2a01a78, 299.4, 5, 0, false);
+	name_lock(s, "condvar", "heap", "bioProcessBackgroundJobs");
 	add_alert(
 		s, "cpu_bound", ALERT_WARNING, "dictFind",
 		"41 % of 5940 samples are in dictFind (redis-server) itself; the target uses 96 % "
@@ -301,8 +335,24 @@ static void fill_locks(struct snapshot *s, uint32_t tick)
 	add_blocked(s, BLOCKED_NET, 110, 902);
 	add_blocked(s, BLOCKED_RUNQ, 9.6, 4100);
 	add_lock(s, 0x55d0c8e042c0, 641.0, 79904, 4714, true);
+	name_lock(s, "mutex", "image_cache+32", "cache_lookup");
 	add_lock(s, 0x55d0c8e04340, 3.1, 811, 4716, true);
+	name_lock(s, "rwlock", "heap", "session_find");
 	add_lock(s, 0x55d0c8e04500, 10.9, 402, 0, false);
+	name_lock(s, "condvar", "pool.idle", "worker_main");
+	add_wait_stack(s, BLOCKED_FUTEX, 6.4, 79888, "worker/4714",
+		       (const char *const[]){"__lll_lock_wait", "__pthread_mutex_lock",
+					     "cache_lookup", "image_open", "worker_main",
+					     "__start_thread", NULL});
+	add_wait_stack(s, BLOCKED_NET, 1.1, 901, "interrupt",
+		       (const char *const[]){"__accept4", "listen_loop", "main", NULL});
+	s->sockets[s->nsockets++] =
+		(struct snap_socket){.fd = 5,
+				     .name = "tcp *:8080 listening",
+				     .waits = 902,
+				     .pct = 109.7,
+				     .wait_ns = (uint64_t)(1.1 * (double)s->since_ns),
+				     .max_ns = 1460000000};
 	add_syscall(s, tick, "futex", 161000, 7400, 0.9);
 	add_syscall(s, tick, "sendto", 900, 21000, 0.5);
 	add_syscall(s, tick, "accept4", 870, 910000, 0.7);
@@ -466,10 +516,10 @@ static void fill_hostile(struct snapshot *s, uint32_t tick)
 void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t tick)
 {
 	static void (*const fill[SAMPLE_KINDS])(struct snapshot *, uint32_t) = {
-		[SAMPLE_REDIS] = fill_redis,	 [SAMPLE_LOCKS] = fill_locks,
-		[SAMPLE_IDLE] = fill_idle,	 [SAMPLE_ENGINE] = fill_engine,
-		[SAMPLE_USER] = fill_user,	 [SAMPLE_ENDED] = fill_redis,
-		[SAMPLE_LEAK] = fill_leak,	 [SAMPLE_HOSTILE] = fill_hostile,
+		[SAMPLE_REDIS] = fill_redis, [SAMPLE_LOCKS] = fill_locks,
+		[SAMPLE_IDLE] = fill_idle,   [SAMPLE_ENGINE] = fill_engine,
+		[SAMPLE_USER] = fill_user,   [SAMPLE_ENDED] = fill_redis,
+		[SAMPLE_LEAK] = fill_leak,   [SAMPLE_HOSTILE] = fill_hostile,
 	};
 
 	snapshot_clear(s);
@@ -484,8 +534,8 @@ void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t ti
 
 const char *sample_kind_name(enum sample_kind kind)
 {
-	static const char *const names[SAMPLE_KINDS] = {"redis", "locks", "idle",   "engine",
-							"user",	 "ended", "leak",   "hostile"};
+	static const char *const names[SAMPLE_KINDS] = {"redis", "locks", "idle", "engine",
+							"user",	 "ended", "leak", "hostile"};
 
 	return names[kind];
 }

@@ -1,195 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* view_blocked.c: what the threads wait for, and which locks. */
+/* view_blocked.c: what the threads wait for: reasons, locks, the stacks they wait in, sockets. */
 #include <stdio.h>
 #include <string.h>
 
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/ui.h"
+#include "tui/views/blocked_reasons.h"
+#include "tui/views/blocked_rows.h"
 #include "tui/widgets.h"
-
-enum {
-	COL_ADDR,
-	COL_KIND,
-	COL_SHARE,
-	COL_BAR,
-	COL_WAITS,
-	COL_TIME,
-	COL_MEAN,
-	COL_MAX,
-	COL_HOLDER,
-	COLUMNS
-};
-
-static const struct grid_column columns[COLUMNS] = {
-	[COL_ADDR] = {"FUTEX", 14, .text = true},
-	[COL_KIND] = {"KIND", 8, .text = true, .unsorted = true},
-	[COL_SHARE] = {"SHARE", 7},
-	[COL_BAR] = {"", 12, .text = true, .unsorted = true, .drop = 2},
-	[COL_WAITS] = {"WAITS", 6},
-	[COL_TIME] = {"WAITED", 7, .drop = 1},
-	[COL_MEAN] = {"MEAN", 7, .drop = 3},
-	[COL_MAX] = {"MAX", 7},
-	[COL_HOLDER] = {"LAST HOLDER", 11, .text = true, .unsorted = true, .flex = true, .drop = 0},
-};
-
-static uint32_t rows(const void *data)
-{
-	const struct ui *ui = data;
-
-	return ui->shown->nlocks;
-}
-
-static void name(const void *data, uint32_t row, char *buf, size_t size)
-{
-	const struct ui *ui = data;
-
-	snprintf(buf, size, "0x%llx", (unsigned long long)ui->shown->locks[row].addr);
-}
-
-static double mean_ns(const struct snap_lock *l)
-{
-	return l->waits ? (double)l->wait_ns / (double)l->waits : 0;
-}
-
-static double value(const void *data, uint32_t row, uint32_t col)
-{
-	const struct ui *ui = data;
-	const struct snap_lock *l = &ui->shown->locks[row];
-
-	switch (col) {
-	case COL_WAITS:
-		return (double)l->waits;
-	case COL_TIME:
-		return (double)l->wait_ns;
-	case COL_MEAN:
-		return mean_ns(l);
-	case COL_MAX:
-		return (double)l->max_ns;
-	default:
-		return l->pct;
-	}
-}
-
-static void holder_cell(const struct snapshot *sn, const struct snap_lock *l, struct grid_cell *out)
-{
-	const char *comm = "";
-
-	if (!l->owner_tid) {
-		snprintf(out->text, sizeof(out->text), "-");
-		out->style = STYLE_DIM;
-		return;
-	}
-	for (uint32_t i = 0; i < sn->nthreads; i++)
-		if (sn->threads[i].tid == l->owner_tid)
-			comm = sn->threads[i].comm;
-	snprintf(out->text, sizeof(out->text), "%d %s", l->owner_tid, comm);
-}
-
-static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell *out)
-{
-	const struct ui *ui = data;
-	const struct snap_lock *l = &ui->shown->locks[row];
-	bool bad = l->is_mutex && l->pct >= 20;
-	char buf[FORMAT_SIZE];
-
-	switch (col) {
-	case COL_ADDR:
-		name(data, row, out->text, sizeof(out->text));
-		out->style = bad ? STYLE_BAD : STYLE_TEXT;
-		break;
-	case COL_KIND:
-		snprintf(out->text, sizeof(out->text), "%s", l->is_mutex ? "mutex" : "cond/sem");
-		out->style = l->is_mutex ? STYLE_TEXT : STYLE_DIM;
-		break;
-	case COL_SHARE:
-		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, l->pct));
-		out->style = bad ? STYLE_BAD : STYLE_TEXT;
-		break;
-	case COL_BAR:
-		out->bar = l->pct / 100;
-		out->style = l->is_mutex ? STYLE_PART_LOCK : STYLE_PART_WAIT;
-		break;
-	case COL_WAITS:
-		snprintf(out->text, sizeof(out->text), "%s", format_count(buf, (double)l->waits));
-		break;
-	case COL_HOLDER:
-		holder_cell(ui->shown, l, out);
-		break;
-	default:
-		snprintf(out->text, sizeof(out->text), "%s",
-			 format_ns(buf, (uint64_t)value(data, row, col)));
-	}
-}
-
-static const struct grid_model model = {
-	.columns = columns,
-	.ncolumns = COLUMNS,
-	.sort = COL_SHARE,
-	.rows = rows,
-	.name = name,
-	.value = value,
-	.cell = cell,
-};
-
-static void reason_line(const struct snap_blocked *b, struct surface *s, struct rect r)
-{
-	static const char *const names[BLOCKED_REASONS] = {
-		[BLOCKED_FUTEX] = "futex",	     [BLOCKED_IO] = "I/O",
-		[BLOCKED_PAGE_FAULT] = "page fault", [BLOCKED_SLEEP] = "sleep",
-		[BLOCKED_NET] = "network",	     [BLOCKED_OTHER] = "other",
-		[BLOCKED_RUNQ] = "run queue",
-	};
-	char pct[FORMAT_SIZE], n[FORMAT_SIZE], t[FORMAT_SIZE], p50[FORMAT_SIZE], p99[FORMAT_SIZE],
-		max[FORMAT_SIZE];
-	int x = r.x;
-
-	surface_text(s, x, r.y, 11, STYLE_TEXT,
-		     b->reason < BLOCKED_REASONS ? names[b->reason] : "?");
-	surface_text_right(s, x + 11, r.y, 8, STYLE_STRONG, format_pct(pct, b->pct));
-	surface_text_right(s, x + 20, r.y, 8, STYLE_TEXT, format_ns(t, b->ns));
-	surface_text_right(s, x + 29, r.y, 7, STYLE_TEXT, format_count(n, (double)b->count));
-	surface_text_right(s, x + 37, r.y, 8, STYLE_TEXT, format_ns(p50, b->p50));
-	surface_text_right(s, x + 46, r.y, 8, STYLE_TEXT, format_ns(p99, b->p99));
-	if (r.w >= 64)
-		surface_text_right(s, x + 55, r.y, 8, STYLE_TEXT, format_ns(max, b->max));
-}
-
-static int draw_reasons(const struct ui *ui, struct surface *s, struct rect r)
-{
-	const struct snapshot *sn = ui->shown;
-	bool done[SNAP_BLOCKED] = {false};
-	int y = r.y;
-
-	surface_fill(s, (struct rect){r.x, y, r.w, 1}, ' ', STYLE_COLUMN);
-	surface_text(s, r.x, y, r.w, STYLE_COLUMN,
-		     r.w >= 64 ? "WAITS FOR     SHARE   WAITED   WAITS      P50      P99      MAX"
-			       : "WAITS FOR     SHARE   WAITED   WAITS      P50      P99");
-	for (uint32_t k = 0; k < sn->nblocked && y + 1 < r.y + r.h; k++) {
-		uint32_t best = UINT32_MAX;
-
-		for (uint32_t i = 0; i < sn->nblocked; i++)
-			if (!done[i] &&
-			    (best == UINT32_MAX || sn->blocked[i].pct > sn->blocked[best].pct))
-				best = i;
-		if (best == UINT32_MAX)
-			break;
-		done[best] = true;
-		reason_line(&sn->blocked[best], s, (struct rect){r.x, ++y, r.w, 1});
-	}
-	return y + 1 - r.y;
-}
 
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	struct widget_part parts[TIME_PARTS];
 	struct time_split t;
+	char words[SNAP_TEXT];
 	int used = view_notice(ui, "blocked", s, r);
 
 	r.y += used;
 	r.h -= used;
 	if (!ui->shown->nblocked)
 		return;
+	blocked_reasons_words(ui->shown, words, sizeof(words));
+	if (words[0] && r.h >= 8) {
+		used = widget_wrap(s, (struct rect){r.x, r.y, r.w, r.h >= 14 ? 2 : 1}, STYLE_STRONG,
+				   words);
+		r.y += used;
+		r.h -= used;
+	}
 	time_split_compute(&t, ui->shown);
 	time_split_parts(&t, parts);
 	if (r.h >= 14) {
@@ -198,19 +36,160 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 		r.y += used;
 		r.h -= used;
 	}
-	/* The locks get at least half of what is left. */
-	used = draw_reasons(ui, s, (struct rect){r.x, r.y, r.w, r.h / 2 > 3 ? r.h / 2 : 3});
+	/* The list gets at least half of what is left. */
+	used = blocked_reasons_draw(ui->shown, s,
+				    (struct rect){r.x, r.y, r.w, r.h / 2 > 3 ? r.h / 2 : 3});
 	r.y += used;
 	r.h -= used;
 	if (r.h >= 6) {
-		widget_rule(s, r.x, r.y, r.w, "futexes waited on, by share of one thread's time");
+		widget_rule(s, r.x, r.y, r.w,
+			    "locks, ~ stacks that wait, sockets: by share of one thread's time");
 		r.y++;
 		r.h--;
 	}
-	if (!ui->shown->nlocks)
-		view_empty(s, r, "no thread waited on a futex");
+	if (!blocked_rows_model.rows(ui))
+		view_empty(s, r, "no lock, no stack and no socket was waited at");
 	else
-		grid_draw(&vs->grid, &model, ui, s, r);
+		grid_draw(&vs->grid, &blocked_rows_model, ui, s, r);
 }
 
-const struct view_ops view_ops_blocked = {.draw = draw, .model = &model};
+/* ---- one row -------------------------------------------------------------------------------- */
+
+static int draw_stack(const struct snapshot *sn, const struct snap_wait_stack *st,
+		      struct surface *s, struct rect r, int skip)
+{
+	uint32_t place = blocked_stack_place(sn, st);
+	int y = 0;
+
+	for (uint32_t i = 0; i < st->nframes && i < SNAP_FRAMES; i++) {
+		const struct snap_symbol *sym;
+		int x = r.x + 2;
+
+		if (st->frames[i] >= sn->nsymbols || skip-- > 0)
+			continue;
+		if (y >= r.h)
+			break;
+		sym = &sn->symbols[st->frames[i]];
+		surface_put(s, r.x, r.y + y, i ? 0x2190 : 0x25b8, STYLE_BORDER);
+		x += surface_name(s, x, r.y + y, r.x + r.w - x,
+				  st->frames[i] == place ? STYLE_STRONG : STYLE_TEXT, sym->name);
+		surface_name(s, x + 2, r.y + y, r.x + r.w - x - 2, STYLE_DIM, sym->module);
+		y++;
+	}
+	return y;
+}
+
+static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap_wait_stack *st,
+			 struct surface *s, struct rect r)
+{
+	static const char *const reasons[BLOCKED_REASONS] = {
+		[BLOCKED_FUTEX] = "a lock or another thread",
+		[BLOCKED_IO] = "a disk",
+		[BLOCKED_PAGE_FAULT] = "a page fault",
+		[BLOCKED_SLEEP] = "time to pass",
+		[BLOCKED_NET] = "the network",
+		[BLOCKED_OTHER] = "something else",
+		[BLOCKED_RUNQ] = "a CPU",
+	};
+	char ns[FORMAT_SIZE], n[FORMAT_SIZE], max[FORMAT_SIZE], mean[FORMAT_SIZE];
+
+	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "waits for %s",
+		       st->reason < BLOCKED_REASONS ? reasons[st->reason] : "?");
+	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
+		       "%s in %s waits  ·  mean %s  ·  longest %s  ·  last by thread %d",
+		       format_ns(ns, st->ns), format_count(n, (double)st->count),
+		       format_ns(mean, st->count ? st->ns / st->count : 0),
+		       format_ns(max, st->max_ns), st->tid);
+	surface_printf(s, r.x, r.y + 2, r.w, STYLE_LABEL, "%s%s",
+		       st->waker[0] ? "woken, most often, by " : "not woken yet", st->waker);
+	r.y += 4;
+	r.h -= 4;
+	vs->scroll_max = (int)st->nframes > r.h ? (int)st->nframes - r.h : 0;
+	draw_stack(ui->shown, st, s, r, vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max);
+}
+
+/* Does the stack wait in the function that the lock's row names? */
+static bool waits_at(const struct snapshot *sn, const struct snap_wait_stack *st,
+		     const struct snap_lock *l)
+{
+	size_t n = strcspn(l->site, " ");
+
+	if (st->reason != BLOCKED_FUTEX || !n)
+		return false;
+	for (uint32_t i = 0; i < st->nframes && i < SNAP_FRAMES; i++)
+		if (st->frames[i] < sn->nsymbols &&
+		    !strncmp(sn->symbols[st->frames[i]].name, l->site, n) &&
+		    !sn->symbols[st->frames[i]].name[n])
+			return true;
+	return false;
+}
+
+static void lock_detail(struct ui *ui, const struct snap_lock *l, struct surface *s, struct rect r)
+{
+	char name[SNAP_NAME], a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE], d[FORMAT_SIZE],
+		e[FORMAT_SIZE];
+
+	blocked_lock_name(l, name, sizeof(name));
+	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s %s  at 0x%llx%s%s",
+		       l->kind[0] ? l->kind : "futex", name, (unsigned long long)l->addr,
+		       l->name[0] && strcmp(l->name, name) ? " in the " : "",
+		       l->name[0] && strcmp(l->name, name) ? l->name : "");
+	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
+		       "%s waits  ·  %s in all  ·  p50 %s  p99 %s  longest %s",
+		       format_count(a, (double)l->waits), format_ns(b, l->wait_ns),
+		       format_ns(c, l->p50), format_ns(d, l->p99), format_ns(e, l->max_ns));
+	if (l->owner_tid)
+		surface_printf(s, r.x, r.y + 2, r.w, STYLE_LABEL, "last held by thread %d%s%s",
+			       l->owner_tid, l->site[0] ? "  ·  waited for in " : "", l->site);
+	else
+		surface_printf(s, r.x, r.y + 2, r.w, STYLE_LABEL, "holder not known%s%s",
+			       l->site[0] ? "  ·  waited for in " : "", l->site);
+	r.y += 4;
+	r.h -= 4;
+	for (uint32_t i = 0; i < ui->shown->nwait_stacks && r.h > 2; i++) {
+		const struct snap_wait_stack *st = &ui->shown->wait_stacks[i];
+		int used;
+
+		if (!waits_at(ui->shown, st, l))
+			continue;
+		surface_printf(s, r.x, r.y, r.w, STYLE_STRONG,
+			       "%s in %s waits in this function%s%s", format_ns(a, st->ns),
+			       format_count(b, (double)st->count),
+			       st->waker[0] ? ", woken by " : "", st->waker);
+		used = 2 + draw_stack(ui->shown, st, s,
+				      (struct rect){r.x + 2, r.y + 1, r.w - 2, r.h - 1}, 0);
+		r.y += used;
+		r.h -= used;
+	}
+}
+
+static void detail(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	char n[FORMAT_SIZE], t[FORMAT_SIZE], max[FORMAT_SIZE];
+	uint32_t row, i;
+
+	vs->scroll_max = 0;
+	if (!view_open_row(ui, vs, &blocked_rows_model, &row)) {
+		view_empty(s, r, "nobody waits there any more; Esc goes back");
+		return;
+	}
+	switch (blocked_row_kind(sn, row, &i)) {
+	case BLOCKED_ROW_LOCK:
+		lock_detail(ui, &sn->locks[i], s, r);
+		break;
+	case BLOCKED_ROW_STACK:
+		stack_detail(ui, vs, &sn->wait_stacks[i], s, r);
+		break;
+	default:
+		surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s", sn->sockets[i].name);
+		surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
+			       "fd %d  ·  %s waits  ·  %s in all  ·  longest %s", sn->sockets[i].fd,
+			       format_count(n, (double)sn->sockets[i].waits),
+			       format_ns(t, sn->sockets[i].wait_ns),
+			       format_ns(max, sn->sockets[i].max_ns));
+	}
+}
+
+const struct view_ops view_ops_blocked = {
+	.draw = draw, .model = &blocked_rows_model, .detail = detail};

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blocked_rows.c: locks, stacks and sockets that threads wait at, as rows of one list. */
+#include "tui/views/blocked_rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+#include "tui/ui.h"
+
+enum {
+	COL_SHARE,
+	COL_KIND,
+	COL_WHAT,
+	COL_WAITS,
+	COL_TIME,
+	COL_P50,
+	COL_P99,
+	COL_MAX,
+	COL_WHO,
+	COLUMNS
+};
+
+static const struct grid_column columns[COLUMNS] = {
+	[COL_SHARE] = {"SHARE", 7},
+	[COL_KIND] = {"KIND", 8, .text = true, .unsorted = true},
+	[COL_WHAT] = {"WAITED AT", 30, .text = true, .flex = true},
+	[COL_WAITS] = {"WAITS", 6},
+	[COL_TIME] = {"WAITED", 7},
+	[COL_P50] = {"P50", 7, .drop = 3},
+	[COL_P99] = {"P99", 7, .drop = 2},
+	[COL_MAX] = {"MAX", 7, .drop = 1},
+	[COL_WHO] = {"HOLDER / WAKER", 20, .text = true, .unsorted = true, .drop = 4},
+};
+
+enum blocked_kind blocked_row_kind(const struct snapshot *s, uint32_t row, uint32_t *index)
+{
+	*index = row;
+	if (row < s->nlocks)
+		return BLOCKED_ROW_LOCK;
+	*index -= s->nlocks;
+	if (*index < s->nwait_stacks)
+		return BLOCKED_ROW_STACK;
+	*index -= s->nwait_stacks;
+	return BLOCKED_ROW_SOCKET;
+}
+
+void blocked_lock_name(const struct snap_lock *l, char *buf, size_t size)
+{
+	/* Kinds of memory have a space or are the heap: many locks lie there. */
+	if (l->name[0] && strcmp(l->name, "heap") != 0)
+		snprintf(buf, size, "%s", l->name);
+	else
+		snprintf(buf, size, "0x%llx", (unsigned long long)l->addr);
+}
+
+static uint32_t frames_of(const struct snap_wait_stack *st)
+{
+	return st->nframes < SNAP_FRAMES ? st->nframes : SNAP_FRAMES;
+}
+
+static bool is_library(const char *module)
+{
+	return !strncmp(module, "libc.so", 7) || !strncmp(module, "libpthread", 10) ||
+	       !strncmp(module, "ld-linux", 8) || !strncmp(module, "libstdc++", 9) ||
+	       !strcmp(module, "[vdso]");
+}
+
+uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_stack *st)
+{
+	for (uint32_t i = 0; i < frames_of(st); i++)
+		if (st->frames[i] < s->nsymbols && !is_library(s->symbols[st->frames[i]].module))
+			return st->frames[i];
+	return frames_of(st) && st->frames[0] < s->nsymbols ? st->frames[0] : UINT32_MAX;
+}
+
+/* Names of the stack's frames in one number: symbols have other places from tick to tick. */
+static uint32_t stack_hash(const struct snapshot *s, const struct snap_wait_stack *st)
+{
+	uint32_t h = 2166136261u ^ st->reason;
+
+	for (uint32_t i = 0; i < frames_of(st); i++) {
+		const char *c = st->frames[i] < s->nsymbols ? s->symbols[st->frames[i]].name : "";
+
+		for (; *c; c++)
+			h = (h ^ (uint8_t)*c) * 16777619u;
+		h = (h ^ 0xff) * 16777619u;
+	}
+	return h;
+}
+
+static uint32_t rows(const void *data)
+{
+	const struct snapshot *s = ((const struct ui *)data)->shown;
+
+	return s->nlocks + s->nwait_stacks + s->nsockets;
+}
+
+static void name(const void *data, uint32_t row, char *buf, size_t size)
+{
+	const struct snapshot *s = ((const struct ui *)data)->shown;
+	const struct snap_wait_stack *st;
+	uint32_t i, place;
+
+	switch (blocked_row_kind(s, row, &i)) {
+	case BLOCKED_ROW_LOCK:
+		snprintf(buf, size, "%.12s 0x%llx %.40s %.40s", s->locks[i].kind,
+			 (unsigned long long)s->locks[i].addr, s->locks[i].name, s->locks[i].site);
+		break;
+	case BLOCKED_ROW_STACK:
+		st = &s->wait_stacks[i];
+		place = blocked_stack_place(s, st);
+		snprintf(buf, size, "%s stack %.80s #%08x", blocked_reason_name(st->reason),
+			 place < s->nsymbols ? s->symbols[place].name : "?", stack_hash(s, st));
+		break;
+	default:
+		snprintf(buf, size, "socket %d %.100s", s->sockets[i].fd, s->sockets[i].name);
+	}
+}
+
+static double share_of(const struct snapshot *s, enum blocked_kind kind, uint32_t i)
+{
+	if (kind == BLOCKED_ROW_LOCK)
+		return s->locks[i].pct;
+	if (kind == BLOCKED_ROW_SOCKET)
+		return s->sockets[i].pct;
+	return s->since_ns ? 100.0 * (double)s->wait_stacks[i].ns / (double)s->since_ns : 0;
+}
+
+/* By share, but locks before what may be idleness, then the stacks, then the sockets. */
+static double rank(const struct snapshot *s, enum blocked_kind kind, uint32_t i)
+{
+	double group = kind == BLOCKED_ROW_LOCK	   ? s->locks[i].is_mutex ? 3 : 2
+		       : kind == BLOCKED_ROW_STACK ? 1
+						   : 0;
+
+	return group * 1e9 + share_of(s, kind, i);
+}
+
+static double value(const void *data, uint32_t row, uint32_t col)
+{
+	const struct snapshot *s = ((const struct ui *)data)->shown;
+	uint32_t i;
+	enum blocked_kind kind = blocked_row_kind(s, row, &i);
+	const struct snap_lock *l = &s->locks[kind == BLOCKED_ROW_LOCK ? i : 0];
+	const struct snap_wait_stack *st = &s->wait_stacks[kind == BLOCKED_ROW_STACK ? i : 0];
+	const struct snap_socket *so = &s->sockets[kind == BLOCKED_ROW_SOCKET ? i : 0];
+	bool lock = kind == BLOCKED_ROW_LOCK, stack = kind == BLOCKED_ROW_STACK;
+
+	switch (col) {
+	case COL_WAITS:
+		return (double)(lock ? l->waits : stack ? st->count : so->waits);
+	case COL_TIME:
+		return (double)(lock ? l->wait_ns : stack ? st->ns : so->wait_ns);
+	case COL_P50:
+		return lock ? (double)l->p50 : 0;
+	case COL_P99:
+		return lock ? (double)l->p99 : 0;
+	case COL_MAX:
+		return (double)(lock ? l->max_ns : stack ? st->max_ns : so->max_ns);
+	default:
+		return rank(s, kind, i);
+	}
+}
+
+/* "compete < worker < main": where the program waits, and who called it. */
+static void stack_text(const struct snapshot *s, const struct snap_wait_stack *st, char *out,
+		       size_t size)
+{
+	uint32_t place = blocked_stack_place(s, st), n = 0;
+	size_t len = 0;
+	bool on = false;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < frames_of(st) && n < 4; i++) {
+		uint32_t f = st->frames[i];
+
+		on |= f == place;
+		if (!on || f >= s->nsymbols || (f != place && is_library(s->symbols[f].module)))
+			continue;
+		len += (size_t)snprintf(out + len, size - len, "%s%.60s", n++ ? " ← " : "",
+					s->symbols[f].name);
+		if (len >= size)
+			return;
+	}
+}
+
+static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
+		      struct grid_cell *out)
+{
+	char lock[SNAP_NAME];
+
+	switch (kind) {
+	case BLOCKED_ROW_LOCK:
+		blocked_lock_name(&s->locks[i], lock, sizeof(lock));
+		snprintf(out->text, sizeof(out->text), "%s%s%s", lock,
+			 s->locks[i].site[0] ? "  in " : "", s->locks[i].site);
+		break;
+	case BLOCKED_ROW_STACK:
+		stack_text(s, &s->wait_stacks[i], out->text, sizeof(out->text));
+		break;
+	default:
+		if (s->sockets[i].fd >= 0)
+			snprintf(out->text, sizeof(out->text), "fd %d  %s", s->sockets[i].fd,
+				 s->sockets[i].name);
+		else
+			snprintf(out->text, sizeof(out->text), "%s", s->sockets[i].name);
+	}
+}
+
+static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
+		      struct grid_cell *out)
+{
+	static const char *const reasons[BLOCKED_REASONS] = {
+		[BLOCKED_FUTEX] = "~ futex",	  [BLOCKED_IO] = "~ I/O",
+		[BLOCKED_PAGE_FAULT] = "~ fault", [BLOCKED_SLEEP] = "~ sleep",
+		[BLOCKED_NET] = "~ net",	  [BLOCKED_OTHER] = "~ other",
+		[BLOCKED_RUNQ] = "~ queue",
+	};
+	const char *old = s->locks[i < s->nlocks ? i : 0].is_mutex ? "mutex" : "cond/sem";
+	uint32_t reason = kind == BLOCKED_ROW_STACK ? s->wait_stacks[i].reason : 0;
+
+	out->style = STYLE_DIM;
+	if (kind == BLOCKED_ROW_LOCK) {
+		snprintf(out->text, sizeof(out->text), "%s",
+			 s->locks[i].kind[0] ? s->locks[i].kind : old);
+		out->style = s->locks[i].is_mutex ? STYLE_TEXT : STYLE_DIM;
+	} else if (kind == BLOCKED_ROW_STACK) {
+		snprintf(out->text, sizeof(out->text), "%s",
+			 reason < BLOCKED_REASONS ? reasons[reason] : "?");
+	} else {
+		snprintf(out->text, sizeof(out->text), "socket");
+	}
+}
+
+static void who_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
+		     struct grid_cell *out)
+{
+	const char *comm = "";
+	int32_t tid = kind == BLOCKED_ROW_LOCK ? s->locks[i].owner_tid : 0;
+
+	for (uint32_t t = 0; t < s->nthreads && tid; t++)
+		if (s->threads[t].tid == tid)
+			comm = s->threads[t].comm;
+	if (tid)
+		snprintf(out->text, sizeof(out->text), "%d %s", tid, comm);
+	else if (kind == BLOCKED_ROW_STACK && s->wait_stacks[i].waker[0])
+		snprintf(out->text, sizeof(out->text), "by %s", s->wait_stacks[i].waker);
+}
+
+static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell *out)
+{
+	const struct snapshot *s = ((const struct ui *)data)->shown;
+	uint32_t i;
+	enum blocked_kind kind = blocked_row_kind(s, row, &i);
+	bool bad = kind == BLOCKED_ROW_LOCK && s->locks[i].is_mutex && s->locks[i].pct >= 20;
+	char buf[FORMAT_SIZE];
+
+	out->style = kind == BLOCKED_ROW_LOCK && !s->locks[i].is_mutex ? STYLE_DIM : STYLE_TEXT;
+	if (bad && (col == COL_SHARE || col == COL_WHAT))
+		out->style = STYLE_BAD;
+	switch (col) {
+	case COL_SHARE:
+		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, share_of(s, kind, i)));
+		break;
+	case COL_KIND:
+		kind_cell(s, kind, i, out);
+		break;
+	case COL_WHAT:
+		what_cell(s, kind, i, out);
+		break;
+	case COL_WAITS:
+		snprintf(out->text, sizeof(out->text), "%s",
+			 format_count(buf, value(data, row, col)));
+		break;
+	case COL_WHO:
+		who_cell(s, kind, i, out);
+		break;
+	case COL_P50:
+	case COL_P99:
+		if (kind != BLOCKED_ROW_LOCK)
+			break;
+		/* fall through */
+	default:
+		snprintf(out->text, sizeof(out->text), "%s",
+			 format_ns(buf, (uint64_t)value(data, row, col)));
+	}
+}
+
+const struct grid_model blocked_rows_model = {
+	.columns = columns,
+	.ncolumns = COLUMNS,
+	.sort = COL_SHARE,
+	.rows = rows,
+	.name = name,
+	.value = value,
+	.cell = cell,
+};
