@@ -230,6 +230,17 @@ static int give_up(struct inject_chooser *c, struct inject_thread *t, int err)
 	return err;
 }
 
+/* A thread in an uninterruptible wait would stop who knows when, and be waited for until then. */
+static bool can_be_stopped(pid_t pid, pid_t tid)
+{
+	char name[32], text[1024];
+	struct procfs_stat st;
+
+	snprintf(name, sizeof(name), "task/%d/stat", tid);
+	return procfs_read(pid, name, text, sizeof(text)) > 0 && !procfs_parse_stat(text, &st) &&
+	       (st.state == 'S' || st.state == 'R');
+}
+
 /*
  * Two stops: a first short one, whose copy of the stack is judged while the thread runs on, which
  * also reads the files that a stack is unwound by; then the real one, judged anew.
@@ -241,6 +252,10 @@ static int try_one(struct inject_chooser *c, struct candidate *k, struct inject_
 
 	if (!signal) {
 		snprintf(c->why, sizeof(c->why), "uses or blocks SIGURG, SIGWINCH and SIGCHLD");
+		return -EAGAIN;
+	}
+	if (!can_be_stopped(c->pid, k->tid)) {
+		snprintf(c->why, sizeof(c->why), "is frozen, or waits for a device");
 		return -EAGAIN;
 	}
 	err = stop_one(c, k, t);

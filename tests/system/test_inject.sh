@@ -23,10 +23,13 @@ unload() { "$tool" unload "$1" >"$T/answer" || { cat "$T/answer"; return 1; }; }
 best=999999
 note_stop() { best=$(awk -v a="$best" -v b="$(field stop_us)" 'BEGIN { print((b + 0 > 0 && b < a) ? b : a) }'); }
 
-for i in 1 2 3 4; do
-	start sleeper sleep 60
+# Before other work of the machine, where that is allowed.
+first=$(chrt -f 1 true 2>/dev/null && echo "chrt -f 1")
+for i in 1 2 3 4 5 6 7 8; do
+	start sleeper $first sleep 60
 	runs_as sleep
 	loads "$pid" && note_stop
+	[ "${best%.*}" -lt 1000 ] && break
 done
 between "a sleeping process stands still for less than 1 ms, us" "$best" 1 1000
 
