@@ -13,6 +13,8 @@
 
 #include "collectors/elf_image_priv.h"
 
+enum { DEBUG_PACKED_MAX = 8 << 20 }; /* some 30 MB unpacked */
+
 int elf_image_pread(struct elf_image *e, uint64_t offset, void *buf, size_t n)
 {
 	size_t done = 0;
@@ -197,6 +199,8 @@ void elf_image_free(struct elf_image *e)
 		return;
 	if (e->cfi)
 		dwarf_cfi_end(e->cfi);
+	if (e->dwarf)
+		dwarf_end(e->dwarf);
 	if (e->elf)
 		elf_end(e->elf);
 	elf_image_free(e->other);
@@ -314,6 +318,21 @@ int elf_image_machine(struct elf_image *e)
 	return e->eh.e_machine;
 }
 
+/*
+ * libdw unpacks every debug section to read one: not for a file whose sections would not fit in
+ * the memory that perftop may take.
+ */
+static bool debug_sections_are_small(struct elf_image *e)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < e->nsections; i++)
+		if ((e->sections[i].sh_flags & SHF_COMPRESSED) &&
+		    !strncmp(elf_image_section_name(e, &e->sections[i]), ".debug_", 7))
+			sum += e->sections[i].sh_size;
+	return sum < DEBUG_PACKED_MAX;
+}
+
 struct Dwarf_CFI_s *elf_image_cfi(struct elf_image *e)
 {
 	if (e->cfi_loaded)
@@ -327,4 +346,15 @@ struct Dwarf_CFI_s *elf_image_cfi(struct elf_image *e)
 	if (e->elf)
 		e->cfi = dwarf_getcfi_elf(e->elf);
 	return e->cfi;
+}
+
+struct Dwarf_CFI_s *elf_image_debug_cfi(struct elf_image *e)
+{
+	if (!e->dwarf_loaded) {
+		e->dwarf_loaded = true;
+		elf_image_cfi(e);
+		if (e->elf && elf_image_section(e, ".debug_frame") && debug_sections_are_small(e))
+			e->dwarf = dwarf_begin_elf(e->elf, DWARF_C_READ, NULL);
+	}
+	return e->dwarf ? dwarf_getcfi(e->dwarf) : NULL;
 }

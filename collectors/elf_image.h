@@ -83,7 +83,11 @@ size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n);
 bool elf_image_is_go(struct elf_image *e);  /* .go.buildinfo or .gopclntab present */
 int elf_image_machine(struct elf_image *e); /* EM_X86_64, EM_AARCH64 … */
 
-/* .eh_frame/.debug_frame unwind table (elfutils); NULL when there is none. Owned by the image. */
+/*
+ * Unwind tables (elfutils): .eh_frame, and .debug_frame, which Go and C without unwind tables have
+ * instead; NULL when there is none, or it would take too much memory. Owned by the image.
+ */
 struct Dwarf_CFI_s *elf_image_cfi(struct elf_image *e);
+struct Dwarf_CFI_s *elf_image_debug_cfi(struct elf_image *e);
 
 #endif

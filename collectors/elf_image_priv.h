@@ -67,6 +67,8 @@ struct elf_image {
 	bool cfi_loaded;
 	struct Elf *elf;
 	struct Dwarf_CFI_s *cfi;
+	struct Dwarf *dwarf; /* for .debug_frame; loaded when first asked for */
+	bool dwarf_loaded;
 };
 
 /* Bytes at a file offset: all n, or -EIO. */

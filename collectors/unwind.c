@@ -60,6 +60,31 @@ const struct unwind_stats *unwind_stats(const struct unwinder *u)
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
+/*
+ * Where Go's stacks end: goroutines begin above goexit, threads in mstart, and the others run on
+ * the thread's own stack for a goroutine (runtime/asm_amd64.s). No table says so.
+ */
+static bool is_go_start(struct unwinder *u, const struct symbols_module *m, uint64_t pc)
+{
+	static const char *const starts[] = {"goexit",	    "mstart",	 "rt0_go", "mcall",
+					     "systemstack", "morestack", NULL};
+	struct symbol sym;
+
+	if (!elf_image_is_go(m->image))
+		return false;
+	symbols_lookup(u->syms, pc, &sym);
+	if (strncmp(sym.name, "runtime.", 8))
+		return false;
+	for (int i = 0; starts[i]; i++) {
+		size_t n = strlen(starts[i]);
+
+		if (!strncmp(sym.name + 8, starts[i], n) &&
+		    (!sym.name[8 + n] || sym.name[8 + n] == '.'))
+			return true;
+	}
+	return false;
+}
+
 static void row_compute(struct unwinder *u, uint64_t pc, struct unwind_row *row)
 {
 	const struct symbols_module *m = symbols_module_at(u->syms, pc);
@@ -72,6 +97,13 @@ static void row_compute(struct unwinder *u, uint64_t pc, struct unwind_row *row)
 		symbols_note_miss(u->syms);
 	if (cfi)
 		unwind_row_read(cfi, pc - m->bias, row, &signal);
+	if (row->kind == ROW_NONE && m && m->image) {
+		cfi = elf_image_debug_cfi(m->image);
+		if (cfi)
+			unwind_row_read(cfi, pc - m->bias, row, &signal);
+	}
+	if (m && m->image && is_go_start(u, m, pc))
+		row->kind = ROW_END;
 	row->pc = pc;
 	if (row->kind != ROW_SIGNAL)
 		return;
