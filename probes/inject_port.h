@@ -17,6 +17,8 @@
  * - calls the functions that it replaces through `original` of the row, which is written before the
  *   first slot is patched, and not through dlsym(RTLD_NEXT): for a library that was loaded late
  * that finds glibc's malloc in a program that uses jemalloc;
+ * - was preloaded, and not loaded late, exactly when dlsym() finds this object through
+ * dlopen(NULL);
  * - passes calls straight through while `active` is 0: a program may have copied a hook's address
  *   out of a slot, so hooks are called after the slots were restored too, and the library is never
  *   unmapped;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_inject.c: loading a library into running programs, which must not notice. */
+/* Long because one program stands for all targets: it is loaded into in each way, and killed in
+ * each. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
