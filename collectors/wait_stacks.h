@@ -16,9 +16,10 @@ struct wait_stacks;
 
 /*
  * Of waits that are over, eBPF takes the stack of as many as keep within a rate, with a chance in
- * proportion to their length, so that a stack's time is right in the mean. Of waits that go on
- * for long it is read from outside, once a wait. Borrows locks, and tells them where they are
- * waited for. NULL with a sentence in why when this kernel or the target's tier does not allow it.
+ * proportion to their length, so that a stack's time is right but for the luck of the draw. Of
+ * waits that go on for long it is read from outside, once a wait. Borrows locks, and tells them
+ * where they are waited for. NULL with a sentence in why when this kernel or the target's tier does
+ * not allow it.
  */
 struct wait_stacks *wait_stacks_new(struct session *se, struct locks *locks, char *why,
 				    size_t why_size);

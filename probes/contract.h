@@ -12,6 +12,7 @@ enum {
 	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
 	CONTRACT_SYSCALL_SLOTS = 128, /* pairs of both that may be in use by one target */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
+	CONTRACT_DEEP_BYTES = 65536, /* of a CPU sample's, where that is not enough */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
 	CONTRACT_TAIL_RING = 1 << 22,
@@ -201,8 +202,8 @@ struct contract_sample {
 
 /*
  * A wait that is over, as its thread got a CPU back: this, and at its end a sample (without kernel
- * frames) and the slice. It stands for weight_ns of time blocked: a wait shorter than the period
- * is kept with the probability ns / period, and then stands for a whole period.
+ * frames) and the slice. It stands for weight_ns of time blocked: itself, or for one shorter than
+ * the period the whole period of its thread's waits that it was drawn from.
  */
 struct contract_wait_stack {
 	__u64 ns, weight_ns, lock_addr;

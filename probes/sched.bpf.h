@@ -43,7 +43,9 @@ struct thread_state {
 	u64 off_ns, wake_ns;
 	u64 blocked_ns; /* in waits that are over; time in the run queue not included */
 	u64 lock_addr;
-	u64 inode;  /* with fd: see contract_socket_key; of WAIT_NET alone */
+	u64 inode; /* with fd: see contract_socket_key; of WAIT_NET alone */
+	u64 stratum_ns, stratum_at, stratum_point; /* see stack_weight() */
+	u64 due_weight_ns;
 	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
 	u32 lock_owner, lock_op;
 	u32 wait, due_wait;
@@ -276,33 +278,65 @@ static __always_inline void socket_record(struct task_struct *task, struct threa
 		v->max_ns = ns;
 }
 
-static __always_inline void stack_missed(u32 wait, u64 ns)
+static __always_inline void stack_missed(u32 wait, u64 weight_ns)
 {
-	u64 period = wait_period_ns;
-
 	if (wait < WAIT_CLASSES)
-		__sync_fetch_and_add(&wait_missed_ns[wait], ns > period ? ns : period);
+		__sync_fetch_and_add(&wait_missed_ns[wait], weight_ns);
 }
 
-/* Every nanosecond blocked has the same chance: no wait is too short to be seen. */
+static __always_inline void stratum_begin(struct thread_state *t, u64 period)
+{
+	t->stratum_ns = period;
+	t->stratum_point = (u64)bpf_get_prandom_u32() * period >> 32;
+}
+
+/*
+ * What a wait of ns stands for, 0 when its stack is not taken. Of each period of a thread's
+ * waiting one moment is drawn, and the wait that it falls into is taken: every nanosecond has the
+ * same chance, no wait is too short to be seen, and each thread's sum is right. A wait as long as
+ * a period stands for itself.
+ */
+static __always_inline u64 stack_weight(struct thread_state *t, u64 ns, u64 period)
+{
+	u64 weight = 0, from = t->stratum_at, to = from + ns;
+
+	if (ns >= period)
+		return ns;
+	if (t->stratum_ns != period) {
+		stratum_begin(t, period);
+		from = 0;
+		to = ns;
+	}
+	if (t->stratum_point >= from && t->stratum_point < to)
+		weight = period;
+	if (to >= period) {
+		to -= period;
+		stratum_begin(t, period);
+		if (t->stratum_point < to)
+			weight += period;
+	}
+	t->stratum_at = to;
+	return weight;
+}
+
 static __always_inline void stack_choose(struct thread_state *t, u64 ns)
 {
-	u64 period = wait_period_ns;
+	u64 period = wait_period_ns, weight;
 	u32 zero = 0, *due;
 
 	t->due_ns = 0;
-	if (!period || (ns < period && (u64)bpf_get_prandom_u32() * period >= ns << 32))
+	weight = period ? stack_weight(t, ns, period) : 0;
+	if (!weight)
 		return;
 	__sync_fetch_and_add(&wait_stacks_chosen, 1);
-	if (wait_stacks_left <= 0) {
-		stack_missed(t->wait, ns);
+	due = bpf_map_lookup_elem(&stack_due, &zero);
+	if (wait_stacks_left <= 0 || !due) {
+		stack_missed(t->wait, weight);
 		return;
 	}
-	due = bpf_map_lookup_elem(&stack_due, &zero);
-	if (!due)
-		return;
 	*due = 1;
 	t->due_ns = ns;
+	t->due_weight_ns = weight;
 	t->due_wait = t->wait;
 }
 

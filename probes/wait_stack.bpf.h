@@ -25,10 +25,10 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 {
 	struct contract_wait_stack *w = (struct contract_wait_stack *)b->wait;
 	struct contract_sample *s = &b->sample.head;
-	u64 period = wait_period_ns, len;
+	u64 len;
 
 	w->ns = t->due_ns;
-	w->weight_ns = w->ns > period ? w->ns : period;
+	w->weight_ns = t->due_weight_ns;
 	w->lock_addr = t->due_wait == WAIT_FUTEX ? t->lock_addr : 0;
 	w->wait = t->due_wait;
 	w->waker = t->waker;
@@ -50,7 +50,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 				       ? BPF_RB_FORCE_WAKEUP
 				       : BPF_RB_NO_WAKEUP)) {
 		__sync_fetch_and_add(&wait_stacks_lost, 1);
-		stack_missed(t->due_wait, t->due_ns);
+		stack_missed(t->due_wait, t->due_weight_ns);
 	}
 }
 
@@ -67,7 +67,7 @@ static __always_inline void wait_stack_take(void)
 	if (b && __sync_fetch_and_add(&wait_stacks_left, -1) > 0)
 		wait_stack_send(task, t, b);
 	else
-		stack_missed(t->due_wait, t->due_ns);
+		stack_missed(t->due_wait, t->due_weight_ns);
 	t->due_ns = 0;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Waits: a contended mutex is told apart from idle threads, and its wait adds up to the truth.
+# Waits: a contended mutex is told apart from idle threads, and its wait adds up to the truth; each
+# thread's time adds up; locks, stacks and sockets have their names.
 . "$(dirname "$0")/../lib/system.sh"
 need_bpf
 start contend "$BUILD/tests/targets/contend" 4 4 1000
@@ -23,6 +24,57 @@ between "three of four threads wait for it at any time, percent" \
 	"$(jq --argjson a "$(printf '%d' "$mutex")" '.blocked.locks[] | select(.addr == $a) | .pct' <<<"$middle")" 250 320
 between "each thread's shares add up to its wall time, percent" \
 	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$middle")" 98 102
+equal "the lock has its variable's name, kind and call site" \
+	"$(row '"\(.kind) \(.name) \(.site)"' | tr -d '"')" "mutex mutex compete"
+equal "a condition variable is named, though it sleeps on a word inside" \
+	"$(jq -r '.blocked.locks[] | select(.kind == "condvar") | "\(.name) \(.site)"' <<<"$last")" \
+	"idle idle_on_cond"
+check "a wait that never ended has its stack" \
+	jq -e 'any(.blocked.stacks[]; .waker == "" and any(.frames[]; . == "idle_on_cond (contend)"))' <<<"$middle" >/dev/null
+
+# Each thread knows its own time: what perftop calls blocked and queued is what it did not run.
+"$PERFTOP" --json -d 500ms -- "$BUILD/tests/targets/waits" 4 >"$T/both.out" 2>"$T/both.err"
+grep '^{' "$T/both.out" >"$T/waits.json"
+before_last=$(tail -2 "$T/waits.json" | head -1)
+worst=$(awk '
+	FNR == NR { if ($1 == "thread") { wall[$2] = $3; cpu[$2] = $4; name[$2] = $5 $6 } next }
+	{ off[$1] += $2; ran[$1] += $3 }
+	END { for (t in wall) {
+		e = (off[t] - (wall[t] - cpu[t])) / wall[t] * 100; if (e < 0) e = -e
+		r = (ran[t] - cpu[t]) / wall[t] * 100; if (r < 0) r = -r
+		if (r > e) e = r
+		n++; if (e >= most) { most = e; who = name[t] }
+	  } if (n == 9) printf "%.2f %s", most, who }' <(grep ^thread "$T/both.out") \
+	<(jq -r '.interval_ns as $i | .threads[] | "\(.tid) \((.blocked_pct + .runq_pct) * $i / 100) \(.cpu_pct * $i / 100)"' "$T/waits.json"))
+between "off the CPU and on it, as each of nine threads knows them itself, worst (${worst#* }), percent of wall time" \
+	"${worst% *}" 0 2
+# A tick in the middle: nothing is left over and nothing is counted twice.
+between "shares of every thread add up, the least, percent" \
+	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | min' <<<"$before_last")" 98 102
+between "and the most" "$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | max' <<<"$before_last")" 98 102
+lock() { jq -r ".blocked.locks[] | select(.name == \"$1\") | $2" <<<"$before_last"; }
+equal "a mutex by name" "$(lock cache_lock '"\(.kind) \(.site) \(.is_mutex)"')" "mutex use_cache 1"
+between "two threads that hold it 2 ms each wait so long for it, p50 in ns" "$(lock cache_lock .p50)" 1700000 3000000
+equal "a semaphore is no lock" "$(lock work_ready '"\(.kind) \(.site) \(.is_mutex)"')" "sem take_work 0"
+equal "a rwlock counts as a lock" \
+	"$(jq -r '[.blocked.locks[] | select(.kind == "rwlock") | .is_mutex] | unique[]' <<<"$before_last")" 1
+check "and its name is the variable's" \
+	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and (.name | startswith("table_lock")))' <<<"$before_last" >/dev/null
+port=$(awk '/^port/ { print $2 }' "$T/both.out")
+socket() { jq -r ".blocked.sockets[] | select(.name | startswith(\"tcp 127.0.0.1:$port \")) | $1" <<<"$before_last"; }
+# One byte every 4 ms and a bit, waited for nearly all of the time.
+between "the socket that was waited on, by its address; waits a second" \
+	"$(jq -n --argjson n "$(socket .waits)" --argjson s "$(jq .since_ns <<<"$before_last")" '$n * 1e9 / $s')" 100 260
+stack() { jq "[.blocked.stacks[] | select(any(.frames[]; . == \"$1 (waits)\")) | $2] | add // 0" <<<"$before_last"; }
+between "the stack of the receiver has the socket's time, ratio" \
+	"$(jq -n --argjson a "$(stack receive .ns)" --argjson b "$(socket .wait_ns)" '$a / $b')" 0.8 1.2
+between "stacks that wait for the mutex have its time, ratio" \
+	"$(jq -n --argjson a "$(jq '[.blocked.stacks[] | select(.reason == "futex" and any(.frames[]; . == "use_cache (waits)")) | .ns] | add // 0' <<<"$before_last")" \
+		--argjson b "$(lock cache_lock .wait_ns)" '$a / $b')" 0.8 1.2
+equal "who gives work wakes the worker" \
+	"$(jq -r '.blocked.stacks[] | select(any(.frames[]; . == "take_work (waits)")) | .waker' <<<"$before_last" | head -1 | sed 's|/.*||')" waits
+check "all stacks reach a thread's start" \
+	jq -e '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last" >/dev/null
 
 start_first busy "$BUILD/tests/targets/busy" 4
 runs_as busy
