@@ -79,6 +79,8 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->follow || (req->many && !strcmp(name, "on_follow_exit"));
 	if (!strcmp(family, "block"))
 		return req->block;
+	if (!strcmp(family, "fault"))
+		return req->faults;
 	if (!req->nslots)
 		return false;
 	/* func_session needs a kernel with uprobe sessions, func_pair_return stands in for it. */
@@ -134,6 +136,9 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
 	resize_map(skel->maps.syscall_hist,
 		   req->syscalls ? (uint64_t)CONTRACT_SYSCALL_SLOTS * b->ncpu : 1);
+	resize_map(skel->maps.fault_counts, req->faults ? b->ncpu : 1);
+	if (!req->faults)
+		resize_map(skel->maps.fault_ring, (uint64_t)sysconf(_SC_PAGESIZE));
 	skel->rodata->block_copies =
 		b->ncpu < CONTRACT_BLOCK_COPIES ? b->ncpu : CONTRACT_BLOCK_COPIES;
 	resize_map(skel->maps.block_hist,

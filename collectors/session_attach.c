@@ -68,6 +68,7 @@ static void load_bpf(struct session *se)
 		.many = target_set_many(&se->others),
 		.follow = se->cfg.follow_forks,
 		.block = true,
+		.faults = true,
 		.tails = se->cfg.offcpu && !se->cfg.no_tails,
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";

@@ -199,9 +199,21 @@ struct snap_tail {
 	uint32_t frames[SNAP_FRAMES];
 };
 
+/* Page faults, since attach or reset; /proc/PID counts those of MAP_POPULATE and the like too. */
+struct snap_page_faults {
+	uint64_t count;	       /* met by the program, or by the kernel on its behalf; exact */
+	uint64_t kernel_count; /* of them, by the kernel */
+	uint64_t major;	       /* of them, those that waited for a disk */
+	double rate;
+	uint64_t stacks, lost; /* taken, and those that found no room */
+	double unwound_pct;    /* of stacks, reached the thread's start */
+	uint64_t mean_ns;      /* CPU time a fault takes, by CPU samples inside; 0 = not known */
+};
+
 /* Where page faults come from. */
 struct snap_fault {
-	uint64_t count;
+	char kind[8];	/* "fault", or "major": those of them that waited for a disk */
+	uint64_t count; /* an estimate from the stacks, which stand for all; "major": exact */
 	double rate;
 	uint32_t nframes;
 	uint32_t frames[SNAP_FRAMES];
@@ -379,16 +391,17 @@ struct snapshot {
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
 		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nwait_stacks,
 		ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes, nheap_ages,
-		nheap_sites, nreclaim;
+		nheap_sites, nreclaim, npage_faults;
 
 	struct snap_target target;
 	struct snap_proc proc;
 	struct snap_cpu cpu;
 	struct snap_cost cost;
-	struct snap_trajectory trajectory; /* valid when ntrajectory is 1 */
-	struct snap_heap heap;		   /* valid when nheap is 1 */
-	struct snap_pauses heap_pauses;	   /* the same */
-	struct snap_reclaim reclaim;	   /* valid when nreclaim is 1 */
+	struct snap_trajectory trajectory;   /* valid when ntrajectory is 1 */
+	struct snap_heap heap;		     /* valid when nheap is 1 */
+	struct snap_pauses heap_pauses;	     /* the same */
+	struct snap_reclaim reclaim;	     /* valid when nreclaim is 1 */
+	struct snap_page_faults page_faults; /* valid when npage_faults is 1 */
 
 	struct snap_section sections[SNAP_SECTIONS];
 	struct snap_alert alerts[SNAP_ALERTS];

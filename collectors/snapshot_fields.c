@@ -228,7 +228,15 @@ static const struct field tail_fields[] = {
 	FRAMES(snap_tail),
 };
 
+static const struct field page_fault_fields[] = {
+	F(snap_page_faults, count, FIELD_U64),	     F(snap_page_faults, kernel_count, FIELD_U64),
+	F(snap_page_faults, major, FIELD_U64),	     F(snap_page_faults, rate, FIELD_F64),
+	F(snap_page_faults, stacks, FIELD_U64),	     F(snap_page_faults, lost, FIELD_U64),
+	F(snap_page_faults, unwound_pct, FIELD_F64), F(snap_page_faults, mean_ns, FIELD_U64),
+};
+
 static const struct field fault_fields[] = {
+	FS(snap_fault, kind),
 	F(snap_fault, count, FIELD_U64),
 	F(snap_fault, rate, FIELD_F64),
 	FRAMES(snap_fault),
@@ -423,6 +431,7 @@ const struct table snapshot_tables[] = {
 	ROWS_IN("blocked", "stacks", "wait_stacks", wait_stacks, SNAP_WAIT_STACKS, nwait_stacks,
 		wait_stack_fields),
 	ROWS_IN("blocked", "sockets", "sockets", sockets, SNAP_SOCKETS, nsockets, socket_fields),
+	MAYBE("page_faults", page_faults, npage_faults, page_fault_fields),
 	ROWS("faults", faults, SNAP_FAULTS, nfaults, fault_fields),
 	MAYBE("heap", heap, nheap, heap_fields),
 	MAYBE_IN("heap", "pauses", "heap_pauses", heap_pauses, nheap, pause_fields),

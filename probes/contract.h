@@ -28,6 +28,7 @@ enum {
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
 	CONTRACT_COMPACT_BITS = 2,   /* a bucket of a compact histogram is 2^this full ones */
 	CONTRACT_COMPACT_BINS = BUCKET_COUNT >> CONTRACT_COMPACT_BITS,
+	CONTRACT_FAULT_RING = 1 << 20,
 	CONTRACT_BLOCK_ROWS = 64,	/* of disk, operation and whose */
 	CONTRACT_BLOCK_REQUESTS = 8192, /* block requests under way */
 	CONTRACT_BLOCK_COPIES = 4,	/* histograms of a row at most */
@@ -85,6 +86,17 @@ struct contract_syscall {
 	__u64 count;		   /* exits, exact */
 	struct contract_hist hist; /* of the timed ones */
 };
+
+/* Page faults on one CPU. */
+struct contract_faults {
+	__u64 user, kernel;   /* met by the program, and by the kernel on its behalf */
+	__u64 major;	      /* of both, those that waited for a disk */
+	__u64 since, gap;     /* faults since the last stack; how many until the next */
+	__u64 reach, last_ns; /* gaps are drawn from 1 to 1 + this; when the last stack was taken */
+	__u64 pad;
+};
+/* What a stack of fault_ring is of. */
+enum contract_fault_kind { FAULT_ANY, FAULT_MAJOR };
 
 /* Block requests of one row, at index row * block_copies + copy; row 0 takes what found no row. */
 struct contract_block {

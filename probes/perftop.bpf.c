@@ -36,6 +36,7 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/syscall.bpf.h"
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"
+#include "probes/fault.bpf.h"
 #include "probes/wait_stack.bpf.h"
 #include "probes/tail.bpf.h"
 #include "probes/func.bpf.h"

@@ -99,6 +99,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
 	unsigned int flags;
+	int pagefault_disabled;
 	unsigned int __state;
 	int exit_state, on_cpu;
 	unsigned in_iowait : 1;
