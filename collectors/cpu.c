@@ -15,6 +15,8 @@
 #include "collectors/unwind.h"
 #include "probes/contract.h"
 
+enum { CPU_CUT_MAX = 4 };
+
 struct cpu {
 	struct session *se;
 	struct sampler *sampler;
@@ -22,6 +24,7 @@ struct cpu {
 	bool by_pid; /* of several processes; not so in a pid namespace, where numbers differ */
 	uint64_t taken, lost; /* at the last tick */
 	uint64_t lost_base;
+	uint32_t cut; /* stacks that went on behind their slice */
 };
 
 static void add_sample(void *arg, const struct sampler_sample *in)
@@ -53,6 +56,9 @@ static void add_sample(void *arg, const struct sampler_sample *in)
 		symbols_lookup(syms, pcs[i] - (i > 0), &sym);
 		ids[n++] = sym.id;
 	}
+	if (end == UNWIND_TRUNCATED && in->slice_bytes >= CONTRACT_SLICE_BYTES &&
+	    user < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
+		sampler_go_deep(c->sampler);
 	if (!n)
 		ids[n++] = 0; /* "[unknown]" */
 	profile_add(c->profile, in->tid, ids, n, in->in_kernel, end == UNWIND_COMPLETE);

@@ -38,6 +38,12 @@ void sampler_drain(struct sampler *s, sampler_fn *fn, void *arg)
 	s->drain(s, fn, arg);
 }
 
+void sampler_go_deep(struct sampler *s)
+{
+	if (s->go_deep)
+		s->go_deep(s);
+}
+
 void sampler_follow_threads(struct sampler *s)
 {
 	if (s->follow_threads)
@@ -111,6 +117,11 @@ static uint64_t bpf_taken(const struct sampler *base)
 	return ((const struct sampler_bpf *)base)->skel->bss->samples_taken;
 }
 
+static void bpf_go_deep(struct sampler *base)
+{
+	((struct sampler_bpf *)base)->skel->data->sample_slice_bytes = CONTRACT_DEEP_BYTES;
+}
+
 static void bpf_sampler_free(struct sampler *base)
 {
 	struct sampler_bpf *s = (struct sampler_bpf *)base;
@@ -176,6 +187,7 @@ struct sampler *sampler_new_bpf(struct bpf *b, uint32_t hz, char *why, size_t wh
 				   .drain = bpf_drain,
 				   .lost = bpf_lost,
 				   .taken = bpf_taken,
+				   .go_deep = bpf_go_deep,
 				   .fd = -1};
 	s->skel = bpf_skeleton(b);
 	p = s->skel->progs.on_cpu_clock;

@@ -10,6 +10,7 @@ struct sampler {
 	void (*free)(struct sampler *s);
 	void (*drain)(struct sampler *s, sampler_fn *fn, void *arg);
 	void (*follow_threads)(struct sampler *s); /* may be NULL */
+	void (*go_deep)(struct sampler *s);	   /* may be NULL */
 	uint64_t (*lost)(const struct sampler *s);
 	uint64_t (*taken)(const struct sampler *s);
 	int fd;

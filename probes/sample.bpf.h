@@ -3,7 +3,7 @@
 #ifndef PERFTOP_SAMPLE_BPF_H
 #define PERFTOP_SAMPLE_BPF_H
 
-/* Bytes of stack to copy, up to CONTRACT_SLICE_BYTES; the reader turns it. */
+/* Bytes of stack to copy, up to CONTRACT_DEEP_BYTES; the reader raises it where stacks come cut. */
 __u32 sample_slice_bytes = CONTRACT_SLICE_BYTES;
 __u64 samples_taken = 0, samples_lost = 0;
 
@@ -19,12 +19,20 @@ struct sample_buffer {
 	u8 slice[CONTRACT_SLICE_BYTES];
 };
 
-/* One a CPU; a sample is built here because its length is not known beforehand. */
+struct sample_deep {
+	struct contract_sample head;
+	u8 slice[CONTRACT_DEEP_BYTES];
+};
+
+/*
+ * One a CPU; a sample is built here because its length is not known beforehand. Not a per-CPU map:
+ * their values are 32 KB at most.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct sample_buffer);
+	__type(value, struct sample_deep);
 } sample_buffers SEC(".maps");
 
 static __always_inline void sample_registers(struct contract_sample *s, struct pt_regs *r)
@@ -40,7 +48,7 @@ static __always_inline void sample_registers(struct contract_sample *s, struct p
 }
 
 /* Page by page: a read that touches one missing page gives nothing at all. */
-static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
+static __always_inline u32 sample_slice_of(u8 *to, u64 sp, u32 want, const u32 max)
 {
 	u32 have = 0, first = 4096 - (u32)(sp & 4095);
 
@@ -49,10 +57,10 @@ static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
 	if (first > 4096 || bpf_probe_read_user(to, first, (void *)sp))
 		return 0;
 	have = first;
-	for (int i = 0; i < CONTRACT_SLICE_BYTES / 4096; i++) {
+	for (u32 i = 0; i < max / 4096; i++) {
 		u32 n = want - have;
 
-		if (have >= want || have > CONTRACT_SLICE_BYTES - 4096)
+		if (have >= want || have > max - 4096)
 			break;
 		if (n > 4096)
 			n = 4096;
@@ -63,12 +71,17 @@ static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
 	return have;
 }
 
+static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
+{
+	return sample_slice_of(to, sp, want, CONTRACT_SLICE_BYTES);
+}
+
 /*
  * A return probe replaces the return address on the stack by a trampoline's, which no unwind rule
  * leads out of. The kernel keeps the real ones: put them back into the copy.
  */
-static __always_inline void sample_restore_returns(struct sample_buffer *b,
-						   struct task_struct *task)
+static __always_inline void sample_restore_of(struct contract_sample *head, u8 *slice,
+					      struct task_struct *task, const u32 max)
 {
 	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
 	struct return_instance *ri;
@@ -77,13 +90,18 @@ static __always_inline void sample_restore_returns(struct sample_buffer *b,
 		return;
 	ri = BPF_CORE_READ(utask, return_instances);
 	for (int i = 0; i < SAMPLE_RETURNS && ri; i++) {
-		u64 off = BPF_CORE_READ(ri, stack) - b->head.sp;
+		u64 off = BPF_CORE_READ(ri, stack) - head->sp;
 
-		if (off <= CONTRACT_SLICE_BYTES - 8 && off + 8 <= b->head.slice)
-			*(u64 *)(b->slice + (off & (CONTRACT_SLICE_BYTES - 8))) =
-				BPF_CORE_READ(ri, orig_ret_vaddr);
+		if (off <= max - 8 && off + 8 <= head->slice)
+			*(u64 *)(slice + (off & (max - 8))) = BPF_CORE_READ(ri, orig_ret_vaddr);
 		ri = BPF_CORE_READ(ri, next);
 	}
+}
+
+static __always_inline void sample_restore_returns(struct sample_buffer *b,
+						   struct task_struct *task)
+{
+	sample_restore_of(&b->head, b->slice, task, CONTRACT_SLICE_BYTES);
 }
 
 enum { FORKED_NO_EXEC = 0x40 }; /* PF_FORKNOEXEC, linux/sched.h */
@@ -99,15 +117,15 @@ static __always_inline u32 forked_from(struct task_struct *task)
 SEC("perf_event")
 int on_cpu_clock(struct bpf_perf_event_data *ctx)
 {
-	struct sample_buffer *b;
+	struct sample_deep *b;
 	struct contract_sample *s;
 	u64 id = bpf_get_current_pid_tgid();
-	u32 zero = 0, want = sample_slice_bytes, len;
+	u32 cpu = bpf_get_smp_processor_id(), want = sample_slice_bytes, len;
 	long n = 0;
 
 	if (!is_target(id >> 32))
 		return 0;
-	b = bpf_map_lookup_elem(&sample_buffers, &zero);
+	b = bpf_map_lookup_elem(&sample_buffers, &cpu);
 	if (!b)
 		return 0;
 	s = &b->head;
@@ -123,10 +141,10 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 		n = bpf_get_stack(ctx, s->kstack, sizeof(s->kstack), 0);
 		s->nkernel = n > 0 ? (u32)n / 8 : 0;
 	}
-	if (want > CONTRACT_SLICE_BYTES)
-		want = CONTRACT_SLICE_BYTES;
-	s->slice = sample_slice(b->slice, s->sp, want);
-	sample_restore_returns(b, bpf_get_current_task_btf());
+	if (want > CONTRACT_DEEP_BYTES)
+		want = CONTRACT_DEEP_BYTES;
+	s->slice = sample_slice_of(b->slice, s->sp, want, CONTRACT_DEEP_BYTES);
+	sample_restore_of(s, b->slice, bpf_get_current_task_btf(), CONTRACT_DEEP_BYTES);
 	len = sizeof(*s) + s->slice;
 	if (len > sizeof(*b))
 		return 0;

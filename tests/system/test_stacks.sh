@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Samples whose stacks are hard to follow to their thread's start.
+. "$(dirname "$0")/../lib/system.sh"
+need_bpf
+here=$(cd "$(dirname "$0")" && pwd)
+last_of() { "$PERFTOP" --json -d 500ms --duration 2500ms -p "$1" 2>/dev/null | tail -1; }
+
+start_first big "$BUILD/tests/targets/bigframe"
+runs_as bigframe
+last=$(last_of "$pid")
+between "a frame of 40 KB is unwound through, percent of samples" \
+	"$(jq .cpu.unwound_pct <<<"$last")" 85 100
+equal "and the stack ends where the program starts" \
+	"$(jq -r '.cpu.stacks[0].frames[-1] | sub(" .*"; "")' <<<"$last")" _start
+
+if command -v go >/dev/null; then
+	if (cd "$T" && GOCACHE=$T/cache HOME=$T GO111MODULE=off go build -o "$T/channels" \
+		"$here/../bench/real/channels.go") >"$T/go.err" 2>&1; then
+		start_first channels "$T/channels"
+		runs_as channels
+		last=$(last_of "$pid")
+		between "Go's stacks are whole, by .debug_frame, percent" \
+			"$(jq .cpu.unwound_pct <<<"$last")" 95 100
+	else
+		skip "Go is here but does not build: $(head -c 100 "$T/go.err")"
+	fi
+else
+	skip "no Go here"
+fi
