@@ -102,7 +102,9 @@ static void add_trend(struct heap *h, const struct snap_heap *out, uint64_t now_
 	bool live = h->have_stats && !h->stats.partial;
 	uint64_t bytes;
 
-	live |= out->live_bytes && h->sampler;
+	/* What the program maps for itself, as Python does, grows outside of the allocator. */
+	live &= h->stats.obtained_bytes >= out->anon_bytes / 2;
+	live |= out->live_bytes && h->sampler && out->live_bytes >= out->anon_bytes / 2;
 	bytes = live ? out->live_bytes : out->anon_bytes;
 	if (live != h->trend_live) {
 		h->trend = (struct heap_trend){0};
@@ -130,6 +132,34 @@ static void say_proc(struct heap *h, struct session *se, const struct snap_heap 
 		session_section(se, "heap", SECTION_DEGRADED,
 				alloc_kind(h->alloc) == ALLOC_GO ? NULL : "--heap=sample",
 				"resident memory only: %.160s%s", alloc_why(h->alloc), more);
+}
+
+/* --heap=trace: the probes are those of -e, and so are their budget and their notes. */
+static void fill_trace(struct session *se, struct snapshot *s)
+{
+	const char *note = "";
+	uint32_t rows = 0;
+
+	for (uint32_t i = 0; i < s->nlatency; i++) {
+		const struct snap_latency *l = &s->latency[i];
+		bool frees = !strcmp(l->name, "free") || !strcmp(l->name, "realloc");
+		bool allocs = !strcmp(l->name, "malloc") || !strcmp(l->name, "calloc") ||
+			      !strcmp(l->name, "realloc");
+
+		if (l->source != LATENCY_UPROBE || (!frees && !allocs))
+			continue;
+		rows++;
+		s->heap.alloc_rate += allocs ? l->rate : 0;
+		s->heap.free_rate += frees ? l->rate : 0;
+		/* func.c's words for what it no longer sees whole, to keep its budget. */
+		if (strstr(l->note, "estimate") || strstr(l->note, "detached"))
+			note = l->note;
+	}
+	session_section(se, "heap", note[0] || !rows ? SECTION_DEGRADED : SECTION_LIVE,
+			"--heap=sample",
+			"%u functions counted by eBPF, some 1 us a call%s%s; "
+			"sizes and call sites need --heap=sample",
+			rows, note[0] ? ": " : "", note);
 }
 
 static void fill_words(struct heap *h, struct session *se, struct snapshot *s, bool sampling)
@@ -203,6 +233,8 @@ static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 	heap_mm_tick(&h->mm, se, s);
 	if (h->sampler)
 		sampling = heap_sampler_tick(h->sampler, se, s);
+	else if (out->mode == HEAP_TRACE)
+		fill_trace(se, s);
 	else
 		say_proc(h, se, out);
 	add_trend(h, out, session_now_ns(se));

@@ -9,8 +9,9 @@
 #define FREE_SHARE     0.5
 #define FREE_MIN_BYTES (16ull << 20)
 /* As much of the free memory as this in whole pages: it could be given back. */
-#define TRIM_SHARE 0.5
-#define LEAK_SCORE 0.5
+#define TRIM_SHARE    0.5
+#define LEAK_SCORE    0.5
+#define OWN_MIN_BYTES (16ull << 20)
 
 enum { SIZE = 24 };
 
@@ -112,6 +113,19 @@ static void say_rest(struct snap_heap *h, const struct heap_facts *f)
 			 bytes_text(anon, (double)h->anon_bytes), f->why);
 }
 
+/* Memory that the program maps for itself, as Python does for its objects. */
+static void add_own(struct snap_heap *h)
+{
+	char own[SIZE];
+	size_t n = strlen(h->words);
+
+	if (!h->obtained_bytes || h->anon_bytes < h->obtained_bytes + OWN_MIN_BYTES)
+		return;
+	snprintf(h->words + n, sizeof(h->words) - n,
+		 "; %s of anonymous memory more, mapped by the program itself",
+		 bytes_text(own, (double)(h->anon_bytes - h->obtained_bytes)));
+}
+
 void heap_words(struct snap_heap *h, const struct heap_facts *f)
 {
 	const struct alloc_stats *st = f->stats;
@@ -126,4 +140,5 @@ void heap_words(struct snap_heap *h, const struct heap_facts *f)
 		say_free(h, st);
 	else
 		say_rest(h, f);
+	add_own(h);
 }

@@ -234,6 +234,21 @@ static int add_probe(struct parser *p, const char *text)
 	return 0;
 }
 
+/* --heap=trace counts the calls of these wherever the target has them. */
+static int add_allocator(struct parser *p)
+{
+	static const char *const names[] = {"malloc", "calloc", "realloc", "free"};
+	int err = 0;
+
+	if (p->o->session.no_bpf)
+		return bad(p, "--heap=trace works by eBPF; leave out --no-bpf");
+	if (p->o->session.replay_path)
+		return 0;
+	for (size_t i = 0; !err && i < sizeof(names) / sizeof(names[0]); i++)
+		err = add_probe(p, names[i]);
+	return err;
+}
+
 static int set_measure(struct parser *p, int c, const char *arg)
 {
 	struct session_config *s = &p->o->session;
@@ -470,6 +485,8 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 		before = optind;
 	}
 	err = parse_rest(&p, argc, argv);
+	if (!err && o->session.heap == HEAP_TRACE)
+		err = add_allocator(&p);
 	if (err)
 		return err;
 	o->app.interval_ns = o->session.interval_ns;
