@@ -125,6 +125,7 @@ static int func_open(struct func *f, struct session *se, char *why, size_t why_s
 	f->attach = func_attach_new(b, f->plan, session_pid(se), why, why_size);
 	if (!f->attach)
 		return -ENOTSUP;
+	func_attach_beside(f->attach, session_target_set(se));
 	func_attach_calibrate(f->attach, &f->hists, &f->costs);
 	func_rows_price(f, 0);
 	err = func_attach_sites(f->attach, 0, why, why_size);
@@ -169,9 +170,15 @@ static int func_start(struct session *se, void **priv)
 static void func_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct func *f = priv;
+	char why[SNAP_TEXT];
 
 	func_attach_retire(f->attach);
 	func_late_look(f, se);
+	if (func_attach_newcomers(f->attach, why, sizeof(why)))
+		session_event_again(se, "a process that came later",
+				    "a process that came later "
+				    "is not probed: %.180s",
+				    why);
 	func_windows_account(f);
 	func_rows_read(f, se);
 	func_rows_fill(f, se, s);

@@ -13,6 +13,7 @@
 #include "collectors/func_hist.h"
 #include "collectors/latency.h"
 #include "collectors/probe_plan.h"
+#include "collectors/target_set.h"
 #include "collectors/uprobe_link.h"
 #include "perftop.skel.h"
 
@@ -33,7 +34,7 @@ static const char *const program_names[FUNC_PROGRAMS] = {
 	"func_count",	"func_mark_begin", "func_mark_end",
 };
 
-enum { FUNC_MAX_LINKS = 256, FUNC_CALIBRATE_CALLS = 8, FUNC_FIRST_TURN = 1 };
+enum { FUNC_MAX_LINKS = 4096, FUNC_CALIBRATE_CALLS = 8, FUNC_FIRST_TURN = 1 };
 
 struct func_links {
 	int fds[FUNC_MAX_LINKS];
@@ -45,6 +46,7 @@ struct func_attach {
 	const struct probe_plan *plan;
 	pid_t pid;
 	bool sessions;
+	struct target_set *others; /* NULL = none */
 	struct func_links steady, windowed, retired;
 	uint32_t slots;
 	uint8_t *set;  /* enum func_set by slot */
@@ -212,7 +214,7 @@ static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_
 	return fd;
 }
 
-static int open_file_links(struct func_attach *a, struct func_links *to, uint32_t file,
+static int open_file_links(struct func_attach *a, struct func_links *to, pid_t pid, uint32_t file,
 			   enum func_set set, uint32_t from, char *why, size_t why_size)
 {
 	for (int p = 0; p < FUNC_PROGRAMS; p++) {
@@ -221,7 +223,7 @@ static int open_file_links(struct func_attach *a, struct func_links *to, uint32_
 			.offsets = a->offsets,
 			.cookies = a->cookies,
 			.n = gather_sites(a, file, (enum func_program)p, set, from, &semaphores),
-			.pid = a->pid,
+			.pid = pid,
 			.type = p == FUNC_SESSION ? UPROBE_LINK_SESSION : UPROBE_LINK_MULTI,
 			.returns = p == FUNC_PAIR_RETURN,
 		};
@@ -243,13 +245,53 @@ static int open_file_links(struct func_attach *a, struct func_links *to, uint32_
 	return 0;
 }
 
-static int open_links(struct func_attach *a, struct func_links *to, enum func_set set,
-		      uint32_t from, char *why, size_t why_size)
+static int open_links_of(struct func_attach *a, struct func_links *to, pid_t pid, enum func_set set,
+			 uint32_t from, char *why, size_t why_size)
 {
 	int err = 0;
 
 	for (uint32_t f = 0; f < probe_plan_files(a->plan) && !err; f++)
-		err = open_file_links(a, to, f, set, from, why, why_size);
+		err = open_file_links(a, to, pid, f, set, from, why, why_size);
+	return err;
+}
+
+/* A link is one process's: those of another program that maps the file are left alone. */
+static int open_links(struct func_attach *a, struct func_links *to, enum func_set set,
+		      uint32_t from, char *why, size_t why_size)
+{
+	int err = open_links_of(a, to, a->pid, set, from, why, why_size);
+
+	for (uint32_t i = 0; a->others && i < a->others->n && !err; i++) {
+		struct target_process *p = &a->others->v[i];
+
+		if (!p->gone)
+			err = open_links_of(a, to, p->pid, set, from, why, why_size);
+		if (err == -ESRCH)
+			err = 0;
+		p->probed = true;
+	}
+	return err;
+}
+
+void func_attach_beside(struct func_attach *a, struct target_set *others)
+{
+	a->others = others;
+}
+
+int func_attach_newcomers(struct func_attach *a, char *why, size_t why_size)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; a->others && i < a->others->n && !err; i++) {
+		struct target_process *p = &a->others->v[i];
+
+		if (p->probed || p->gone)
+			continue;
+		err = open_links_of(a, &a->steady, p->pid, FUNC_STEADY, 0, why, why_size);
+		if (err == -ESRCH)
+			err = 0;
+		p->probed = true;
+	}
 	return err;
 }
 

@@ -12,6 +12,7 @@
 
 struct bpf;
 struct func_attach;
+struct target_set;
 struct func_hists;
 struct probe_plan;
 
@@ -34,6 +35,11 @@ enum func_set {
 struct func_attach *func_attach_new(struct bpf *b, const struct probe_plan *plan, pid_t pid,
 				    char *why, size_t why_size);
 void func_attach_free(struct func_attach *a); /* takes everything off */
+
+/* The processes watched beside pid, whose functions are the same ones; borrowed. */
+void func_attach_beside(struct func_attach *a, struct target_set *others);
+/* Probe those that came since the last call. 0 or -errno with the reason. */
+int func_attach_newcomers(struct func_attach *a, char *why, size_t why_size);
 
 /*
  * Place the sites of the plan from the index `from` on: 0 for all, else what was added since. One

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "collectors/clock.h"
+#include "collectors/target_set.h"
 #include "collectors/func_priv.h"
 
 /* Over the budget by so much, it is kept at once; by less, when that lasts. */
@@ -71,7 +72,9 @@ static void on_timer(struct session *se, void *priv)
 
 int func_windows_init(struct func *f, struct session *se)
 {
-	if (clock_getcpuclockid(session_pid(se), &f->cpu_clock) || !cpu_time_ns(f))
+	/* Of several processes there is no common clock: the windows then scale by time. */
+	if (target_set_many(session_target_set(se)) ||
+	    clock_getcpuclockid(session_pid(se), &f->cpu_clock) || !cpu_time_ns(f))
 		f->cpu_clock = CLOCK_MONOTONIC;
 	f->cpu_read_ns = cpu_time_ns(f);
 	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -21,13 +21,14 @@ enum {
 
 struct target_process {
 	pid_t pid, parent;
-	uint64_t starttime; /* clock ticks since boot: tells a reused pid */
+	uint64_t starttime;		/* clock ticks since boot: tells a reused pid */
 	uint64_t cpu_ticks, user_ticks; /* at the last look; the first: user and system */
 	double user_pct;
-	uint64_t seen;	    /* the look that found it */
-	bool fresh;	    /* it came after the last tick: cpu_ticks is no base yet */
-	bool mapped;	    /* eBPF knows it */
-	bool gone;	    /* it has ended; kept for one more tick, for what is still to be read */
+	uint64_t seen; /* the look that found it */
+	bool fresh;    /* it came after the last tick: cpu_ticks is no base yet */
+	bool mapped;   /* eBPF knows it */
+	bool probed;   /* its functions are */
+	bool gone;     /* it has ended; kept for one more tick, for what is still to be read */
 	struct snap_process row;
 	struct symbols *symbols; /* NULL until asked for, or when they cannot be read */
 	struct unwinder *unwinder;

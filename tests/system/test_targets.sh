@@ -38,6 +38,15 @@ check "no event says that children are not followed" \
 end_family
 
 family
+watch probe -p "$family" --follow-forks -e family:one_call --max-overhead 100
+equal "a probed function is counted in every process that lives, exactly" \
+	"$(jq '[.latency[] | select(.name == "one_call") | .count] | add >= '$((workers * calls)) <<<"$last")" true
+between "children that end before the tick may be missed, no more is counted than was called" \
+	"$(jq '[.latency[] | select(.name == "one_call") | .count] | add' <<<"$last")" \
+	$((workers * calls)) $(((workers + children) * calls))
+end_family
+
+family
 watch alone -p "$family"
 equal "without it they are not" "$(getsids)" 0
 end_family

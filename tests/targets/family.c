@@ -13,10 +13,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+__attribute__((noinline, noclone)) static void one_call(void)
+{
+	syscall(SYS_getsid, 0);
+}
+
 static void calls(long n)
 {
 	while (n--)
-		syscall(SYS_getsid, 0);
+		one_call();
 }
 
 static pid_t child(void)
