@@ -5,8 +5,8 @@
 
 #include "collectors/heap_priv.h"
 
-/* Free memory worth a word: half of what was obtained, and enough to matter. */
-#define FREE_SHARE     0.5
+/* Free memory worth a word: two fifths of what was obtained, and enough to matter. */
+#define FREE_SHARE     0.4
 #define FREE_MIN_BYTES (16ull << 20)
 /* As much of the free memory as this in whole pages: it could be given back. */
 #define TRIM_SHARE    0.5

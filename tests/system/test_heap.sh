@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# The heap of real processes: figures are those of the program itself, verdicts name the truth.
+. "$(dirname "$0")/../lib/system.sh"
+need_bpf
+shapes=$BUILD/tests/targets/alloc_shapes
+
+# watch NAME SHAPE MIB SECONDS [OPTION...]: last line of JSON in $last, what the target says in $said
+watch() {
+	local name=$1 shape=$2 mib=$3 seconds=$4
+	shift 4
+	mkfifo "$T/$name.in"
+	exec 9<>"$T/$name.in"
+	# A command in the background reads /dev/null unless it opens something itself.
+	start "$name" bash -c 'exec 9>&- "$0" "$1" "$2" <"$3"' "$shapes" "$shape" "$mib" "$T/$name.in"
+	eventually 10 test -s "$T/$name.out"
+	said=$(cat "$T/$name.out")
+	"$PERFTOP" -p "$pid" --json -d 250ms --duration "${seconds}s" "$@" >"$T/$name.json" 2>"$T/$name.err"
+	equal "$name: perftop ends well" "$?" 0
+	exec 9>&-
+	last=$(tail -1 "$T/$name.json")
+}
+heap() { jq -r ".heap.$1" <<<"$last"; }
+truth() { sed -n "s/.* $1=\([0-9]*\).*/\1/p" <<<"$said"; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { print b ? a / b : a ? 9 : 1 }'; }
+
+watch freed freed 96 1
+equal "free but kept memory is a cache" "$(heap verdict)" cached
+between "free bytes are mallinfo2's, ratio" "$(ratio "$(heap retained_bytes)" "$(truth free)")" 0.99 1.01
+check "the allocator has its version" grep -q '^glibc 2\.[0-9]' <<<"$(heap allocator)"
+check "the alert says how to give it back" grep -q '"rule":"heap_free".*malloc_trim' "$T/freed.json"
+
+watch holes fragmented 40 2
+equal "holes between blocks are fragmentation" "$(heap verdict)" fragmented
+between "live bytes are mallinfo2's, ratio" \
+	"$(ratio "$(heap live_bytes)" "$(($(truth live) + $(truth mmapped)))")" 0.99 1.01
+check "words have the cause" grep -q 'pieces below 4 KiB' <<<"$(heap words)"
+
+# A launched program that leaks 8 MiB a second from one place.
+"$PERFTOP" --heap=sample --json -d 250ms --duration 16s -- "$shapes" growing 8 >"$T/leak.json" 2>"$T/leak.err"
+last=$(tail -1 "$T/leak.json")
+equal "a launched program is sampled" "$(heap mode)/$(jq -r .sections.heap.status <<<"$last")" sample/live
+equal "what only grows is a leak" "$(heap verdict)" leaking
+between "its growth is what it allocates, MiB a second" "$(jq '.heap.growth_bytes_s / 1048576' <<<"$last")" 5 9
+between "live bytes are counted exactly, as glibc has them, ratio" \
+	"$(jq '.heap.live_bytes / (.heap.obtained_bytes - .heap.retained_bytes)' <<<"$last")" 0.97 1.01
+between "call sites add up to what lives, ratio" \
+	"$(jq '([.heap.sites[].bytes] | add) / .heap.live_bytes' <<<"$last")" 0.75 1.25
+check "the site is named" grep -q -E 'take|grow|main' <<<"$(jq -c '.heap.sites[0].frames[:2]' <<<"$last")"
+check "the alert is critical" grep -q '"rule":"heap_growth","severity":"critical"' "$T/leak.json"
+
+# The kernel's side: the same program, its breaks counted.
+"$PERFTOP" --json -d 500ms --duration 3s -- "$shapes" growing 16 >"$T/brk.json" 2>"$T/brk.err"
+last=$(sed -n 5p "$T/brk.json")
+between "bytes taken by brk are those allocated, MiB a second" "$(jq '.heap.mapped_rate / 1048576' <<<"$last")" 10 20
+
+"$PERFTOP" --heap=off --json -d 250ms --duration 500ms -- sleep 3 >"$T/off.json" 2>"$T/off.err"
+equal "off is off, and said" "$(tail -1 "$T/off.json" | jq -r '.sections.heap.status + "/" + (.heap.mode // "none")')" absent/none
+
+"$PERFTOP" --heap=trace --json -d 250ms --duration 2s -- "$shapes" growing 4 >"$T/trace.json" 2>"$T/trace.err"
+last=$(tail -1 "$T/trace.json")
+between "trace counts each call, a second" "$(heap alloc_rate)" 800 1050
+
+mkdir -p "$T/bare"
+cp "$PERFTOP" "$T/bare/perftop"
+"$T/bare/perftop" --heap=sample --json --duration 1s -- true >"$T/bare.json" 2>"$T/bare.err"
+equal "without its library, sample says what is missing" "$?/$(grep -c 'libperftop_heap.so' "$T/bare.err")" 1/1
