@@ -15,6 +15,8 @@ enum {
 	TAIL_LOOKS = 64,
 	/* Fewer calls have no p99 worth the name. */
 	TAIL_LEAST_CALLS = 20,
+	/* Until then whatever takes so long is worth a look. */
+	TAIL_FIRST_NS = 1000000,
 };
 
 struct tail {
@@ -35,11 +37,11 @@ struct tail {
 
 /* ---- tail_threshold.c ---- */
 
-/* Before the first tick: the fixed one, or none yet. */
+/* Before the first tick: the fixed one, or TAIL_FIRST_NS. */
 void tail_threshold_init(struct tail *t);
 /* Each tick: the p99 of as many functions as there is time for. */
 void tail_threshold_update(struct tail *t);
-/* Above it is slow: the upper end of the bucket that the p99 falls into; 0 for too few calls. */
+/* Above it is slow: the upper end of the bucket that the p99 falls into. */
 uint64_t tail_threshold_of(const struct latency_sum *sum);
 
 /* ---- tail_read.c ---- */

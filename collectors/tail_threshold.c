@@ -8,13 +8,13 @@ uint64_t tail_threshold_of(const struct latency_sum *sum)
 	uint64_t above = 0;
 
 	if (sum->count < TAIL_LEAST_CALLS)
-		return 0;
+		return TAIL_FIRST_NS;
 	for (uint32_t i = sum->nbins; i-- > 0;) {
 		above += sum->bins[i];
 		if (above * 100 > sum->count)
 			return bucket_low(i) + bucket_width(i) - 1;
 	}
-	return 0;
+	return TAIL_FIRST_NS;
 }
 
 static void set(struct tail *t, uint32_t slot, uint64_t ns)
@@ -27,7 +27,7 @@ void tail_threshold_init(struct tail *t)
 	uint64_t fixed = session_config(t->se)->slower_ns;
 
 	for (uint32_t i = 0; i + 1 < t->nslots; i++)
-		set(t, i, fixed);
+		set(t, i, fixed ? fixed : TAIL_FIRST_NS);
 	/* The last one is no function's: what is calibrated there pays for looking, too. */
 	set(t, t->nslots - 1, UINT64_MAX);
 }

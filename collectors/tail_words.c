@@ -65,6 +65,8 @@ void tail_wait_text(const struct contract_tail_wait *w, pid_t pid, char *buf, si
 	snprintf(link, sizeof(link), "fd/%d", (int)(uint32_t)w->arg);
 	if (!pid || !takes_fd(name) || procfs_link(pid, link, file, sizeof(file)) < 0)
 		file[0] = '\0';
+	if (!strncmp(file, "anon_inode:", 11)) /* says what the call says */
+		file[0] = '\0';
 	snprintf(text, sizeof(text), "%s%s%s", name, file[0] ? " " : "", file);
 	snapshot_string(buf, size, text);
 }

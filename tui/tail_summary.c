@@ -82,15 +82,15 @@ static void add_call(const struct snapshot *s, const struct snap_tail *t, struct
 	g->minflt += t->minflt;
 }
 
-/* The largest group but `but`; the one with more time when two are as large. */
-static const struct group *largest(const struct groups *all, const struct group *but)
+/* The group that most time went to, but for `but`: a rare long call outweighs many short ones. */
+static const struct group *heaviest(const struct groups *all, const struct group *but)
 {
 	const struct group *best = NULL;
 
 	for (uint32_t i = 0; i < all->n; i++) {
 		const struct group *g = &all->g[i];
 
-		if (g != but && (!best || g->n > best->n || (g->n == best->n && g->ns > best->ns)))
+		if (g != but && (!best || g->all_ns > best->all_ns))
 			best = g;
 	}
 	return best;
@@ -222,12 +222,15 @@ bool tail_summarize(const struct snapshot *s, const char *name, struct tail_summ
 	struct groups all = {.n = 0};
 	const struct group *most, *second;
 	struct text t = {.at = out->text, .size = sizeof(out->text)};
+	uint64_t all_ns = 0;
 
 	memset(out, 0, sizeof(*out));
 	for (uint32_t i = 0; i < s->ntails && i < SNAP_TAILS; i++)
 		if (!strcmp(s->tails[i].name, name))
 			add_call(s, &s->tails[i], &all);
-	most = largest(&all, NULL);
+	for (uint32_t i = 0; i < all.n; i++)
+		all_ns += all.g[i].all_ns;
+	most = heaviest(&all, NULL);
 	if (!most)
 		return false;
 	out->calls = all.calls;
@@ -239,8 +242,11 @@ bool tail_summarize(const struct snapshot *s, const char *name, struct tail_summ
 	add_group(s, most, &t);
 	add(&t, most->cause == TAIL_FAULTS ? ", ~%.0f %% of their time" : ", %.0f %% of their time",
 	    out->pct);
-	second = largest(&all, most);
-	if (second && second->n * 5 >= all.calls) {
+	if (most->n * 2 < all.calls)
+		add(&t, " and %.0f %% of all slow calls'",
+		    100.0 * (double)most->all_ns / (double)all_ns);
+	second = heaviest(&all, most);
+	if (second && (second->n * 5 >= all.calls || second->all_ns * 5 >= all_ns)) {
 		add(&t, "; %u ", second->n);
 		add_group(s, second, &t);
 		add(&t, ", %.0f %%", share(second));

@@ -18,7 +18,7 @@ enum tail_cause {
 
 struct tail_summary {
 	uint32_t calls; /* of that function, that left evidence */
-	uint32_t same;	/* of them, those of the commonest cause */
+	uint32_t same;	/* of them, those of the cause that most time went to */
 	enum tail_cause cause;
 	uint32_t reason; /* enum blocked_reason, for TAIL_BLOCKED */
 	double pct;	 /* of those calls' time that went to it */

@@ -114,6 +114,8 @@ static void put_wait(char *text, size_t size, const struct snap_tail *c)
 		snprintf(text, size, "none");
 	else if (c->reason == BLOCKED_RUNQ)
 		snprintf(text, size, "%s for a CPU", format_ns(ns, c->longest_ns));
+	else if (c->reason == BLOCKED_FUTEX && c->what[0])
+		snprintf(text, size, "%s %s", format_ns(ns, c->longest_ns), c->what);
 	else
 		snprintf(text, size, "%s %s%s%s", format_ns(ns, c->longest_ns),
 			 blocked_reason_name(c->reason), c->what[0] ? ": " : "", c->what);
@@ -167,7 +169,7 @@ static void draw_row(const struct snap_tail *c, struct surface *s, struct rect r
 		if (c)
 			st = put_cell((enum column)i, c, text, sizeof(text));
 		if (columns[i].left)
-			surface_name(s, x, r.y, w, st, text);
+			surface_text(s, x, r.y, w, st, text);
 		else
 			surface_text_right(s, x, r.y, w, st, text);
 		x += w + 1;
@@ -196,7 +198,7 @@ void tail_table_draw(const struct tail_table *t, struct ui *ui, struct view_stat
 static void draw_times(const struct snap_tail *c, struct surface *s, struct rect r)
 {
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], d[FORMAT_SIZE], e[FORMAT_SIZE], when[16];
-	char text[SNAP_NAME * 2 + 128];
+	char text[SNAP_NAME * 3 + 128], wait[SNAP_NAME + 64];
 	int used;
 
 	put_time(when, sizeof(when), c->time_ns);
@@ -213,9 +215,10 @@ static void draw_times(const struct snap_tail *c, struct surface *s, struct rect
 	       widget_wrap(s, (struct rect){r.x, r.y + 1, r.w, r.h > 3 ? 2 : 1}, STYLE_TEXT, text);
 	if (!c->longest_ns || used >= r.h)
 		return;
-	put_wait(text, sizeof(text), c);
-	surface_printf(s, r.x, r.y + used, r.w, STYLE_STRONG, "longest wait %s%s%s", text,
-		       c->waker[0] ? " · ended by " : "", c->waker);
+	put_wait(wait, sizeof(wait), c);
+	snprintf(text, sizeof(text), "longest wait %s%s%s", wait, c->waker[0] ? " · ended by " : "",
+		 c->waker);
+	widget_wrap(s, (struct rect){r.x, r.y + used, r.w, r.h - used}, STYLE_STRONG, text);
 }
 
 void tail_table_draw_call(const struct tail_table *t, struct ui *ui, struct view_state *vs,
@@ -223,7 +226,7 @@ void tail_table_draw_call(const struct tail_table *t, struct ui *ui, struct view
 {
 	const struct snap_tail *c = call(t, cursor(t, ui, vs));
 	uint32_t n = c->nframes < SNAP_FRAMES ? c->nframes : SNAP_FRAMES;
-	int head = 5, room = r.h - head;
+	int head = r.w < 140 ? 6 : 4, room = r.h - head;
 
 	draw_times(c, s, (struct rect){r.x, r.y, r.w, head - 1});
 	if (room < 1)
