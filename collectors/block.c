@@ -158,8 +158,7 @@ static void fill_row(struct session *se, struct block *bl, uint32_t i, struct sn
 		memset(row, 0, sizeof(*row));
 		return;
 	}
-	row->calls =
-		row->count + (bl->sum.calls > bl->sum.count ? bl->sum.calls - bl->sum.count : 0);
+	row->calls = row->count;
 	note_means(bl, i, row);
 	s->nblock++;
 }

@@ -109,7 +109,6 @@ static __always_inline void block_begin(struct request *rq, bool issued)
 	bool ours = is_target(task->tgid);
 	struct block_start start = {.bytes = rq->__data_len};
 	u64 key = (u64)rq;
-	struct contract_block *c;
 	u32 op = block_op(rq);
 
 	/* What kernel threads write was dirtied by someone: by whom is not known. */
@@ -118,11 +117,8 @@ static __always_inline void block_begin(struct request *rq, bool issued)
 	start.row = block_find_row(rq, op, !ours);
 	start.ns = bpf_ktime_get_ns();
 	start.issue_ns = issued ? start.ns : 0;
-	if (bpf_map_update_elem(&block_starts, &key, &start, BPF_ANY))
-		return;
-	c = block_counts(start.row);
-	if (c)
-		__sync_fetch_and_add(&c->hist.calls, 1);
+	/* One that is merged into another never ends by itself; its place is soon used again. */
+	bpf_map_update_elem(&block_starts, &key, &start, BPF_ANY);
 }
 
 static __always_inline void block_end(struct request *rq)

@@ -2,6 +2,7 @@
 /* sample_snapshot.c: snapshots as real targets give them. */
 #include "tests/lib/sample_snapshot.h"
 #include "tests/lib/sample_heap.h"
+#include "tests/lib/sample_io.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -216,9 +217,9 @@ static void add_event(struct snapshot *s, uint64_t ago_ns, const char *text)
 static void fill_common(struct snapshot *s, uint32_t tick, const char *comm, const char *cmdline,
 			uint32_t threads)
 {
-	static const char *const names[] = {"bpf",    "proc",	  "blocked", "threads",
-					    "cpu",    "syscalls", "func",    "counters",
-					    "engine", "cost",	  NULL};
+	static const char *const names[] = {"bpf",	"proc",	  "blocked",  "threads", "cpu",
+					    "syscalls", "func",	  "counters", "engine",	 "cost",
+					    "block",	"faults", NULL};
 
 	s->seq = tick;
 	s->time_ns = 1700000000000000000u + tick * 1000000000ull;
@@ -286,6 +287,7 @@ static void fill_redis(struct snapshot *s, uint32_t tick)
 	add_syscall(s, tick, "read", 61240, 1900, 0.4);
 	add_syscall(s, tick, "write", 61230, 5200, 0.35);
 	add_syscall(s, tick, "epoll_wait", 3104, 15100, 1.1);
+	sample_io_fill(s);
 	l = add_syscall(s, tick, "getpid", 1.2, 90, 0.3);
 	l->sampled = 0;
 	l->bin_count = 0;
@@ -511,6 +513,7 @@ static void fill_hostile(struct snapshot *s, uint32_t tick)
 	s->stacks[0].frames[0] = UINT32_MAX;
 	snapshot_set_section(s, "cpu", (enum section_status)77, nasty, nasty);
 	sample_heap_hostile(s, nasty);
+	sample_io_hostile(s, nasty);
 }
 
 void sample_snapshot_fill(struct snapshot *s, enum sample_kind kind, uint32_t tick)

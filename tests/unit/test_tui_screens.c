@@ -164,6 +164,7 @@ static void user_opens_a_histogram_and_a_caller_tree(void **state)
 	check_view(SAMPLE_REDIS, VIEW_latency, "\r", "_open", false);
 	check_view(SAMPLE_REDIS, VIEW_cpu, "\r", "_open", false);
 	check_view(SAMPLE_REDIS, VIEW_syscalls, "/write\r\r", "_open", false);
+	check_view(SAMPLE_REDIS, VIEW_io, "/je_malloc\r\r", "_open", false);
 }
 
 static void user_of_a_plain_terminal_gets_ascii_alone(void **state)
