@@ -221,10 +221,11 @@ bool tail_summarize(const struct snapshot *s, const char *name, struct tail_summ
 {
 	struct groups all = {.n = 0};
 	const struct group *most, *second;
-	struct text t = {.at = out->text, .size = sizeof(out->text)};
+	struct text t;
 	uint64_t all_ns = 0;
 
 	memset(out, 0, sizeof(*out));
+	t = (struct text){.at = out->text, .size = sizeof(out->text)};
 	for (uint32_t i = 0; i < s->ntails && i < SNAP_TAILS; i++)
 		if (!strcmp(s->tails[i].name, name))
 			add_call(s, &s->tails[i], &all);

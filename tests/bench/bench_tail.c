@@ -74,7 +74,7 @@ static double median(double *v)
 
 int main(void)
 {
-	double off[ROUNDS], on[ROUNDS], more[ROUNDS];
+	double off[ROUNDS] = {0}, on[ROUNDS] = {0}, more[ROUNDS];
 	struct known_process k;
 	int err = known_start(&k);
 

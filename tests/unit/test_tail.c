@@ -10,13 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/libbpf.h>
 #include <cmocka.h>
 
+#include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/session.h"
 #include "collectors/syscalls.h"
 #include "collectors/tail_priv.h"
 #include "collectors/tail_words.h"
+#include "perftop.skel.h"
+#include "tests/lib/func_rig.h"
 #include "tests/lib/known_process.h"
 
 #define MS 1000000ull
@@ -97,17 +101,22 @@ static const struct snap_tail *find(const struct snapshot *s, const char *name, 
 	return newest;
 }
 
-/* Has the target do it, and waits for its evidence. */
+/*
+ * Has the target do it, and waits for its evidence. The call need not be slow when the machine lets
+ * the caller wait until the lock is free: then once more.
+ */
 static const struct snap_tail *slow_call(struct rig *r, const char *command, const char *name)
 {
-	uint64_t before = clock_real_ns();
+	for (int tries = 0; tries < 10; tries++) {
+		uint64_t before = clock_real_ns();
 
-	assert_int_equal(known_tell(&r->k, command), 0);
-	for (int i = 0; i < 40; i++) {
-		const struct snap_tail *t = find(next(r->se), name, before);
+		assert_int_equal(known_tell(&r->k, command), 0);
+		for (int i = 0; i < 10; i++) {
+			const struct snap_tail *t = find(next(r->se), name, before);
 
-		if (t)
-			return t;
+			if (t)
+				return t;
+		}
 	}
 	fail_msg("no evidence of %s", name);
 	return NULL;
@@ -304,6 +313,71 @@ static void counts_that_begin_anew_forget_old_tails(void **state)
 	rig_close(&r);
 }
 
+/* By entry and return probes that know of each other by the stack alone. */
+static void a_kernel_without_sessions_has_evidence_too(void **state)
+{
+	static const char *const spec = "tail_reasons:tail_sleep";
+	struct bpf_request req = {.offcpu = true, .tails = true};
+	struct contract_tail_slot *slots;
+	struct known_process k;
+	struct func_rig r;
+	char fix[256];
+
+	need_bpf();
+	assert_int_equal(known_start_program(&k, "tail_reasons"), 0);
+	func_rig_plan(&r, k.pid, &spec, 1, true);
+	assert_non_null(r.plan);
+	req.pid = k.pid;
+	req.nslots = probe_plan_slots(r.plan);
+	r.bpf = bpf_new(&req, r.why, sizeof(r.why), fix, sizeof(fix));
+	assert_non_null(r.bpf);
+	assert_int_equal(func_hists_map(&r.hists, r.bpf, req.nslots, 0), 0);
+	slots = bpf_map_array(r.bpf, bpf_map__fd(bpf_skeleton(r.bpf)->maps.tail_slots),
+			      sizeof(*slots), req.nslots, true);
+	assert_non_null(slots);
+	slots[0].threshold_ns = 2 * MS;
+	r.attach = func_attach_new(r.bpf, r.plan, k.pid, r.why, sizeof(r.why));
+	assert_non_null(r.attach);
+	assert_int_equal(func_attach_sites(r.attach, 0, r.why, sizeof(r.why)), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(known_tell(&k, "sleep 5"), 0);
+	assert_int_equal(slots[0].slow, 3);
+	assert_int_equal(slots[0].kept, 3);
+	assert_int_equal(slots[0].blind, 0);
+	func_rig_close(&r);
+	assert_int_equal(known_end(&k), 0);
+}
+
+/* Fifty a second, ten of them at once; the slowest of each second in any case. */
+static void a_flood_of_slow_calls_costs_little(void **state)
+{
+	const struct snapshot *s;
+	struct rig r;
+	double ns;
+
+	need_bpf();
+	rig_open(&r, 1);
+	assert_int_equal(known_tell(&r.k, "fast 20000"), 0);
+	ns = known_told(&r.k, "ns") * 20000;
+	next(r.se);
+	s = next(r.se);
+	for (uint32_t i = 0; i < s->nsections; i++) {
+		unsigned long long slow, kept;
+
+		if (strcmp(s->sections[i].name, "tail") != 0)
+			continue;
+		assert_int_equal(sscanf(s->sections[i].reason,
+					"%llu calls above 1e-06 ms, %llu with evidence", &slow,
+					&kept),
+				 2);
+		assert_true(slow >= 20000);
+		assert_in_range(kept, 1, 100 * (uint64_t)(ns / 1e9 + 2));
+		rig_close(&r);
+		return;
+	}
+	fail_msg("no section");
+}
+
 /* ---- without a process ---------------------------------------------------------------------- */
 
 static void add(struct tail_keep *k, uint32_t slot, uint64_t ns, uint64_t end_ns)
@@ -430,6 +504,8 @@ int main(void)
 		cmocka_unit_test(the_stack_of_a_slow_call_reaches_the_start),
 		cmocka_unit_test(without_a_limit_the_slowest_of_a_hundred_is_told),
 		cmocka_unit_test(counts_that_begin_anew_forget_old_tails),
+		cmocka_unit_test(a_kernel_without_sessions_has_evidence_too),
+		cmocka_unit_test(a_flood_of_slow_calls_costs_little),
 		cmocka_unit_test(the_slowest_calls_are_kept),
 		cmocka_unit_test(one_function_leaves_room_for_the_others),
 		cmocka_unit_test(what_was_slow_long_ago_gives_way),
