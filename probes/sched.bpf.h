@@ -28,16 +28,6 @@ __u64 wait_missed_ns[WAIT_CLASSES] = {};
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
 
-/* A wait that is over, and who ended it. */
-struct thread_wait {
-	u64 ns, lock_addr;
-	u32 class;	/* enum contract_wait */
-	u32 waker;	/* tid */
-	u32 waker_kind; /* enum contract_waker */
-	u32 pad;
-	char waker_comm[16];
-};
-
 /* All zero: not seen yet. */
 struct thread_state {
 	u64 off_ns, wake_ns;
@@ -51,13 +41,8 @@ struct thread_state {
 	u32 wait, due_wait;
 	u32 waker, waker_kind;
 	s32 fd;
-	u32 pad;
+	u32 looks; /* waits on futexes, for looking at some alone */
 	char waker_comm[16];
-	/*
-	 * Since somebody zeroed its ns, in the thread's own context. Who looks at a stretch of the
-	 * thread's life keeps what was there, zeroes it, and at the end puts back the longer.
-	 */
-	struct thread_wait longest;
 };
 
 struct {
@@ -162,8 +147,8 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 		u64 addr = regs->di;
 		u32 w[5] = {};
 
-		/* Best effort: the page is there, the thread has just read it. */
-		if (current)
+		/* Best effort: the page is there, the thread has just read it. Some are enough. */
+		if (current && (tail_on || !(t->looks++ & 7)))
 			bpf_probe_read_user(w, sizeof(w), (void *)addr);
 		t->lock_addr = addr;
 		t->lock_owner = contract_mutex_owner(w);
@@ -175,9 +160,8 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
  * Interrupts wake from whatever thread they find, mostly from the idle one or from user space,
  * which shows in the entry's number. One that came in a system call is taken for that thread's.
  */
-static __always_inline u32 woken_by(void)
+static __always_inline u32 woken_by(struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
 	if (!task->pid || (long)regs->orig_ax < 0)
@@ -186,7 +170,7 @@ static __always_inline u32 woken_by(void)
 }
 
 /* `prev` is still current: its memory and registers can be read. */
-static __always_inline void thread_leaves(struct task_struct *prev, bool preempt)
+static __always_inline void thread_leaves(struct task_struct *prev, bool preempt, u64 now)
 {
 	struct thread_state *t;
 	u32 state = prev->__state;
@@ -206,7 +190,7 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	} else {
 		wait_begin(prev, t, state, true);
 	}
-	t->off_ns = bpf_ktime_get_ns();
+	t->off_ns = now;
 }
 
 static __always_inline void wait_record(u32 class, u64 ns)
@@ -216,20 +200,6 @@ static __always_inline void wait_record(u32 class, u64 ns)
 
 	if (h)
 		hist_record(h, ns);
-}
-
-static __always_inline void thread_keep_longest(struct thread_state *t, u64 ns)
-{
-	struct thread_wait *w = &t->longest;
-
-	if (ns <= w->ns)
-		return;
-	w->ns = ns;
-	w->lock_addr = t->lock_addr;
-	w->class = t->wait;
-	w->waker = t->waker;
-	w->waker_kind = t->waker_kind;
-	__builtin_memcpy(w->waker_comm, t->waker_comm, sizeof(w->waker_comm));
 }
 
 /* Locks a new address starts from: too large for the stack. */
@@ -344,7 +314,6 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
 {
 	t->blocked_ns += ns;
 	wait_record(t->wait, ns);
-	thread_keep_longest(t, ns);
 	stack_choose(t, ns);
 	if (t->lock_addr)
 		lock_record(t, ns);
@@ -371,10 +340,10 @@ static __always_inline void thread_adopt(struct task_struct *task, struct thread
 static __always_inline void tail_came(struct task_struct *task, struct thread_state *s, u64 off,
 				      u64 woken, u64 now);
 
-static __always_inline void thread_comes(struct task_struct *next)
+static __always_inline void thread_comes(struct task_struct *next, u64 now)
 {
 	struct thread_state *t;
-	u64 now, off, woken;
+	u64 off, woken;
 
 	t = bpf_task_storage_get(&thread_states, next, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
@@ -384,9 +353,8 @@ static __always_inline void thread_comes(struct task_struct *next)
 	off = t->off_ns;
 	if (!off)
 		return;
-	now = bpf_ktime_get_ns();
 	woken = t->wait == WAIT_RUNQ ? off : t->wake_ns;
-	if (woken < off)
+	if (woken < off || woken > now)
 		woken = now;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
 	t->off_ns = 0;
@@ -403,10 +371,16 @@ static __always_inline void thread_comes(struct task_struct *next)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	if (is_target(prev->tgid))
-		thread_leaves(prev, preempt);
-	if (is_target(next->tgid))
-		thread_comes(next);
+	bool from = is_target(prev->tgid), to = is_target(next->tgid);
+	u64 now;
+
+	if (!from && !to)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (from)
+		thread_leaves(prev, preempt, now);
+	if (to)
+		thread_comes(next, now);
 	return 0;
 }
 
@@ -418,6 +392,7 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_sched_waking, struct task_struct *task)
 {
+	struct task_struct *current = bpf_get_current_task_btf();
 	struct thread_state *t;
 
 	if (!is_target(task->tgid))
@@ -425,9 +400,9 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
 	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return 0;
-	t->waker = (u32)bpf_get_current_pid_tgid();
-	t->waker_kind = woken_by();
-	bpf_get_current_comm(t->waker_comm, sizeof(t->waker_comm));
+	t->waker = current->pid;
+	t->waker_kind = woken_by(current);
+	__builtin_memcpy(t->waker_comm, current->comm, sizeof(t->waker_comm));
 	t->wake_ns = bpf_ktime_get_ns();
 	return 0;
 }

@@ -11,12 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* waits SECONDS: for each thread "thread TID WALL_NS CPU_NS NAME", and "port N" of its socket. */
+/*
+ * waits SECONDS: for each thread "thread TID BEGIN_NS CPU_NS NAME", begin by the clock on the wall,
+ * and "port N" of the socket. Then all wait for a second, so that who watches sees the whole. */
 pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_rwlock_t table_lock = PTHREAD_RWLOCK_INITIALIZER;
 sem_t work_ready;
 static volatile int stop;
 static int client, server;
+static pthread_barrier_t end;
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -101,14 +104,14 @@ enum { THREADS = sizeof(threads) / sizeof(threads[0]) };
 
 static void *run(void *arg)
 {
-	uint64_t begin = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t begin = now_ns(CLOCK_REALTIME);
 	size_t i = (size_t)(uintptr_t)arg;
 
 	while (!stop)
 		threads[i].step();
-	printf("thread %ld %llu %llu %s\n", syscall(SYS_gettid),
-	       (unsigned long long)(now_ns(CLOCK_MONOTONIC) - begin),
-	       (unsigned long long)(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu), threads[i].name);
+	printf("thread %ld %llu %llu %s\n", syscall(SYS_gettid), (unsigned long long)begin,
+	       (unsigned long long)now_ns(CLOCK_THREAD_CPUTIME_ID), threads[i].name);
+	pthread_barrier_wait(&end);
 	return NULL;
 }
 
@@ -135,6 +138,7 @@ int main(int argc, char **argv)
 	pthread_t ids[THREADS];
 
 	sem_init(&work_ready, 0, 0);
+	pthread_barrier_init(&end, NULL, THREADS + 1);
 	if (connect_sockets())
 		return 1;
 	for (size_t i = 0; i < THREADS; i++)
@@ -145,6 +149,8 @@ int main(int argc, char **argv)
 	sem_post(&work_ready);
 	if (send(client, "x", 1, MSG_NOSIGNAL) != 1)
 		return 1;
+	sleep(1);
+	pthread_barrier_wait(&end);
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(ids[i], NULL);
 	return 0;

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench_offcpu.c: what a context switch costs its program, beside cpudist -O and offcputime. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collectors/bpf.h"
+#include "collectors/clock.h"
+#include "perftop.skel.h"
+
+enum { ROUNDS = 3, WINDOW_MS = 250, SETTLE_MS = 1500 };
+
+/* Two threads of one CPU that wake each other by turns: a round is two switches. */
+struct ball {
+	uint32_t turn;
+	uint64_t rounds;
+};
+
+static void wait_turn(struct ball *b, uint32_t mine)
+{
+	while (__atomic_load_n(&b->turn, __ATOMIC_ACQUIRE) != mine)
+		syscall(SYS_futex, &b->turn, FUTEX_WAIT_PRIVATE, !mine, NULL, NULL, 0);
+}
+
+static void pass_turn(struct ball *b, uint32_t to)
+{
+	__atomic_store_n(&b->turn, to, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &b->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+__attribute__((noreturn)) static void *second(void *arg)
+{
+	for (;;) {
+		wait_turn(arg, 1);
+		pass_turn(arg, 0);
+	}
+}
+
+static void play(struct ball *b)
+{
+	cpu_set_t one;
+	pthread_t t;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	CPU_ZERO(&one);
+	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	pthread_create(&t, NULL, second, b);
+	for (;;) {
+		wait_turn(b, 0);
+		b->rounds++;
+		pass_turn(b, 1);
+	}
+}
+
+static void nap_ms(long ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* The quickest of a few windows: others on the machine only ever make it slower. */
+static double switch_ns(const struct ball *b)
+{
+	double best = 0;
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t t = clock_mono_ns(), n = __atomic_load_n(&b->rounds, __ATOMIC_RELAXED);
+		double ns;
+
+		nap_ms(WINDOW_MS);
+		n = __atomic_load_n(&b->rounds, __ATOMIC_RELAXED) - n;
+		ns = (double)(clock_mono_ns() - t) / (double)(2 * n + 1);
+		if (!i || ns < best)
+			best = ns;
+	}
+	return best;
+}
+
+static pid_t start(char *const *argv)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+		_exit(126);
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+/* While the program runs; 0 when it does not. */
+static double beside_ns(const struct ball *b, char *const *argv)
+{
+	pid_t pid = start(argv);
+	double ns;
+	int status;
+
+	if (pid < 0)
+		return 0;
+	nap_ms(SETTLE_MS);
+	if (waitpid(pid, &status, WNOHANG) == pid)
+		return 0;
+	ns = switch_ns(b);
+	kill(pid, SIGINT);
+	for (int i = 0; i < 50 && !waitpid(pid, &status, WNOHANG); i++)
+		nap_ms(100);
+	if (!kill(pid, 0)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	return ns;
+}
+
+/* Time off the CPU alone, without stacks. */
+static double ours_ns(const struct ball *b, pid_t pid)
+{
+	struct bpf_request req = {.pid = pid, .offcpu = true};
+	char why[256] = "", fix[256];
+	struct bpf *bpf = bpf_new(&req, why, sizeof(why), fix, sizeof(fix));
+	double ns = 0;
+
+	if (bpf && !bpf_attach_tp(bpf, "on_sched_switch", why, sizeof(why)) &&
+	    !bpf_attach_tp(bpf, "on_sched_waking", why, sizeof(why)))
+		ns = switch_ns(b);
+	else
+		fprintf(stderr, "bench_offcpu: %s\n", why);
+	bpf_free(bpf);
+	return ns;
+}
+
+static int compare_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *v)
+{
+	qsort(v, ROUNDS, sizeof(*v), compare_double);
+	return v[ROUNDS / 2];
+}
+
+static void report(const char *what, double ours, const char *other, double theirs, double target)
+{
+	if (theirs <= 0) {
+		printf("%-28s %8.0f ns    %s did not run: N/A\n", what, ours, other);
+		return;
+	}
+	printf("%-28s %8.0f ns    %-12s %6.0f ns    ratio %.2f (target %.2f)  %s\n", what, ours,
+	       other, theirs, ours / theirs, target, ours <= target * theirs ? "PASS" : "MISSED");
+}
+
+int main(void)
+{
+	struct ball *b =
+		mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double bare[ROUNDS], ours[ROUNDS], cpudist[ROUNDS], stacks[ROUNDS], offcpu[ROUNDS], base;
+	char pid_text[16];
+	pid_t pid;
+
+	if (b == MAP_FAILED)
+		return 1;
+	pid = fork();
+	if (!pid)
+		play(b);
+	snprintf(pid_text, sizeof(pid_text), "%d", pid);
+	nap_ms(200);
+	for (int i = 0; i < ROUNDS; i++) {
+		char *perftop = getenv("PERFTOP");
+
+		bare[i] = switch_ns(b);
+		ours[i] = ours_ns(b, pid) - bare[i];
+		cpudist[i] =
+			beside_ns(b, (char *[]){"cpudist", "-O", "-p", pid_text, NULL}) - bare[i];
+		stacks[i] =
+			beside_ns(b, (char *[]){perftop ? perftop : "./perftop", "-p", pid_text,
+						"--json", "--hz", "0", "--syscalls=off", NULL}) -
+			bare[i];
+		offcpu[i] = beside_ns(b, (char *[]){"offcputime", "-p", pid_text, NULL}) - bare[i];
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	base = median(bare);
+	printf("ns that a context switch takes longer, bare %.0f; medians of %d rounds by turns\n",
+	       base, ROUNDS);
+	report("off-CPU time by reason", median(ours), "cpudist -O", median(cpudist), 0.5);
+	report("with stacks and wakers", median(stacks), "offcputime", median(offcpu), 0.4);
+	return 0;
+}
