@@ -51,7 +51,7 @@ equal "each of them is timed" \
 	"$(jq '[.syscalls[] | select(.name == "read" and .module == "socket") | .sampled] | add' <<<"$last")" 500
 
 # --- page faults --------------------------------------------------------------------------------
-target faults "$BUILD/tests/targets/fault_known" 300
+target faults "$BUILD/tests/targets/fault_known" 1500
 eventually 5 lines faults 1
 watched faults 2 go
 truth=$(told faults faults)
@@ -62,7 +62,7 @@ between "the stacks stand for nearly all of them" \
 	"$(jq '([.faults[] | select(.kind == "fault") | .count] | add) / .page_faults.count' <<<"$last")" 0.95 1.0001
 site() { jq --arg f "$1" '[.faults[] | select(.frames[0] | tostring | contains($f)) | .count] | add // 0' <<<"$last"; }
 between "a place that touches three pages for another's one has three times the faults" \
-	"$(jq -n --argjson a "$(site touch_many)" --argjson b "$(site touch_few)" '$a / $b')" 2 4.5
+	"$(jq -n --argjson a "$(site touch_many)" --argjson b "$(site touch_few)" '$a / $b')" 1.8 5
 between "all stacks reach the start, percent" "$(jq .page_faults.unwound_pct <<<"$last")" 95 100
 equal "none of them waited for a disk" "$(jq .page_faults.major <<<"$last")" 0
 
