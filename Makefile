@@ -165,7 +165,7 @@ $(B)/plain/%.o: %.c $(B)/flags | $(B)/ready
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/libperftop-plain.a: $(PLAIN_OBJS)
 $(TARGET_BINS): $(B)/%: $(B)/%.o $(TARGET_LIB)
-	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl
+	$(call say,LD,$@)$(CC) $^ -o $@ -lm -lpthread -ldl -l:libck.a
 $(TARGET_CXX_BINS): $(B)/%: %.cc $(B)/flags | $(B)/ready
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)g++ -O2 -g -std=c++17 -Wall -Wextra $< -o $@

@@ -37,6 +37,11 @@
  * and its store loses the handler's. A maximum that is interrupted may keep the lower of the two.
  * Registration takes a lock and is not for handlers.
  *
+ * Names with a meaning: reclaim.pending, reclaim.peak and reclaim.dispatched are what Concurrency
+ * Kit's ck_epoch_record_t counts as n_pending, n_peak and n_dispatch; reclaim.stalls and
+ * reclaim.stall_ns are waits for readers, as in ck_epoch_barrier(). perftop shows them beside the
+ * heap, as memory that waits to be freed.
+ *
  * Markers for tracers, PERFTOP_USDT and PERFTOP_SCOPE_USDT, are described below.
  *
  * -DPERFTOP_DISABLED turns every call into nothing; no library is needed then.

@@ -60,6 +60,21 @@ equal "off is off, and said" "$(tail -1 "$T/off.json" | jq -r '.sections.heap.st
 last=$(tail -1 "$T/trace.json")
 between "trace counts each call, a second" "$(heap alloc_rate)" 800 1050
 
+# Epochs: what the program says of them through libperftop.
+mkfifo "$T/epoch.in"
+exec 8<>"$T/epoch.in"
+start epoch bash -c 'exec 8>&- "$0" <"$1"' "$BUILD/tests/targets/alloc_epoch" "$T/epoch.in"
+eventually 10 grep -q ready "$T/epoch.out"
+reclaim() { "$PERFTOP" -p "$pid" --json --duration 100ms 2>/dev/null | tail -1 | jq -r ".reclaim | $1"; }
+echo 1000 >&8
+eventually 10 grep -q 'pending=1000 ' "$T/epoch.out"
+equal "nodes that wait for their epoch are seen" "$(reclaim '"\(.pending) \(.dispatched) \(.stalls)"')" "1000 0 0"
+echo 0 >&8
+eventually 10 grep -q 'pending=0 ' "$T/epoch.out"
+equal "and that they were freed, after a wait" "$(reclaim '"\(.pending) \(.dispatched) \(.stalls)"')" "0 1000 1"
+equal "the peak is what Concurrency Kit says" "$(reclaim .peak)" "$(sed -n 's/.* peak=\([0-9]*\).*/\1/p' "$T/epoch.out" | tail -1)"
+exec 8>&-
+
 mkdir -p "$T/bare"
 cp "$PERFTOP" "$T/bare/perftop"
 "$T/bare/perftop" --heap=sample --json --duration 1s -- true >"$T/bare.json" 2>"$T/bare.err"
