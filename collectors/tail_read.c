@@ -93,6 +93,33 @@ static void fill_frames(struct tail *t, const struct tail_call *c, const struct 
 		out->frames[out->nframes++] = symbols_snapshot(syms, c->ids[i], s);
 }
 
+/* A wait for a CPU whose end was not seen, and longer than the longest that was; 0: there is none.
+ */
+static uint64_t unseen_queue(const struct contract_tail *c)
+{
+	uint64_t unseen = c->run_delay_ns > c->away_ns ? c->run_delay_ns - c->away_ns : 0;
+
+	return unseen > 2 * c->longest.ns ? unseen : 0;
+}
+
+static void fill_wait(const struct tail_call *c, const struct snapshot *s, struct snap_tail *out)
+{
+	uint64_t unseen = unseen_queue(&c->of);
+
+	if (unseen) {
+		out->reason = BLOCKED_RUNQ;
+		out->longest_ns = unseen;
+		return;
+	}
+	out->reason = c->of.longest.ns ? tail_reason(c->of.longest.class) : BLOCKED_OTHER;
+	out->longest_ns = c->of.longest.ns;
+	if (c->of.longest.class == WAIT_FUTEX)
+		tail_futex_text(&c->of.longest, c->owner, s, out->what, sizeof(out->what));
+	else
+		snprintf(out->what, sizeof(out->what), "%s", c->wait);
+	tail_waker_text(&c->of.longest, out->waker, sizeof(out->waker));
+}
+
 static void fill_call(struct tail *t, const struct tail_call *c, struct snapshot *s)
 {
 	const struct probe_row *row = probe_plan_row(t->plan, c->of.slot);
@@ -106,15 +133,9 @@ static void fill_call(struct tail *t, const struct tail_call *c, struct snapshot
 	out->cpu_ns = on_cpu(&c->of);
 	out->runq_ns = c->of.run_delay_ns;
 	out->blocked_ns = c->of.blocked_ns;
-	out->reason = c->of.longest.ns ? tail_reason(c->of.longest.class) : BLOCKED_OTHER;
-	out->longest_ns = c->of.longest.ns;
 	out->minflt = c->of.minflt;
 	out->majflt = c->of.majflt;
-	if (c->of.longest.class == WAIT_FUTEX)
-		tail_futex_text(&c->of.longest, c->owner, s, out->what, sizeof(out->what));
-	else
-		snprintf(out->what, sizeof(out->what), "%s", c->wait);
-	tail_waker_text(&c->of.longest, out->waker, sizeof(out->waker));
+	fill_wait(c, s, out);
 	fill_frames(t, c, row, s, out);
 }
 

@@ -28,8 +28,6 @@ void tail_threshold_init(struct tail *t)
 
 	for (uint32_t i = 0; i + 1 < t->nslots; i++)
 		set(t, i, fixed ? fixed : TAIL_FIRST_NS);
-	/* The last one is no function's: what is calibrated there pays for looking, too. */
-	set(t, t->nslots - 1, UINT64_MAX);
 }
 
 void tail_threshold_update(struct tail *t)

@@ -20,6 +20,7 @@ struct tail_frame {
 
 struct tail_thread {
 	u64 away_ns, blocked_ns; /* off the CPU, and of that blocked, since first seen */
+	u64 mended_ns;		 /* when the last wait began whose end tail_mend gave */
 	u64 depth;
 	struct tail_frame at[TAIL_DEPTH];
 };
@@ -195,6 +196,21 @@ static __always_inline int tail_find(struct tail_thread *t, u64 begin)
 	return -1;
 }
 
+/*
+ * The return to a CPU is not always seen. A wait that began in this call, and whose thread runs,
+ * has ended when it was woken; what it then waited for a CPU the scheduler knows.
+ */
+static __always_inline void tail_mend(struct task_struct *task, struct tail_thread *t, u64 begin)
+{
+	struct thread_state *s = bpf_task_storage_get(&thread_states, task, 0, 0);
+
+	if (!s || s->wait == WAIT_RUNQ || s->off_ns <= begin || s->wake_ns <= s->off_ns ||
+	    s->off_ns == t->mended_ns)
+		return;
+	t->mended_ns = s->off_ns;
+	tail_came(task, s, s->off_ns, s->wake_ns, s->wake_ns);
+}
+
 static __noinline int tail_capture(struct pt_regs *ctx, u32 slot, u64 begin, u64 now, u32 returned)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -206,6 +222,8 @@ static __noinline int tail_capture(struct pt_regs *ctx, u32 slot, u64 begin, u64
 
 	if (!row || !tail_admit(row, now - begin, now))
 		return 0;
+	if (t)
+		tail_mend(task, t, begin);
 	at = t ? tail_find(t, begin) : -1;
 	if (!t || at < 0) {
 		__sync_fetch_and_add(&row->blind, 1);
