@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_blocked_names.c: locks, call sites and sockets are called what their program calls them. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "collectors/lock_name.h"
+#include "collectors/locks.h"
+#include "collectors/socket_names.h"
+#include "collectors/threads.h"
+#include "collectors/wait_site.h"
+
+#define LIBC "libc.so.6"
+
+/* Frames "function" or "function module", leaf first, up to NULL. */
+static struct wait_site site_of(const char *const *frames, const char **site, const char **via)
+{
+	struct symbol s[16] = {0};
+	struct wait_site out;
+	uint32_t n = 0;
+
+	for (; frames[2 * n]; n++)
+		s[n] = (struct symbol){.name = frames[2 * n], .module = frames[2 * n + 1]};
+	wait_site_find(s, n, &out);
+	*site = out.site < n ? s[out.site].name : "";
+	*via = out.via < n ? s[out.via].name : "";
+	return out;
+}
+
+static void assert_site(const char *const *frames, const char *kind, const char *site,
+			const char *via)
+{
+	const char *got_site, *got_via;
+	struct wait_site got = site_of(frames, &got_site, &got_via);
+
+	assert_string_equal(got.kind, kind);
+	assert_string_equal(got_site, site);
+	assert_string_equal(got_via, via);
+}
+
+static void a_mutex_is_named_by_the_function_that_locks_it(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"__lll_lock_wait", LIBC,
+					  "pthread_mutex_lock@@GLIBC_2.2.5", LIBC, "cache_get",
+					  "app", "main", "app", NULL},
+		    "mutex", "cache_get", "");
+	/* Static: everything lies in one file. */
+	assert_site((const char *const[]){"__lll_lock_wait", "app", "__pthread_mutex_lock", "app",
+					  "cache_get", "app", NULL},
+		    "mutex", "cache_get", "");
+	/* Through C++'s library. */
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC,
+					  "pthread_cond_wait@@GLIBC_2.3.2", LIBC,
+					  "std::condition_variable::wait", "libstdc++.so.6.0.30",
+					  "Pool::run", "app", NULL},
+		    "condvar", "Pool::run", "");
+}
+
+static void pythons_gil_is_told_from_the_mutex_that_guards_it(void **state)
+{
+	const char *site, *via;
+
+	(void)state;
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC,
+					  "pthread_cond_timedwait@@GLIBC_2.3.2", LIBC, "take_gil",
+					  "python3.11", "_PyEval_EvalFrameDefault", "python3.11",
+					  NULL},
+		    "GIL", "_PyEval_EvalFrameDefault", "take_gil");
+	assert_true(site_of((const char *const[]){"pthread_cond_timedwait", LIBC, "take_gil",
+						  "python3.11", NULL},
+			    &site, &via)
+			    .condvar);
+	assert_site((const char *const[]){"__lll_lock_wait", LIBC, "__pthread_mutex_cond_lock",
+					  LIBC, "pthread_cond_timedwait@@GLIBC_2.3.2", LIBC,
+					  "take_gil", "python3.11", "PyEval_RestoreThread",
+					  "python3.11", NULL},
+		    "mutex", "PyEval_RestoreThread", "take_gil");
+	assert_true(wait_site_is_lock("GIL"));
+	assert_false(wait_site_is_lock("condvar"));
+}
+
+static void a_semaphore_of_postgres_is_the_lock_it_serves(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC,
+					  "__new_sem_wait_slow64.constprop.0", LIBC,
+					  "PGSemaphoreLock", "postgres", "LWLockAcquireOrWait",
+					  "postgres", "XLogFlush", "postgres", NULL},
+		    "LWLock", "XLogFlush", "LWLockAcquireOrWait");
+}
+
+static void a_stack_without_names_says_futex(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"[unknown]", "", NULL}, "futex", "[unknown]", "");
+	assert_site((const char *const[]){NULL, NULL}, "futex", "", "");
+	assert_site((const char *const[]){"syscall", LIBC, "my_wait", "app", NULL}, "futex",
+		    "my_wait", "");
+}
+
+struct pair {
+	long first;
+	pthread_mutex_t second;
+};
+static struct pair planted_pair;
+static pthread_mutex_t planted_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void a_lock_is_called_what_its_variable_is(void **state)
+{
+	struct symbols *syms = symbols_new(getpid());
+	struct threads none = {.n = 0};
+	pthread_mutex_t *on_heap = malloc(sizeof(*on_heap)), on_stack;
+	char name[SNAP_NAME], want[64];
+
+	(void)state;
+	assert_non_null(syms);
+	assert_int_equal(symbols_refresh(syms), 0);
+	lock_name_find(syms, getpid(), &none, (uintptr_t)&planted_lock, name, sizeof(name));
+	assert_string_equal(name, "planted_lock");
+	lock_name_find(syms, getpid(), &none, (uintptr_t)&planted_pair.second, name, sizeof(name));
+	snprintf(want, sizeof(want), "planted_pair+%zu", offsetof(struct pair, second));
+	assert_string_equal(name, want);
+	lock_name_find(syms, getpid(), &none, (uintptr_t)on_heap, name, sizeof(name));
+	assert_string_equal(name, "heap");
+	lock_name_find(syms, getpid(), &none, (uintptr_t)&on_stack, name, sizeof(name));
+	assert_string_equal(name, "stack of the first thread");
+	lock_name_find(syms, getpid(), &none, 8, name, sizeof(name));
+	assert_string_equal(name, "");
+	free(on_heap);
+	symbols_free(syms);
+}
+
+static void assert_socket(const char *protocol, const char *line, uint64_t inode, const char *want)
+{
+	char name[SNAP_NAME] = "";
+	uint64_t got = 0;
+
+	assert_true(socket_names_parse(protocol, line, &got, name, sizeof(name)));
+	assert_int_equal(got, inode);
+	assert_string_equal(name, want);
+}
+
+static void sockets_are_named_by_both_their_ends(void **state)
+{
+	char name[SNAP_NAME];
+	uint64_t inode;
+
+	(void)state;
+	assert_socket("tcp",
+		      "   0: 0100007F:18EB 0200000A:A042 01 00000000:00000000 00:00000000 00000000 "
+		      "    0        0 31337 1 0000000000000000 20 4 30 10 -1",
+		      31337, "tcp 127.0.0.1:6379 10.0.0.2:41026");
+	assert_socket("tcp",
+		      "   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 "
+		      "    0        0 7 1 0000000000000000 100 0 0 10 0",
+		      7, "tcp *:80 listening");
+	assert_socket("tcp6",
+		      "   0: 0000000000000000FFFF00000100007F:1F90 "
+		      "00000000000000000000000001000000:A042 01 00000000:00000000 00:00000000 "
+		      "00000000     0        0 9 1 0000000000000000 20 4 30 10 -1",
+		      9, "tcp 127.0.0.1:8080 [::1]:41026");
+	assert_socket("unix", "0000000000000000: 00000002 00000000 00010000 0001 01 4242 /run/x y",
+		      4242, "unix /run/x y listening");
+	assert_socket("unix", "0000000000000000: 00000003 00000000 00000000 0001 03 99", 99,
+		      "unix unnamed");
+	assert_false(socket_names_parse("tcp", "  sl  local_address rem_address   st", &inode, name,
+					sizeof(name)));
+	assert_false(socket_names_parse("tcp6", "   0: 0100007F:18EB 0200000A:A042 01 0:0", &inode,
+					name, sizeof(name)));
+	assert_false(socket_names_parse("unix", "Num       RefCount Protocol Flags", &inode, name,
+					sizeof(name)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mutex_is_named_by_the_function_that_locks_it),
+		cmocka_unit_test(pythons_gil_is_told_from_the_mutex_that_guards_it),
+		cmocka_unit_test(a_semaphore_of_postgres_is_the_lock_it_serves),
+		cmocka_unit_test(a_stack_without_names_says_futex),
+		cmocka_unit_test(a_lock_is_called_what_its_variable_is),
+		cmocka_unit_test(sockets_are_named_by_both_their_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
