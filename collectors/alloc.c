@@ -95,6 +95,7 @@ enum {
 	SYM_MP,
 	SYM_JEMALLOC,
 	SYM_JEMALLOC_PREFIXED,
+	SYM_JEMALLOC_RUST,
 	SYM_TCMALLOC,
 	SYM_TCMALLOC_GOOGLE,
 	SYM_MIMALLOC,
@@ -103,10 +104,15 @@ enum {
 	SYMS
 };
 static const struct alloc_symbol own_symbols[SYMS] = {
-	[SYM_MAIN_ARENA] = {"main_arena", 0}, [SYM_MP] = {"mp_", 0},
-	[SYM_JEMALLOC] = {"mallctlbymib", 0}, [SYM_JEMALLOC_PREFIXED] = {"je_mallctlbymib", 0},
-	[SYM_TCMALLOC] = {"tc_malloc", 0},    [SYM_TCMALLOC_GOOGLE] = {"TCMallocInternalMalloc", 0},
-	[SYM_MIMALLOC] = {"mi_malloc", 0},    [SYM_MUSL] = {"__malloc_donate", 0},
+	[SYM_MAIN_ARENA] = {"main_arena", 0},
+	[SYM_MP] = {"mp_", 0},
+	[SYM_JEMALLOC] = {"mallctlbymib", 0},
+	[SYM_JEMALLOC_PREFIXED] = {"je_mallctlbymib", 0},
+	[SYM_JEMALLOC_RUST] = {"_rjem_mallctlbymib", 0},
+	[SYM_TCMALLOC] = {"tc_malloc", 0},
+	[SYM_TCMALLOC_GOOGLE] = {"TCMallocInternalMalloc", 0},
+	[SYM_MIMALLOC] = {"mi_malloc", 0},
+	[SYM_MUSL] = {"__libc_malloc_impl", 0},
 	[SYM_GO] = {"runtime.mallocgc", 0},
 };
 
@@ -118,14 +124,15 @@ static void set_why(struct alloc *a, const char *why)
 /* Other allocators keep their figures in memory whose layout only they know. */
 static void set_foreign(struct alloc *a, enum alloc_kind kind, const char *name, const char *where)
 {
+	/* A library loaded in front replaces neither what is linked in nor another libc's. */
+	bool replaced = strcmp(where, "static") && kind != ALLOC_MUSL && kind != ALLOC_GO;
+
 	a->kind = kind;
 	snprintf(a->name, sizeof(a->name), "%s (%.32s)", name, where);
-	snprintf(a->why, sizeof(a->why),
-		 kind == ALLOC_GO
-			 ? "%s tells what is live to its own program alone (runtime/metrics)"
-			 : "%s tells what is live to its own program alone; "
-			   "--heap=sample counts it",
-		 kind == ALLOC_GO ? "the Go runtime" : name);
+	snprintf(a->why, sizeof(a->why), "%s tells what is live to its own program alone%s", name,
+		 replaced	    ? "; --heap=sample counts it"
+		 : kind == ALLOC_GO ? ": runtime/metrics"
+				    : "; --heap=trace counts its calls");
 }
 
 static const struct symbols_module *find_module(struct alloc *a, const char *prefix)
@@ -303,7 +310,7 @@ static bool find_own(struct alloc *a)
 	memcpy(s, own_symbols, sizeof(s));
 	if (!m || read_symbols(a, NULL, s, SYMS))
 		return false;
-	if (s[SYM_JEMALLOC].vaddr || s[SYM_JEMALLOC_PREFIXED].vaddr)
+	if (s[SYM_JEMALLOC].vaddr || s[SYM_JEMALLOC_PREFIXED].vaddr || s[SYM_JEMALLOC_RUST].vaddr)
 		set_foreign(a, ALLOC_JEMALLOC, "jemalloc", "static");
 	else if (s[SYM_TCMALLOC].vaddr || s[SYM_TCMALLOC_GOOGLE].vaddr)
 		set_foreign(a, ALLOC_TCMALLOC, "tcmalloc", "static");
@@ -341,7 +348,8 @@ static void find(struct alloc *a)
 		return;
 	if ((m = find_module(a, "libc.so.6")) || (m = find_module(a, "libc-2.")))
 		find_glibc(a, m);
-	else if ((m = find_module(a, "ld-musl-")) || (m = find_module(a, "libc.musl-")))
+	else if ((m = find_module(a, "ld-musl-")) || (m = find_module(a, "libc.musl-")) ||
+		 ((m = find_module(a, "libc.so")) && strstr(m->path, "musl")))
 		set_foreign(a, ALLOC_MUSL, "musl", base_name(m->path));
 }
 

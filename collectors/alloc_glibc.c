@@ -43,7 +43,7 @@ static uint64_t bin_head(uint64_t arena, uint32_t bin)
 static bool plausible(const struct glibc_state *st)
 {
 	return st->mutex <= 2 && st->flags <= 3 && st->have_fastchunks <= 1 && !(st->top & 15) &&
-	       !(st->system_mem & (GLIBC_PAGE - 1)) && st->system_mem <= st->max_system_mem &&
+	       !(st->system_mem & 7) && st->system_mem <= st->max_system_mem &&
 	       st->max_system_mem < SIZE_MAX_SANE && st->attached_threads < 1 << 24;
 }
 

@@ -130,7 +130,8 @@ static void say_proc(struct heap *h, struct session *se, const struct snap_heap 
 				"%s read from outside%s", out->allocator, more);
 	else
 		session_section(se, "heap", SECTION_DEGRADED,
-				alloc_kind(h->alloc) == ALLOC_GO ? NULL : "--heap=sample",
+				strstr(alloc_why(h->alloc), "--heap=sample") ? "--heap=sample"
+									     : NULL,
 				"resident memory only: %.160s%s", alloc_why(h->alloc), more);
 }
 
