@@ -27,41 +27,60 @@ struct cpu {
 	uint32_t cut; /* stacks that went on behind their slice */
 };
 
-static void add_sample(void *arg, const struct sampler_sample *in)
+/* A sample's functions, leaf first; ids[self] is the one whose code ran. */
+struct frames {
+	uint32_t ids[2 * UNWIND_MAX_FRAMES + CONTRACT_KSTACK];
+	uint32_t n, self;
+};
+
+static void add_user_frames(struct cpu *c, const struct sampler_sample *in, struct frames *f,
+			    enum unwind_end *end)
 {
-	struct cpu *c = arg;
 	pid_t pid = c->by_pid ? (pid_t)in->pid : session_pid(c->se);
 	struct symbols *syms = session_symbols_of(c->se, pid);
 	struct unwinder *unwinder;
 	uint64_t pcs[UNWIND_MAX_FRAMES];
-	uint32_t ids[UNWIND_MAX_FRAMES + CONTRACT_KSTACK], n = 0, user;
-	enum unwind_end end = UNWIND_FAILED;
-	struct symbol sym;
+	uint32_t n, room = (uint32_t)(sizeof(f->ids) / sizeof(f->ids[0]));
 
 	if (!syms && in->parent) {
 		pid = (pid_t)in->parent;
 		syms = session_symbols_of(c->se, pid);
 	}
 	unwinder = session_unwinder(c->se, pid);
+	/* A child that ended before it was looked at: where it was cannot be told any more. */
+	if (!syms || !unwinder)
+		return;
+	n = unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs, UNWIND_MAX_FRAMES,
+			 end);
+	for (uint32_t i = 0; i < n; i++) {
+		/* Return addresses point behind the call; each frame still to come needs a place.
+		 */
+		f->n += symbols_expand(syms, pcs[i] - (i > 0), f->ids + f->n,
+				       room - f->n - (n - 1 - i));
+		if (!i && !in->nkernel)
+			f->self = f->n - 1;
+	}
+	if (*end == UNWIND_TRUNCATED && in->slice_bytes >= CONTRACT_SLICE_BYTES &&
+	    n < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
+		sampler_go_deep(c->sampler);
+}
+
+static void add_sample(void *arg, const struct sampler_sample *in)
+{
+	struct cpu *c = arg;
+	enum unwind_end end = UNWIND_FAILED;
+	struct frames f;
+	struct symbol sym;
+
+	f.n = f.self = 0;
 	for (uint32_t i = 0; i < in->nkernel; i++) {
 		symbols_lookup_kernel(session_symbols(c->se), in->kernel_ips[i], &sym);
-		ids[n++] = sym.id;
+		f.ids[f.n++] = sym.id;
 	}
-	/* A child that ended before it was looked at: where it was cannot be told any more. */
-	user = syms && unwinder ? unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs,
-					       UNWIND_MAX_FRAMES, &end)
-				: 0;
-	for (uint32_t i = 0; i < user; i++) {
-		/* Return addresses point behind the call. */
-		symbols_lookup(syms, pcs[i] - (i > 0), &sym);
-		ids[n++] = sym.id;
-	}
-	if (end == UNWIND_TRUNCATED && in->slice_bytes >= CONTRACT_SLICE_BYTES &&
-	    user < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
-		sampler_go_deep(c->sampler);
-	if (!n)
-		ids[n++] = 0; /* "[unknown]" */
-	profile_add(c->profile, in->tid, ids, n, in->in_kernel, end == UNWIND_COMPLETE);
+	add_user_frames(c, in, &f, &end);
+	if (!f.n)
+		f.ids[f.n++] = 0; /* "[unknown]" */
+	profile_add(c->profile, in->tid, f.ids, f.n, f.self, in->in_kernel, end == UNWIND_COMPLETE);
 }
 
 static void drain(struct session *se, void *priv)

@@ -197,6 +197,7 @@ void elf_image_free(struct elf_image *e)
 {
 	if (!e)
 		return;
+	elf_image_close_info(e);
 	if (e->cfi)
 		dwarf_cfi_end(e->cfi);
 	if (e->dwarf)

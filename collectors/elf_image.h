@@ -68,6 +68,19 @@ int elf_image_name(struct elf_image *e, const struct elf_hit *hit, char *buf, si
  */
 int elf_image_object(struct elf_image *e, uint64_t vaddr, char *buf, size_t size, uint64_t *offset);
 
+/*
+ * Functions inlined at vaddr, innermost first, without the one that holds them all, as the debug
+ * information of the file or of its separate debug file tells. Returns how many; 0 also when there
+ * is none, or more of it than is kept in memory (32 MB, 8 MB of a separate file).
+ */
+struct elf_inline {
+	const char *name; /* raw; owned by the image */
+	uint64_t key;	  /* of this place of inlining, in the file */
+};
+uint32_t elf_image_inlines(struct elf_image *e, uint64_t vaddr, struct elf_inline *out,
+			   uint32_t max);
+bool elf_image_has_inlines(struct elf_image *e);
+
 /* USDT notes (.note.stapsdt), prelink-adjusted by .stapsdt.base. 0 notes is success. */
 int elf_image_usdts(struct elf_image *e, const struct elf_usdt **out, uint32_t *n);
 

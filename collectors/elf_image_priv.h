@@ -69,6 +69,10 @@ struct elf_image {
 	struct Dwarf_CFI_s *cfi;
 	struct Dwarf *dwarf; /* for .debug_frame; loaded when first asked for */
 	bool dwarf_loaded;
+
+	bool info_loaded;
+	struct Elf *info_elf;
+	struct Dwarf *info; /* for inlined functions */
 };
 
 /* Bytes at a file offset: all n, or -EIO. */
@@ -94,6 +98,8 @@ int elf_image_load_fdes(struct elf_image *e, struct elf_sym **out, uint32_t *n);
 /* Open what holds the symbols that e lacks, or NULL. elf_image_debug.c */
 struct elf_image *elf_image_open_debug_file(struct elf_image *e);
 struct elf_image *elf_image_open_debugdata(struct elf_image *e);
+/* elf_image_inlines.c */
+void elf_image_close_info(struct elf_image *e);
 /* Name of the PLT entry that holds vaddr. elf_image_plt.c */
 int elf_image_find_plt(struct elf_image *e, uint64_t vaddr, struct elf_hit *out);
 int elf_image_name_plt(struct elf_image *e, uint64_t start, char *buf, size_t size);

@@ -185,8 +185,8 @@ static void add_pair(struct profile *p, uint32_t tid, uint32_t id)
 	*least = (struct profile_pair){.tid = tid, .id = id, .count = 1};
 }
 
-int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n, bool in_kernel,
-		bool complete)
+int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n, uint32_t self,
+		bool in_kernel, bool complete)
 {
 	uint32_t max = 0;
 
@@ -199,7 +199,7 @@ int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n
 	p->samples++;
 	p->kernel += in_kernel;
 	p->complete += complete;
-	p->functions[ids[0]].self++;
+	p->functions[ids[self]].self++;
 	for (uint32_t i = 0; i < n; i++) {
 		struct profile_function *f = &p->functions[ids[i]];
 
@@ -208,7 +208,7 @@ int profile_add(struct profile *p, uint32_t tid, const uint32_t *ids, uint32_t n
 		f->stamp = p->samples;
 	}
 	add_stack(p, ids, n);
-	add_pair(p, tid, ids[0]);
+	add_pair(p, tid, ids[self]);
 	return 0;
 }
 

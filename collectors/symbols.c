@@ -3,6 +3,7 @@
 #include "collectors/symbols.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +14,14 @@
 
 enum {
 	PC_CACHE_SIZE = 8192,
+	INLINE_CACHE_SIZE = 4096,
 	/* Mappings can change without a lookup that misses, so look this often anyway. */
 	REFRESH_TICKS = 8,
 	REFRESH_TICKS_MAX = 64,
 };
 
 /* Where a name comes from; files have spaces of their own, with the top bit set. */
-enum name_space { SPACE_MODULE = 1, SPACE_JIT, SPACE_KERNEL };
+enum name_space { SPACE_MODULE = 1, SPACE_JIT, SPACE_KERNEL, SPACE_INLINE };
 
 struct pc_slot {
 	uint64_t addr;
@@ -30,6 +32,12 @@ struct pc_slot {
 struct shown_slot {
 	uint64_t seq; /* of that snapshot */
 	uint32_t index;
+};
+
+struct inline_slot {
+	uint64_t addr;
+	uint32_t n;
+	uint32_t ids[SYMBOLS_INLINES];
 };
 
 /* What the symbols of several processes have in common: ids are those of all of them. */
@@ -50,9 +58,10 @@ struct symbols {
 	uint32_t n, cap;
 	uint64_t maps_hash, generation;
 	bool loaded, missed, jit_missed, has_jit;
-	uint32_t ticks;		  /* refreshes since maps was read */
-	uint32_t wait, miss_wait; /* how many to let pass, and how many after a lookup missed */
-	bool cached;		  /* the cache holds something */
+	uint32_t ticks;		     /* refreshes since maps was read */
+	uint32_t wait, miss_wait;    /* how many to let pass, and how many after a lookup missed */
+	bool cached;		     /* the cache holds something */
+	struct inline_slot *inlines; /* INLINE_CACHE_SIZE, when a mapped file tells of any */
 
 	struct jit jit;
 	struct pc_slot cache[PC_CACHE_SIZE];
@@ -120,6 +129,7 @@ void symbols_free(struct symbols *s)
 	shared_put(s->shared);
 	jit_fini(&s->jit);
 	free(s->modules);
+	free(s->inlines);
 	free(s);
 }
 
@@ -204,6 +214,8 @@ static void cache_clear(struct symbols *s)
 	/* Many of the processes watched together are never sampled: their pages stay untouched. */
 	if (s->cached)
 		memset(s->cache, 0, sizeof(s->cache));
+	if (s->inlines)
+		memset(s->inlines, 0, INLINE_CACHE_SIZE * sizeof(*s->inlines));
 	s->cached = false;
 }
 
@@ -414,6 +426,69 @@ void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out)
 		.offset = addr - start < UINT32_MAX ? (uint32_t)(addr - start) : UINT32_MAX,
 	};
 	symbol_fill(s, id, addr - start, out);
+}
+
+/* Inlined at many places a function is one all the same: it is known by its name. */
+static uint32_t resolve_inline(struct symbols *s, const struct symbols_module *m, const char *raw)
+{
+	uint64_t space = s->shared->files.v[m->file].space ^ SPACE_INLINE, key = 0;
+	char name[NAME_BYTES], plain[NAME_BYTES - 16];
+	int64_t id;
+
+	for (const char *p = raw; *p; p++)
+		key = hash_more(key, (unsigned char)*p);
+	id = names_find(&s->shared->names, space, key);
+	if (id >= 0)
+		return (uint32_t)id;
+	demangle_name(raw, plain, sizeof(plain));
+	snprintf(name, sizeof(name), "%s (inlined)", plain);
+	return names_add(&s->shared->names, space, key, name, module_name(m));
+}
+
+static void find_inlines(struct symbols *s, uint64_t addr, struct inline_slot *slot)
+{
+	const struct symbols_module *m = symbols_module_at(s, addr);
+	struct elf_inline at[SYMBOLS_INLINES];
+
+	slot->addr = addr;
+	slot->n = m && m->image ? elf_image_inlines(m->image, addr - m->bias, at, SYMBOLS_INLINES)
+				: 0;
+	for (uint32_t i = 0; i < slot->n; i++)
+		slot->ids[i] = resolve_inline(s, m, at[i].name);
+}
+
+static struct inline_slot *inlines_at(struct symbols *s, uint64_t addr)
+{
+	const struct symbols_module *m;
+	struct inline_slot *slot;
+
+	if (!s->inlines) {
+		m = symbols_module_at(s, addr);
+		if (!m || !m->image || !elf_image_has_inlines(m->image))
+			return NULL;
+		s->inlines = calloc(INLINE_CACHE_SIZE, sizeof(*s->inlines));
+		if (!s->inlines)
+			return NULL;
+	}
+	slot = &s->inlines[pc_hash(addr) % INLINE_CACHE_SIZE];
+	if (slot->addr != addr)
+		find_inlines(s, addr, slot);
+	return slot;
+}
+
+uint32_t symbols_expand(struct symbols *s, uint64_t addr, uint32_t *ids, uint32_t max)
+{
+	const struct inline_slot *slot = addr ? inlines_at(s, addr) : NULL;
+	struct symbol sym;
+	uint32_t n = 0;
+
+	while (slot && n < slot->n && n + 1 < max) {
+		ids[n] = slot->ids[n];
+		n++;
+	}
+	symbols_lookup(s, addr, &sym);
+	ids[n++] = sym.id;
+	return n;
 }
 
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out)

@@ -47,6 +47,12 @@ void symbols_exec(struct symbols *s);	/* the target ran execve: forget every map
 
 /* Never fails: an unknown address gives name "[unknown]" and the module if there is one. */
 void symbols_lookup(struct symbols *s, uint64_t addr, struct symbol *out);
+/*
+ * Ids of the functions at addr, innermost first: those inlined there, named "foo (inlined)", and at
+ * last the one that symbols_lookup gives. At least one, at most max.
+ */
+enum { SYMBOLS_INLINES = 6 };
+uint32_t symbols_expand(struct symbols *s, uint64_t addr, uint32_t *ids, uint32_t max);
 /* The first call reads /proc/kallsyms: some 100 ms. Names "[kernel]" when that is not allowed. */
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out);
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out);

@@ -30,3 +30,10 @@ if command -v go >/dev/null; then
 else
 	skip "no Go here"
 fi
+
+start_first inlines "$BUILD/tests/targets/inlines"
+runs_as inlines
+last=$(last_of "$pid")
+equal "what is inlined is named, and what it is inlined into" \
+	"$(jq -r '.cpu.stacks[0].frames[:4] | map(sub(" \\(inlines\\)"; "")) | join(" < ")' <<<"$last")" \
+	"innermost (inlined) < middle (inlined) < around < main"

@@ -58,8 +58,8 @@ static void recursion_counts_once_in_the_total(void **state)
 	struct fixture *f = *state;
 	uint32_t ids[] = {id_of(f, setup), id_of(f, teardown), id_of(f, setup)};
 
-	profile_add(f->p, 7, ids, 3, false, true);
-	profile_add(f->p, 7, ids + 1, 2, true, false);
+	profile_add(f->p, 7, ids, 3, 0, false, true);
+	profile_add(f->p, 7, ids + 1, 2, 0, true, false);
 	profile_fill(f->p, f->syms, f->s);
 	assert_int_equal(f->s->cpu.samples, 2);
 	assert_int_equal(f->s->cpu.kernel_samples, 1);
@@ -76,12 +76,12 @@ static void what_is_hot_now_is_told_over_an_hour_of_something_else(void **state)
 
 	f->s->interval_ns = 1000000000;
 	for (int i = 0; i < 100000; i++)
-		profile_add(f->p, 7, &old, 1, false, true);
+		profile_add(f->p, 7, &old, 1, 0, false, true);
 	profile_fill(f->p, f->syms, f->s);
 	assert_true(function(f->s, "setup")->recent_pct > 99.9);
 	for (int tick = 0; tick < 120; tick++) {
 		for (int i = 0; i < 99; i++)
-			profile_add(f->p, 7, &hot, 1, false, true);
+			profile_add(f->p, 7, &hot, 1, 0, false, true);
 		snapshot_clear(f->s);
 		f->s->interval_ns = 1000000000;
 		profile_fill(f->p, f->syms, f->s);
@@ -97,9 +97,9 @@ static void a_new_thread_has_a_top_after_thousands_have_come_and_gone(void **sta
 	uint32_t cold = id_of(f, setup), hot = id_of(f, teardown);
 
 	for (uint32_t tid = 1; tid < 40000; tid++)
-		profile_add(f->p, tid, &cold, 1, false, true);
+		profile_add(f->p, tid, &cold, 1, 0, false, true);
 	for (int i = 0; i < 50; i++)
-		profile_add(f->p, 50000, &hot, 1, false, true);
+		profile_add(f->p, 50000, &hot, 1, 0, false, true);
 	f->s->nthreads = 1;
 	f->s->threads[0].tid = 50000;
 	f->s->threads[0].cpu_pct = 90;
@@ -118,10 +118,10 @@ static void a_stack_that_becomes_hot_late_is_shown(void **state)
 		for (uint32_t k = 0; k < 12; k++)
 			other[k] = i >> k & 1 ? hot[0] : hot[1];
 		other[11] = i;
-		profile_add(f->p, 1, other, 12, false, true);
+		profile_add(f->p, 1, other, 12, 0, false, true);
 	}
 	for (int i = 0; i < 500; i++)
-		profile_add(f->p, 1, hot, 2, false, true);
+		profile_add(f->p, 1, hot, 2, 0, false, true);
 	profile_fill(f->p, f->syms, f->s);
 	assert_true(f->s->nstacks > 0);
 	assert_int_equal(f->s->stacks[0].count, 500);
@@ -135,12 +135,12 @@ static void a_reset_forgets_everything(void **state)
 	struct fixture *f = *state;
 	uint32_t id = id_of(f, setup);
 
-	profile_add(f->p, 7, &id, 1, false, true);
+	profile_add(f->p, 7, &id, 1, 0, false, true);
 	profile_reset(f->p);
 	profile_fill(f->p, f->syms, f->s);
 	assert_int_equal(f->s->cpu.samples, 0);
 	assert_int_equal(f->s->nfunctions, 0);
-	profile_add(f->p, 7, &id, 1, false, true);
+	profile_add(f->p, 7, &id, 1, 0, false, true);
 	profile_fill(f->p, f->syms, f->s);
 	assert_int_equal(function(f->s, "setup")->total, 1);
 }
