@@ -136,7 +136,7 @@ static void fill_sites(struct faults *f, struct snapshot *s)
 	for (uint32_t i = 0; i < ENTRIES; i++)
 		if (f->entries[i].n && f->entries[i].count)
 			f->order[n++] = &f->entries[i];
-	qsort(f->order, n, sizeof(f->order[0]), compare_entries);
+	qsort(f->order, n, sizeof(struct entry *), compare_entries);
 	for (uint32_t i = 0; i < n; i++) {
 		struct entry *e = f->order[i];
 		struct snap_fault *row = &s->faults[s->nfaults];
