@@ -47,15 +47,30 @@ static const char *frame_name(const struct snapshot *sn, const struct snap_fault
 	return at < sn->nsymbols ? sn->symbols[at].name : "?";
 }
 
+/* The first frame that is not the C library's: malloc's inside says less than who called it. */
+static uint32_t place_of(const struct snapshot *sn, const struct snap_fault *f)
+{
+	for (uint32_t i = 0; i < f->nframes && i < SNAP_FRAMES; i++) {
+		uint32_t at = f->frames[i];
+
+		if (at < sn->nsymbols && strncmp(sn->symbols[at].module, "libc.so", 7) &&
+		    strncmp(sn->symbols[at].module, "libc-", 5))
+			return i;
+	}
+	return 0;
+}
+
 /* A fault's call site in the columns of a latency; its time is what its faults cost together. */
 static void fault_row(const struct snapshot *sn, const struct snap_fault *f,
 		      struct snap_latency *out)
 {
 	size_t n = (size_t)snprintf(out->name, sizeof(out->name), "%s ", f->kind);
+	uint32_t from = place_of(sn, f);
 
-	for (uint32_t i = 0; i < f->nframes && i < NAMED_FRAMES && n < sizeof(out->name); i++)
+	for (uint32_t i = from; i < f->nframes && i < from + NAMED_FRAMES && n < sizeof(out->name);
+	     i++)
 		n += (size_t)snprintf(out->name + n, sizeof(out->name) - n, "%s%.60s",
-				      i ? " ← " : "", frame_name(sn, f, i));
+				      i > from ? " ← " : "", frame_name(sn, f, i));
 	out->module[0] = '\0';
 	out->source = LATENCY_BLOCK;
 	snprintf(out->unit, sizeof(out->unit), "ns");
