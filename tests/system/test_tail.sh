@@ -25,14 +25,18 @@ kill "$top"
 eventually 5 sh -c "! kill -0 $top"
 grep '}$' "$T/perftop.out" | tail -n 1 >"$T/last"
 check "redis took long over KEYS" test -s "$T/slowlog"
-# processCommand is some 20 us more than what redis itself times; a busy machine may add to it.
-missing=0
+# processCommand is some 20 us more than what redis itself times; a busy machine takes the CPU away
+# in those now and then.
+found=0 close=0
 while read -r us; do
-	jq -e --argjson us "$us" \
-		'[.tails[] | select(.ns >= $us * 990 and .ns <= $us * 1100 + 500000)] | length > 0' \
-		"$T/last" >/dev/null || missing=$((missing + 1))
+	seen=$(jq --argjson us "$us" '[.tails[].ns | select(. >= $us * 990)] |
+		if any(. <= $us * 1050 + 200000) then 2 elif any(. <= $us * 1050 + 30000000) then 1
+		else 0 end' "$T/last")
+	[ "$seen" -ge 1 ] && found=$((found + 1))
+	[ "$seen" -ge 2 ] && close=$((close + 1))
 done <"$T/slowlog"
-equal "every command of redis's slow log left evidence as long" "$missing" 0
+equal "every command of redis's slow log left evidence" "$found" "$(wc -l <"$T/slowlog")"
+check "and as long, within 5 %, for most" test $((close * 2)) -ge "$found"
 equal "KEYS is slow on the CPU: the parts say so" "$(jq '[.tails[] |
 	select(.cpu_ns + .runq_ns < .ns * 0.9)] | length' "$T/last")" 0
 equal "parts of each call add up to it within 5 %" "$(jq '[.tails[] |

@@ -14,7 +14,8 @@
 /*
  * Told on stdin, one line each: compute MS, sleep MS, lock MS, pipe MS, fault PAGES, nested MS,
  * fast COUNT. Answered on stdout with what the call itself measured: ns= cpu_ns= minflt= tid= of
- * the caller, other= of the thread that let it wait, cookie= an address or a descriptor.
+ * the caller, other= of the thread that lets it wait, lock= the address of its mutex. With an
+ * argument it does what it likes.
  */
 #define PUBLIC __attribute__((noinline, noipa, used))
 PUBLIC void tail_compute(uint32_t ms);
@@ -177,6 +178,19 @@ static void obey(const char *what, uint32_t n)
 	}
 }
 
+/* Some of them at random, for ever: for a look at the screen. */
+static void wander(void)
+{
+	static const char *const some[] = {"compute", "sleep", "lock", "lock",
+					   "lock",    "pipe",  "fault"};
+
+	for (;;) {
+		obey(some[rand() % 7], 2 + (uint32_t)rand() % 5 * 2);
+		obey("fast", 1000);
+		sleep_ms(20);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char line[128], what[32];
@@ -191,14 +205,8 @@ int main(int argc, char **argv)
 	if (read(data_pipe[0], line, 1) != 1)
 		return 1;
 	printf("ready pid=%d\n", getpid());
-	/* With an argument: some of them at random, for ever, for a look at the screen. */
-	for (; argc > 1; sleep_ms(20)) {
-		static const char *const some[] = {"compute", "sleep", "lock", "lock",
-						   "lock",    "pipe",  "fault"};
-
-		obey(some[rand() % 7], 2 + (uint32_t)rand() % 5 * 2);
-		obey("fast", 1000);
-	}
+	if (argc > 1)
+		wander();
 	while (fgets(line, sizeof(line), stdin))
 		if (sscanf(line, "%31s %u", what, &n) == 2)
 			obey(what, n);
