@@ -297,6 +297,9 @@ static int read_walked(struct reading *r, uint32_t narenas, uint64_t now_ns, uin
 		g->walk = glibc_walk_new();
 	if (!g->walk)
 		return -ENOMEM;
+	/* The first figures are waited for. */
+	if (!glibc_walk_done(g->walk))
+		budget_ns *= 8;
 	if (glibc_walk_step(g->walk, g, narenas, now_ns, budget_ns)) {
 		const struct glibc_free *f = glibc_walk_result(g->walk, &ended);
 		struct glibc_free top = {0};

@@ -75,6 +75,7 @@ void glibc_walk_free(struct glibc_walk *w);
  * next. g->arenas[0..n) are current. */
 bool glibc_walk_step(struct glibc_walk *w, struct glibc *g, uint32_t narenas, uint64_t now_ns,
 		     uint64_t budget_ns);
+bool glibc_walk_done(const struct glibc_walk *w); /* a round was ended */
 /* Of the last whole round, without what lies at the arenas' ends; *ended_ns: when. */
 const struct glibc_free *glibc_walk_result(const struct glibc_walk *w, uint64_t *ended_ns);
 const char *glibc_walk_why(const struct glibc_walk *w); /* "" unless it cannot be walked */

@@ -20,7 +20,7 @@ enum {
 	WALK_BUFFER = 64 << 10,
 	WALK_TRIES = 5, /* of a heap, before the round is given up */
 };
-#define WALK_REST_NS   10000000000ull /* between two rounds */
+#define WALK_REST_NS   30000000000ull /* between two rounds */
 #define WALK_SIZE_BITS 7ull
 #define PREV_IN_USE    1ull
 
@@ -48,6 +48,11 @@ struct glibc_walk *glibc_walk_new(void)
 void glibc_walk_free(struct glibc_walk *w)
 {
 	free(w);
+}
+
+bool glibc_walk_done(const struct glibc_walk *w)
+{
+	return w->have;
 }
 
 const struct glibc_free *glibc_walk_result(const struct glibc_walk *w, uint64_t *ended_ns)

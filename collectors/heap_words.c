@@ -91,16 +91,19 @@ static void say_leak(struct snap_heap *h, const struct heap_facts *f)
 static void say_rest(struct snap_heap *h, const struct heap_facts *f)
 {
 	char obtained[SIZE], live[SIZE], anon[SIZE];
+	bool partial = f->stats && f->stats->partial;
 	bool early = !heap_trend_slope(f->trend) && heap_trend_span_ns(f->trend) < 12000000000ull;
-	const char *state = early ? "too early to say whether it grows" : "steady";
+	const char *state = partial ? "its free pieces are still being counted"
+			    : early ? "too early to say whether it grows"
+				    : "steady";
 
-	h->verdict = early ? HEAP_UNKNOWN : HEAP_STEADY;
+	h->verdict = early || partial ? HEAP_UNKNOWN : HEAP_STEADY;
 	if (f->stats && f->stats->obtained_bytes)
 		snprintf(h->words, sizeof(h->words),
-			 "%s: %s obtained, %s%s live, %.0f %% free inside %s", state,
+			 "%s: %s obtained, %s%s live, %s%.0f %% free inside %s", state,
 			 bytes_text(obtained, (double)f->stats->obtained_bytes),
-			 f->stats->partial ? "at most " : "",
-			 bytes_text(live, (double)f->stats->live_bytes),
+			 partial ? "at most " : "", bytes_text(live, (double)f->stats->live_bytes),
+			 partial ? "at least " : "",
 			 100.0 * (double)f->stats->retained_bytes /
 				 (double)f->stats->obtained_bytes,
 			 h->allocator);
