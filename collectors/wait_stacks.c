@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wait_stacks.c: the stacks that threads wait in, by time, with who woke them. */
+/*
+ * wait_stacks.c: the stacks that threads wait in, by time, with who woke them. Long because the
+ * table and its two sources, waits that are over and waits that go on, settle into the same rows.
+ */
 #include "collectors/wait_stacks.h"
 
 #include <bpf/libbpf.h>

@@ -12,7 +12,7 @@ enum {
 	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
 	CONTRACT_SYSCALL_SLOTS = 128, /* pairs of both that may be in use by one target */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
-	CONTRACT_DEEP_BYTES = 65536, /* of a CPU sample's, where that is not enough */
+	CONTRACT_DEEP_BYTES = 65536,  /* of a CPU sample's, where that is not enough */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
 	CONTRACT_SAMPLE_RING = 1 << 21,
 	CONTRACT_TAIL_RING = 1 << 22,
