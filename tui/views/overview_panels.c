@@ -195,6 +195,7 @@ static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct snap_latency *l = &sn->syscalls[rows[i]];
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+		int used;
 
 		if (r.w >= 56)
 			spark(s, &line,
@@ -207,7 +208,10 @@ static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
 			line.w -= 13;
 			surface_text_right(s, line.x + line.w + 1, line.y, 12, STYLE_TEXT, p99);
 		}
-		surface_name(s, line.x, line.y, line.w, STYLE_TEXT, l->name);
+		used = surface_name(s, line.x, line.y, line.w, STYLE_TEXT, l->name);
+		if (l->module[0] && used + 4 < line.w)
+			surface_name(s, line.x + used + 1, line.y, line.w - used - 1, STYLE_DIM,
+				     l->module);
 	}
 }
 
