@@ -337,9 +337,16 @@ static int sched_start(struct session *se, void **priv)
 	if (err)
 		session_section(se, "blocked", SECTION_ABSENT,
 				err == -EPERM ? session_privilege_fix(se) : "", "%s", why);
+	else if (!sc->stacks)
+		session_section(se, "blocked", SECTION_DEGRADED, NULL,
+				"time off the CPU, by sched_switch; no stacks of waits: %.180s",
+				sc->no_stacks);
 	else
 		session_section(se, "blocked", SECTION_LIVE, NULL,
-				"time off the CPU, by sched_switch");
+				"time off the CPU and the stacks that wait, by sched_switch%s",
+				wait_stacks_all_waits(sc->stacks)
+					? ""
+					: "; stacks in page faults are missed");
 	err = threads_init(&sc->threads, session_pid(se), err ? NULL : session_bpf(se), why,
 			   sizeof(why));
 	if (err) {

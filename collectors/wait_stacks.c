@@ -441,11 +441,6 @@ void wait_stacks_reset(struct wait_stacks *w)
 	w->reset_ns = session_now_ns(w->se);
 }
 
-uint64_t wait_stacks_period_ns(const struct wait_stacks *w)
-{
-	return (uint64_t)w->period_ns;
-}
-
 bool wait_stacks_all_waits(const struct wait_stacks *w)
 {
 	return w->faults_too;

@@ -29,8 +29,6 @@ void wait_stacks_free(struct wait_stacks *w);
 void wait_stacks_tick(struct wait_stacks *w, const struct threads *t, struct snapshot *s);
 void wait_stacks_reset(struct wait_stacks *w);
 
-/* A finished wait shorter than this is seen by a share of its kind. */
-uint64_t wait_stacks_period_ns(const struct wait_stacks *w);
 bool wait_stacks_all_waits(const struct wait_stacks *w); /* in page faults too */
 
 #endif

@@ -133,11 +133,24 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 		    f->name, f->recent_pct);
 }
 
+/* "mutex cache_lock in use_cache"; by its address where it shares its name with all of the heap. */
+static void lock_words(const struct snap_lock *l, char *out, size_t size)
+{
+	const char *kind = l->kind[0] ? l->kind : "mutex";
+	const char *in = l->site[0] ? " in " : "";
+
+	if (l->name[0] && strcmp(l->name, "heap") != 0)
+		snprintf(out, size, "%s %.50s%s%.50s", kind, l->name, in, l->site);
+	else
+		snprintf(out, size, "%s 0x%llx%s%.70s", kind, (unsigned long long)l->addr, in,
+			 l->site);
+}
+
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_lock *top = NULL;
 	const char *comm = "";
-	char held[96] = "";
+	char held[96] = "", what[SNAP_NAME];
 
 	for (uint32_t i = 0; i < s->nlocks; i++)
 		if (s->locks[i].is_mutex && (!top || s->locks[i].pct > top->pct))
@@ -150,9 +163,9 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 	if (top->owner_tid)
 		snprintf(held, sizeof(held), ", held by tid %d%s%s%s", top->owner_tid,
 			 comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
+	lock_words(top, what, sizeof(what));
 	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
-	    "%.0f %% of active thread time waits for mutex 0x%llx%s", 100 * top->pct / t->active,
-	    (unsigned long long)top->addr, held);
+	    "%.0f %% of active thread time waits for %s%s", 100 * top->pct / t->active, what, held);
 }
 
 static void say_io(struct verdict *v, const struct snapshot *s, const struct time_split *t)

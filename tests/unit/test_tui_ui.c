@@ -277,7 +277,7 @@ static void verdict_names_what_holds_the_target_back(void **state)
 	expect(s, VERDICT_BAD, "CPU-bound", "most of it in the kernel");
 	sample_snapshot_fill(s, SAMPLE_LOCKS, 1);
 	expect(s, VERDICT_BAD, "Blocked on locks",
-	       "mutex 0x55d0c8e042c0, held by tid 4714 (worker)");
+	       "mutex image_cache+32 in cache_lookup, held by tid 4714 (worker)");
 	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
 	expect(s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait; nothing to fix");
 	sample_snapshot_fill(s, SAMPLE_ENDED, 1);
