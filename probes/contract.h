@@ -14,8 +14,8 @@ enum {
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_DEEP_BYTES = 65536,  /* of a CPU sample's, where that is not enough */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
-	CONTRACT_SAMPLE_RING = 1 << 21,
-	CONTRACT_TAIL_RING = 1 << 22,
+	CONTRACT_SAMPLE_RING = 1 << 20,
+	CONTRACT_TAIL_RING = 1 << 20,
 	CONTRACT_TAIL_RATE = 50,  /* slow calls of one function that leave evidence, a second */
 	CONTRACT_TAIL_BURST = 10, /* of them, how many at once */
 	CONTRACT_TARGETS = 4096,  /* processes watched together */
@@ -23,12 +23,12 @@ enum {
 	CONTRACT_LOCK_BITS = 3,	  /* a bucket of a lock's histogram is 2^this full ones */
 	CONTRACT_LOCK_BINS = BUCKET_COUNT >> CONTRACT_LOCK_BITS,
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
-	CONTRACT_WAIT_RING = 1 << 20,
+	CONTRACT_WAIT_RING = 1 << 19,
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
 	CONTRACT_COMPACT_BITS = 2,   /* a bucket of a compact histogram is 2^this full ones */
 	CONTRACT_COMPACT_BINS = BUCKET_COUNT >> CONTRACT_COMPACT_BITS,
-	CONTRACT_FAULT_RING = 1 << 20,
+	CONTRACT_FAULT_RING = 1 << 19,
 	CONTRACT_BLOCK_ROWS = 64,	/* of disk, operation and whose */
 	CONTRACT_BLOCK_REQUESTS = 8192, /* block requests under way */
 	CONTRACT_BLOCK_COPIES = 4,	/* histograms of a row at most */
