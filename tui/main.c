@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c: the composition root: options to target, session and front end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <locale.h>
 #include <poll.h>
@@ -331,12 +332,21 @@ static bool wants_batch(const struct options *opt)
 	       opt->command == OPTIONS_DOCTOR || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO);
 }
 
+/* A closed standard stream would be the number of the next file opened: writing to it must fail. */
+static void hold_standard_files(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+			_exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 	struct run r = {.signal_fd = -1};
 	struct theme theme;
 	int status;
 
+	hold_standard_files();
 	if (options_parse(&r.opt, argc, argv, r.why, sizeof(r.why)))
 		return say(r.why, EXIT_USAGE);
 	switch (r.opt.command) {
