@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
-enum { BPF_MAX_PROGRAMS = 32, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16 };
+enum { BPF_MAX_PROGRAMS = 32, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16, BPF_MIN_FILES = 150 };
 
 struct bpf_program_state {
 	char name[32];
@@ -76,7 +77,7 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 	if (!strcmp(family, "sample"))
 		return req->sample;
 	if (!strcmp(family, "follow"))
-		return req->follow || (req->many && !strcmp(name, "on_follow_exit"));
+		return req->follow || !strcmp(name, "on_follow_exit");
 	if (!strcmp(family, "block"))
 		return req->block;
 	if (!strcmp(family, "fault"))
@@ -296,11 +297,18 @@ static void say_why(int err, char *why, size_t why_size, char *fix, size_t fix_s
 {
 	char exe[192] = "perftop";
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	struct rlimit files;
 
 	if (n > 0)
 		exe[n] = '\0';
 	fix[0] = '\0';
-	if (err == -EPERM || err == -EACCES) {
+	/* libbpf may report it as another error, met while it tries something simpler. */
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < BPF_MIN_FILES) {
+		snprintf(why, why_size,
+			 "only %llu open files are allowed; loading eBPF programs takes some 100",
+			 (unsigned long long)files.rlim_cur);
+		snprintf(fix, fix_size, "ulimit -n 1024");
+	} else if (err == -EPERM || err == -EACCES) {
 		snprintf(why, why_size, "no permission to load eBPF programs");
 		snprintf(fix, fix_size, "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep %s",
 			 exe);

@@ -268,6 +268,13 @@ static int resolve_spec(struct plan_work *w)
 		char mapped[160];
 
 		plan_list_modules(w, mapped, sizeof(mapped));
+		if (!mapped[0]) {
+			snprintf(w->why, w->why_size,
+				 "'%.80s': none of the files that the process maps can be opened; "
+				 "where few open files are allowed: ulimit -n 1024",
+				 w->spec->text);
+			return -ENOENT;
+		}
 		snprintf(w->why, w->why_size, "%.80s is not mapped by the process; mapped: %s",
 			 w->spec->module, mapped);
 		return -ENOENT;

@@ -247,8 +247,8 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	struct procfs_stat st;
 
 	out->ncpu = p->ncpu;
-	if (procfs_stat(session_pid(se), &st) || st.state == 'X' ||
-	    (st.state == 'Z' && st.num_threads <= 1)) {
+	if (s->target.state == TARGET_EXITED || procfs_stat(session_pid(se), &st) ||
+	    st.state == 'X' || (st.state == 'Z' && st.num_threads <= 1)) {
 		*out = p->last;
 		s->cpu.user_pct = out->user_pct;
 		s->cpu.sys_pct = out->sys_pct;

@@ -420,7 +420,7 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 		locks_read_finished(sc->locks);
 		sockets_read_finished(sc->sockets);
 	}
-	if (threads_read(&sc->threads))
+	if (threads_read(&sc->threads, s->target.state == TARGET_EXITED))
 		return;
 	fill_threads(sc, s);
 	if (!sc->hist)

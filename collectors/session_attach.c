@@ -45,15 +45,15 @@ void session_open_symbols(struct session *se)
 /* Before the first look at /proc, so that no child is forked unseen in between. */
 static void follow(struct session *se)
 {
+	bool many = target_set_many(&se->others);
 	char why[SNAP_TEXT];
 
-	if (!target_set_many(&se->others))
-		return;
 	if (se->cfg.follow_forks && bpf_attach_tp(se->bpf, "on_follow_fork", why, sizeof(why)))
 		session_event(se, "children are found at each tick alone: %.180s", why);
-	if (bpf_attach_tp(se->bpf, "on_follow_exit", why, sizeof(why)))
+	if (bpf_attach_tp(se->bpf, "on_follow_exit", why, sizeof(why)) && many)
 		session_event(se, "processes that end are found at each tick alone: %.180s", why);
-	target_set_refresh(&se->others, se->bpf, clock_mono_ns());
+	if (many)
+		target_set_refresh(&se->others, se->bpf, clock_mono_ns());
 }
 
 static void load_bpf(struct session *se)

@@ -22,7 +22,7 @@ int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t 
 	memset(t, 0, sizeof(*t));
 	t->pid = pid;
 	t->iter_fd = b ? bpf_attach_iter(b, "iter_threads", why, why_size) : -1;
-	return threads_read(t);
+	return threads_read(t, false);
 }
 
 void threads_fini(struct threads *t)
@@ -168,17 +168,18 @@ static void swap(struct threads *t)
 	t->capacity_before = was.capacity;
 }
 
-int threads_read(struct threads *t)
+int threads_read(struct threads *t, bool ended)
 {
 	uint64_t now_ns = t->now_ns, before_ns = t->before_ns;
 	uint32_t kept = t->nbefore;
-	int err;
+	int err = 0;
 
 	swap(t);
 	t->before_ns = t->now_ns;
 	t->now_ns = clock_mono_ns();
 	t->n = 0;
-	err = t->iter_fd >= 0 ? read_iterator(t) : read_proc(t);
+	if (!ended)
+		err = t->iter_fd >= 0 ? read_iterator(t) : read_proc(t);
 	t->gone = !t->n;
 	if (t->gone) {
 		/* The process has exited: the last two readings stay. Nothing was read over them.

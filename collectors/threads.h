@@ -28,8 +28,11 @@ struct threads {
 int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t why_size);
 void threads_fini(struct threads *t);
 
-/* Read again; the rows read last become `before`. 0 or -errno; then both stay as they are. */
-int threads_read(struct threads *t);
+/*
+ * Read again; the rows read last become `before`. 0 or -errno; then both stay as they are. ended:
+ * the process is known to have exited, and its pid may be another's.
+ */
+int threads_read(struct threads *t, bool ended);
 
 /* Row of tid in `before`, or NULL. Cheap when asked in ascending order. */
 const struct contract_thread *threads_before(const struct threads *t, uint32_t tid, uint32_t *hint);

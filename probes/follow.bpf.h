@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* follow.bpf.h: children join the processes watched the moment they are forked. */
+/* follow.bpf.h: who is watched: children from their fork on, none after its end. */
 #ifndef PERFTOP_FOLLOW_BPF_H
 #define PERFTOP_FOLLOW_BPF_H
 
@@ -24,7 +24,13 @@ int BPF_PROG(on_follow_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 
-	if (tgid != target_tgid && !BPF_CORE_READ(task, signal, live.counter))
+	if (tgid != target_tgid && !target_many)
+		return 0;
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	if (tgid == target_tgid)
+		target_gone = 1;
+	if (target_many)
 		bpf_map_delete_elem(&targets, &tgid);
 	return 0;
 }

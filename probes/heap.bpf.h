@@ -44,7 +44,7 @@ static __always_inline void heap_syscall(struct pt_regs *regs, u32 nr, long ret,
 
 	if (nr != NR_MMAP && nr != NR_MUNMAP && nr != NR_BRK && nr != NR_MADVISE)
 		return;
-	if (tgid != target_tgid || (ret < 0 && ret > -4096))
+	if (tgid != target_tgid || target_gone || (ret < 0 && ret > -4096))
 		return;
 	if (nr == NR_BRK) {
 		heap_brk((u64)ret);

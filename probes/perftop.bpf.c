@@ -13,6 +13,8 @@ const volatile __u32 target_tgid = 0;
 const volatile __u32 ncpu = 1;
 const volatile __u32 target_many = 0; /* more than one process: those of `targets` too */
 
+__u32 target_gone = 0; /* it has ended: whoever has its pid now is a stranger */
+
 const volatile __u32 tail_on = 0; /* slow calls of probed functions leave evidence */
 
 struct {
@@ -24,7 +26,7 @@ struct {
 
 static __always_inline bool is_target(u32 tgid)
 {
-	if (tgid == target_tgid)
+	if (tgid == target_tgid && !target_gone)
 		return true;
 	return target_many && bpf_map_lookup_elem(&targets, &tgid);
 }

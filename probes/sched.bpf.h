@@ -425,7 +425,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	if ((u32)task->tgid == target_tgid)
+	if ((u32)task->tgid == target_tgid && !target_gone)
 		__sync_fetch_and_add(&target_execs, 1);
 	return 0;
 }
