@@ -104,7 +104,7 @@ static bool wait_for_trap(struct launch *l)
 	}
 }
 
-static int go_to_entry(struct launch *l)
+static int run_to_entry(struct launch *l)
 {
 	uint64_t entry = entry_of(l->pid);
 	struct user_regs_struct regs;
@@ -135,6 +135,15 @@ static int go_to_entry(struct launch *l)
 	regs.pc = entry;
 #endif
 	return ptrace(PTRACE_SETREGSET, l->pid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
+}
+
+/* Should perftop be killed on the way, the command ends with it rather than by the trap. */
+static void go_to_entry(struct launch *l)
+{
+	ptrace(PTRACE_SETOPTIONS, l->pid, NULL, (void *)PTRACE_O_EXITKILL);
+	run_to_entry(l);
+	if (!l->reaped)
+		ptrace(PTRACE_SETOPTIONS, l->pid, NULL, NULL);
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
