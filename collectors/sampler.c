@@ -65,16 +65,30 @@ int sampler_fd(const struct sampler *s)
 	return s->fd;
 }
 
-/* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12..r15 12..15, rip 16. */
-void sampler_registers(struct unwind_regs *r, const struct contract_sample *s)
+void sampler_set_registers(struct unwind_regs *r, uint64_t ip, uint64_t sp, uint64_t bp,
+			   const uint64_t *saved)
 {
 	memset(r, 0, sizeof(*r));
-	r->r[3] = s->regs[0];
-	r->r[6] = s->bp;
-	r->r[7] = s->sp;
-	for (int i = 0; i < 4; i++)
-		r->r[12 + i] = s->regs[1 + i];
-	r->r[16] = s->ip;
+#if defined(__aarch64__)
+	/* DWARF numbers are those of the registers; sp 31, pc 32. */
+	memcpy(&r->r[19], saved, 10 * sizeof(*saved));
+	r->r[29] = bp;
+	r->r[30] = saved[10];
+	r->r[31] = sp;
+	r->r[32] = ip;
+#else
+	/* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12..r15 12..15, rip 16. */
+	r->r[3] = saved[0];
+	r->r[6] = bp;
+	r->r[7] = sp;
+	memcpy(&r->r[12], saved + 1, 4 * sizeof(*saved));
+	r->r[16] = ip;
+#endif
+}
+
+void sampler_registers(struct unwind_regs *r, const struct contract_sample *s)
+{
+	sampler_set_registers(r, s->ip, s->sp, s->bp, (const uint64_t *)s->regs);
 }
 
 static int on_sample(void *ctx, void *data, size_t size)

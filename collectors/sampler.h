@@ -27,8 +27,10 @@ typedef void sampler_fn(void *arg, const struct sampler_sample *s);
 
 struct sampler;
 
-/* The registers that a sample of eBPF holds, by their DWARF numbers. */
+/* The registers that a sample of eBPF holds, by their DWARF numbers; saved[CONTRACT_SAVED_REGS]. */
 struct contract_sample;
+void sampler_set_registers(struct unwind_regs *r, uint64_t ip, uint64_t sp, uint64_t bp,
+			   const uint64_t *saved);
 void sampler_registers(struct unwind_regs *r, const struct contract_sample *s);
 
 /* Everything of the target on every CPU, by the on_cpu_clock program. */

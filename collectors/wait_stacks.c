@@ -15,6 +15,7 @@
 
 #include "collectors/bpf.h"
 #include "collectors/locks.h"
+#include "collectors/sampler.h"
 #include "collectors/sched_reason.h"
 #include "collectors/session.h"
 #include "collectors/target_set.h"
@@ -75,19 +76,6 @@ struct wait_stacks {
 	struct sleeper sleepers[SLEEPERS];
 	uint8_t slice[CONTRACT_SLICE_BYTES];
 };
-
-/* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12..r15 12..15, rip 16. */
-static void set_registers(struct unwind_regs *r, uint64_t ip, uint64_t sp, uint64_t bp,
-			  const uint64_t *regs)
-{
-	memset(r, 0, sizeof(*r));
-	r->r[3] = regs[0];
-	r->r[6] = bp;
-	r->r[7] = sp;
-	for (int i = 0; i < 4; i++)
-		r->r[12 + i] = regs[1 + i];
-	r->r[16] = ip;
-}
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
@@ -209,8 +197,8 @@ static int on_stack(void *ctx, void *data, size_t size)
 	if (size < sizeof(*in) || in->sample.slice > size - sizeof(*in) || !in->ns ||
 	    in->wait >= WAIT_CLASSES)
 		return 0;
-	set_registers(&regs, in->sample.ip, in->sample.sp, in->sample.bp,
-		      (const uint64_t *)in->sample.regs);
+	sampler_set_registers(&regs, in->sample.ip, in->sample.sp, in->sample.bp,
+			      (const uint64_t *)in->sample.regs);
 	walk_stack(w, in->sample.pid, &regs, in + 1, in->sample.slice, &k);
 	if (!k.n)
 		k.ids[k.n++] = 0; /* "[unknown]" */
@@ -315,7 +303,7 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 			     0);
 	if (n <= 0)
 		return false;
-	set_registers(&regs, row->ip, row->sp, row->bp, (const uint64_t *)row->regs);
+	sampler_set_registers(&regs, row->ip, row->sp, row->bp, (const uint64_t *)row->regs);
 	walk_stack(w, row->tgid, &regs, w->slice, (size_t)n, &k);
 	if (!k.n)
 		return false;

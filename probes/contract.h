@@ -7,6 +7,13 @@
 
 #include "probes/bucket.h"
 
+/* Registers that callees save: bx r12 r13 r14 r15 of x86-64; x19..x28 and x30 of arm64. */
+#if defined(__aarch64__) || defined(__TARGET_ARCH_arm64)
+enum { CONTRACT_SAVED_REGS = 11 };
+#else
+enum { CONTRACT_SAVED_REGS = 5 };
+#endif
+
 enum {
 	CONTRACT_SYSCALLS = 512,      /* syscall numbers told apart */
 	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
@@ -197,7 +204,7 @@ struct contract_thread {
 	__u64 inode; /* fd and inode: see contract_socket_key */
 	/* User registers while it is blocked: see contract_sample; 0 otherwise. */
 	__u64 ip, sp, bp;
-	__u64 regs[5];
+	__u64 regs[CONTRACT_SAVED_REGS];
 };
 
 /* A CPU sample: this header, then `slice` bytes of user stack from sp upwards. */
@@ -206,7 +213,7 @@ struct contract_sample {
 	__u32 pid, tid;
 	__u32 in_kernel, nkernel; /* frames in kstack */
 	__u64 ip, sp, bp;
-	__u64 regs[5]; /* callee-saved ones of x86-64: bx r12 r13 r14 r15 */
+	__u64 regs[CONTRACT_SAVED_REGS];
 	__u32 slice;
 	__u32 parent; /* process whose program a forked child still runs; 0 after an exec */
 	__u64 kstack[CONTRACT_KSTACK];

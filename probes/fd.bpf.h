@@ -113,7 +113,7 @@ static __always_inline u32 fd_class_of(struct task_struct *task, struct pt_regs 
 		return how;
 	if (how == FD_OF_ARGUMENT_CLOSED && !at_start)
 		return FD_NONE;
-	return fd_class(task, (u32)regs->di);
+	return fd_class(task, (u32)regs_arg0(regs));
 }
 
 #endif

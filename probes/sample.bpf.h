@@ -35,18 +35,6 @@ struct {
 	__type(value, struct sample_deep);
 } sample_buffers SEC(".maps");
 
-static __always_inline void sample_registers(struct contract_sample *s, struct pt_regs *r)
-{
-	s->ip = BPF_CORE_READ(r, ip);
-	s->sp = BPF_CORE_READ(r, sp);
-	s->bp = BPF_CORE_READ(r, bp);
-	s->regs[0] = BPF_CORE_READ(r, bx);
-	s->regs[1] = BPF_CORE_READ(r, r12);
-	s->regs[2] = BPF_CORE_READ(r, r13);
-	s->regs[3] = BPF_CORE_READ(r, r14);
-	s->regs[4] = BPF_CORE_READ(r, r15);
-}
-
 /* Page by page: a read that touches one missing page gives nothing at all. */
 static __always_inline u32 sample_slice_of(u8 *to, u64 sp, u32 want, const u32 max)
 {
@@ -133,9 +121,8 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	s->pid = id >> 32;
 	s->tid = (u32)id;
 	s->parent = forked_from(bpf_get_current_task_btf());
-	/* Volatile: the compiler would load one byte, and only whole words may be read. */
-	s->in_kernel = (*(volatile u64 *)&ctx->regs.cs & 3) != 3;
-	sample_registers(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	s->in_kernel = regs_in_kernel(ctx);
+	regs_read(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 	s->nkernel = 0;
 	if (s->in_kernel) {
 		n = bpf_get_stack(ctx, s->kstack, sizeof(s->kstack), 0);

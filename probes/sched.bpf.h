@@ -107,7 +107,7 @@ static __always_inline u64 socket_inode(struct task_struct *task, u32 fd)
 static __always_inline u32 wait_class(struct task_struct *task, struct thread_state *t, u32 state,
 				      struct pt_regs *regs)
 {
-	long nr = regs->orig_ax;
+	long nr = regs_syscall(regs);
 	u32 class;
 
 	/* By a signal or a debugger, wherever it was. */
@@ -120,12 +120,12 @@ static __always_inline u32 wait_class(struct task_struct *task, struct thread_st
 	if (class == WAIT_FUTEX || class == WAIT_SLEEP)
 		return class;
 	if (class == WAIT_EPOLL)
-		t->fd = (s32)regs->di;
+		t->fd = (s32)regs_arg0(regs);
 	if (class == WAIT_EPOLL || class == WAIT_POLL)
 		return WAIT_NET;
 	if (class == WAIT_NET || (class == WAIT_RW && !(state & UNINTERRUPTIBLE))) {
-		t->inode = socket_inode(task, (u32)regs->di);
-		t->fd = (s32)regs->di;
+		t->inode = socket_inode(task, (u32)regs_arg0(regs));
+		t->fd = (s32)regs_arg0(regs);
 		return class == WAIT_NET || t->inode ? WAIT_NET : WAIT_OTHER;
 	}
 	if (class == WAIT_RW)
@@ -146,8 +146,8 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 	t->inode = 0;
 	t->fd = -1;
 	t->wait = wait_class(task, t, state, regs);
-	if (t->wait == WAIT_FUTEX && regs->orig_ax == nr_futex) {
-		u64 addr = regs->di;
+	if (t->wait == WAIT_FUTEX && regs_syscall(regs) == nr_futex) {
+		u64 addr = regs_arg0(regs);
 		u32 w[5] = {};
 
 		/* Best effort: the page is there, the thread has just read it. Some are enough. */
@@ -155,7 +155,7 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 			bpf_probe_read_user(w, sizeof(w), (void *)addr);
 		t->lock_addr = addr;
 		t->lock_owner = contract_mutex_owner(w);
-		t->lock_op = (u32)regs->si & 0x7f;
+		t->lock_op = (u32)regs_arg1(regs) & 0x7f;
 	}
 }
 
@@ -167,7 +167,7 @@ static __always_inline u32 woken_by(struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-	if (!task->pid || (long)regs->orig_ax < 0)
+	if (!task->pid || regs_syscall(regs) < 0)
 		return WAKER_INTERRUPT;
 	return WAKER_THREAD;
 }
@@ -457,18 +457,6 @@ static __always_inline void thread_find(struct task_struct *task, struct thread_
 		t->off_ns = 0;
 }
 
-static __always_inline void row_registers(struct contract_thread *row, struct pt_regs *r)
-{
-	row->ip = r->ip;
-	row->sp = r->sp;
-	row->bp = r->bp;
-	row->regs[0] = r->bx;
-	row->regs[1] = r->r12;
-	row->regs[2] = r->r13;
-	row->regs[3] = r->r14;
-	row->regs[4] = r->r15;
-}
-
 /* No target_tgid: any process; by its one row the reader learns a pid outside its namespace. */
 SEC("iter/task")
 int iter_threads(struct bpf_iter__task *ctx)
@@ -503,7 +491,7 @@ int iter_threads(struct bpf_iter__task *ctx)
 		row.inode = t->inode;
 		row.fd = t->fd;
 		if (row.off_ns && row.wait != WAIT_RUNQ)
-			row_registers(&row, (struct pt_regs *)bpf_task_pt_regs(task));
+			regs_row(&row, (struct pt_regs *)bpf_task_pt_regs(task));
 	}
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;

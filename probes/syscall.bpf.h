@@ -106,9 +106,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (!is_target(task->tgid))
 		return 0;
 	/* -1: a return probe's own call, or a return from a signal handler. */
-	if ((long)regs->orig_ax < 0)
+	if (regs_syscall(regs) < 0)
 		return 0;
-	nr = (u32)regs->orig_ax;
+	nr = (u32)regs_syscall(regs);
 	if (nr == NR_UPROBE)
 		return 0;
 	start = syscall_pending ? bpf_task_storage_get(&syscall_starts, task, 0, 0) : 0;

@@ -121,8 +121,8 @@ static __always_inline void tail_came(struct task_struct *task, struct thread_st
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	w->ns = ns;
 	w->class = runq ? WAIT_RUNQ : s->wait;
-	w->nr = (u32)BPF_CORE_READ(regs, orig_ax);
-	w->arg = BPF_CORE_READ(regs, di);
+	w->nr = (u32)regs_read_syscall(regs);
+	w->arg = regs_read_arg0(regs);
 	w->owner = s->lock_owner;
 	w->op = s->lock_op;
 	w->waker = runq ? 0 : s->waker;
@@ -164,16 +164,7 @@ static __always_inline void tail_stack(struct sample_buffer *b, struct pt_regs *
 	s->pid = id >> 32;
 	s->tid = (u32)id;
 	s->in_kernel = s->nkernel = 0;
-#if defined(__TARGET_ARCH_x86)
-	s->ip = regs->ip;
-	s->sp = regs->sp;
-	s->bp = regs->bp;
-	s->regs[0] = regs->bx;
-	s->regs[1] = regs->r12;
-	s->regs[2] = regs->r13;
-	s->regs[3] = regs->r14;
-	s->regs[4] = regs->r15;
-#endif
+	regs_copy(s, regs);
 	s->slice = sample_slice(b->slice, s->sp, CONTRACT_SLICE_BYTES);
 	sample_restore_returns(b, bpf_get_current_task_btf());
 }

@@ -148,6 +148,14 @@ struct bpf_perf_event_data {
 	u64 sample_period;
 	u64 addr;
 };
+#elif defined(__TARGET_ARCH_arm64)
+struct bpf_perf_event_data {
+	struct perf_user_regs {
+		__u64 regs[31], sp, pc, pstate;
+	} regs;
+	u64 sample_period;
+	u64 addr;
+};
 #endif
 
 #endif

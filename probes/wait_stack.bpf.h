@@ -38,7 +38,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 	s->pid = task->tgid;
 	s->tid = task->pid;
 	s->in_kernel = s->nkernel = 0;
-	sample_registers(s, (struct pt_regs *)bpf_task_pt_regs(task));
+	regs_read(s, (struct pt_regs *)bpf_task_pt_regs(task));
 	s->slice = sample_slice(b->sample.slice, s->sp, CONTRACT_SLICE_BYTES);
 	sample_restore_returns(&b->sample, task);
 	len = sizeof(*w) + s->slice;
