@@ -372,6 +372,11 @@ uint32_t bpf_ncpu(const struct bpf *b)
 	return b->ncpu;
 }
 
+uint64_t bpf_unfollowed(const struct bpf *b)
+{
+	return b->skel->bss->follow_lost;
+}
+
 uint64_t bpf_execs(const struct bpf *b)
 {
 	return b->skel->bss->target_execs;

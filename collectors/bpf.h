@@ -15,8 +15,9 @@ struct bpf;
 struct bpf_request {
 	pid_t pid;
 	uint32_t nslots; /* function and USDT rows; 0 leaves their programs out */
-	uint32_t func_copies; /* compact histograms, so many of each slot; 0: full ones, one a CPU */
-	bool sessions;	 /* kernel has uprobe sessions (bpf_has_uprobe_session) */
+	uint32_t
+		func_copies; /* compact histograms, so many of each slot; 0: full ones, one a CPU */
+	bool sessions;	     /* kernel has uprobe sessions (bpf_has_uprobe_session) */
 	bool sample, offcpu, syscalls, block, faults;
 	bool many;   /* more processes than pid: those of bpf_target_add */
 	bool follow; /* and what they fork */
@@ -33,8 +34,9 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 void bpf_free(struct bpf *b);
 
 struct perftop_bpf *bpf_skeleton(struct bpf *b);
-uint32_t bpf_ncpu(const struct bpf *b);	 /* CPU numbers: slots a histogram has in the arrays */
-uint64_t bpf_execs(const struct bpf *b); /* by the target, since on_exec was attached */
+uint32_t bpf_ncpu(const struct bpf *b);	      /* CPU numbers: slots a histogram has in the arrays */
+uint64_t bpf_unfollowed(const struct bpf *b); /* children that found no place */
+uint64_t bpf_execs(const struct bpf *b);      /* by the target, since on_exec was attached */
 
 /*
  * The processes watched beside pid. bpf_target_next: the one after *after (NULL: the first), in no

@@ -28,7 +28,7 @@ struct heap_sampler {
 	struct heap_sites *sites;
 	struct heap_stacks stacks;
 	struct heap_report report;
-	uint64_t allocs, frees, alloc_bytes; /* at the last tick */
+	uint64_t allocs, frees, alloc_bytes, dropped; /* at the last tick */
 	bool counted;
 };
 
@@ -136,7 +136,10 @@ static void fill_totals(struct heap_sampler *hs, struct session *se, struct snap
 	const struct heap_totals *t = heap_segment_totals(hs->segment);
 	uint64_t ns = hs->counted ? session_interval_ns(se) : 0;
 	struct snap_heap *h = &s->heap;
+	struct session_cost cost = {.dropped = hs->counted ? t->dropped - hs->dropped : 0};
 
+	session_add_cost(se, &cost);
+	hs->dropped = t->dropped;
 	h->alloc_rate = per_s(t->allocs, &hs->allocs, ns);
 	h->free_rate = per_s(t->frees, &hs->frees, ns);
 	h->alloc_bytes_rate = per_s(t->alloc_bytes, &hs->alloc_bytes, ns);

@@ -175,6 +175,7 @@ static void add_forked(struct target_set *t, struct bpf *b)
 		if (p)
 			p->mapped = true;
 	}
+	t->unwatched += bpf_unfollowed(b);
 }
 
 static void fill_cpu(struct target_set *t, struct target_process *p, const struct procfs_stat *st,
