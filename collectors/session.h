@@ -31,13 +31,13 @@ struct session_config {
 	uint64_t interval_ns;	 /* between ticks */
 	uint32_t sample_hz;	 /* CPU samples a second and CPU; 0 = none */
 	enum syscall_mode syscalls;
-	bool offcpu;				/* off-CPU time */
+	bool offcpu; /* off-CPU time */
 	enum heap_mode heap;
 	const char *heap_library; /* libperftop_heap.so, NULL = not found; for HEAP_SAMPLE */
 	bool heap_preloaded;	  /* the command was launched with it */
-	bool no_bpf;				/* behave as without privilege */
-	bool force;				/* attach in spite of the estimated cost */
-	double max_overhead_pct;		/* of one CPU: what probes may take; 0 = no limit */
+	bool no_bpf;		  /* behave as without privilege */
+	bool force;		  /* attach in spite of the estimated cost */
+	double max_overhead_pct;  /* of one CPU: what probes may take; 0 = no limit */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
 	bool first_tick_soon; /* show something at once, then keep the interval */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot.h: the boundary: what one tick saw, as plain values that views, rules and files read. */
+/*
+ * snapshot.h: the boundary: what one tick saw, as plain values that views, rules and files read.
+ * Long because it is the one contract between those who measure and those who show.
+ */
 #ifndef PERFTOP_SNAPSHOT_H
 #define PERFTOP_SNAPSHOT_H
 

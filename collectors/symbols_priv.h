@@ -108,4 +108,64 @@ void kernel_symbols_fini(struct kernel_symbols *k);
 bool kernel_symbols_find(struct kernel_symbols *k, uint64_t addr, uint64_t *start, char *name,
 			 size_t name_size, char *module, size_t module_size);
 
+/* ---- symbols.c and symbols_lookup.c ---- */
+
+enum {
+	PC_CACHE_SIZE = 8192,
+	INLINE_CACHE_SIZE = 4096,
+};
+
+/* Where a name comes from; files have spaces of their own, with the top bit set. */
+enum name_space { SPACE_MODULE = 1, SPACE_JIT, SPACE_KERNEL, SPACE_INLINE };
+
+struct pc_slot {
+	uint64_t addr;
+	uint32_t id, offset;
+};
+
+/* Where a function's name is among the symbols of the snapshot that is being filled. */
+struct shown_slot {
+	uint64_t seq; /* of that snapshot */
+	uint32_t index;
+};
+
+struct inline_slot {
+	uint64_t addr;
+	uint32_t n;
+	uint32_t ids[SYMBOLS_INLINES];
+};
+
+/* What the symbols of several processes have in common: ids are those of all of them. */
+struct symbols_shared {
+	uint32_t users;
+	struct files files;
+	struct names names;
+	struct kernel_symbols kernel;
+	struct pc_slot kernel_cache[PC_CACHE_SIZE / 4];
+	struct shown_slot *shown; /* by id */
+	uint32_t nshown;
+};
+
+struct symbols {
+	int pid;
+	struct symbols_shared *shared;
+	struct symbols_module *modules;
+	uint32_t n, cap;
+	uint64_t maps_hash, generation;
+	bool loaded, missed, jit_missed, has_jit;
+	uint32_t ticks;		     /* refreshes since maps was read */
+	uint32_t wait, miss_wait;    /* how many to let pass, and how many after a lookup missed */
+	bool cached;		     /* the cache holds something */
+	struct inline_slot *inlines; /* INLINE_CACHE_SIZE, when a mapped file tells of any */
+
+	struct jit jit;
+	struct pc_slot cache[PC_CACHE_SIZE];
+};
+
+static inline uint64_t symbols_hash(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 29;
+}
+
 #endif

@@ -22,12 +22,12 @@ enum history_kind {
 	HISTORY_CPU,
 	HISTORY_RSS,
 	HISTORY_CTXSW,
-	HISTORY_P99,	   /* worst recent p99 of all latency rows */
-	HISTORY_LATENCY,   /* by source and name: recent p99 */
-	HISTORY_SYSCALL,   /* by name and class: rate */
-	HISTORY_COUNTER,   /* by name: rate, or value of a gauge */
-	HISTORY_KERNEL,	   /* by name and ISA: GFLOP/s */
-	HISTORY_THREAD,	   /* by tid: CPU */
+	HISTORY_P99,	    /* worst recent p99 of all latency rows */
+	HISTORY_LATENCY,    /* by source and name: recent p99 */
+	HISTORY_SYSCALL,    /* by name and class: rate */
+	HISTORY_COUNTER,    /* by name: rate, or value of a gauge */
+	HISTORY_KERNEL,	    /* by name and ISA: GFLOP/s */
+	HISTORY_THREAD,	    /* by tid: CPU */
 	HISTORY_TRAJECTORY, /* used places */
 	HISTORY_HEAP	    /* live bytes, or where they are not known anonymous memory */
 };

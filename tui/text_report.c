@@ -322,7 +322,7 @@ static void write_tails(const struct text_report *r, const struct snapshot *s, c
 			     blocked_reason_name(t->reason), t->what[0] ? " " : "", t->what);
 		if (t->waker[0])
 			addf(&l, "  woken by %s", t->waker);
-		addf(&l, "  faults %llu", (unsigned long long)(t->minflt + t->majflt));
+		addf(&l, "  faults %llu", (unsigned long long)t->minflt + t->majflt);
 		end(r, &l, out);
 	}
 }

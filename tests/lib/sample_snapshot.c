@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sample_snapshot.c: snapshots as real targets give them. */
+/*
+ * sample_snapshot.c: snapshots as real targets give them. Long because each kind of target is one.
+ */
 #include "tests/lib/sample_snapshot.h"
 #include "tests/lib/sample_heap.h"
 #include "tests/lib/sample_io.h"

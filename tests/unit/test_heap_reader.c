@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_heap_reader.c: a heap segment that lies is reported, and sites are ranked as they deserve.
+/*
+ * test_heap_reader.c: a heap segment that lies is reported, and sites are ranked as they deserve.
+ * Long because each lie is a case, over one segment.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_heap_sample.c: the heap sampler in programs that keep their own account of their memory. */
+/*
+ * test_heap_sample.c: the heap sampler in programs that keep their own account of their memory.
+ * Long because each way to allocate is a case, over one fixture.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

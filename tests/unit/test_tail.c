@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_tail.c: slow calls whose reason is known are recognised, and their times add up. */
+/*
+ * test_tail.c: slow calls whose reason is known are recognised, and their times add up.
+ * Long because each reason to be slow is a case, over one fixture.
+ */
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bpf_features.c: what this kernel can do, found by trying once. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#include "collectors/bpf.h"
+#include "collectors/uprobe_link.h"
+
+static bool attach_type_works(uint32_t type)
+{
+	/* r0 = 0; exit */
+	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+				  {.code = BPF_JMP | BPF_EXIT}};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
+	 */
+	const uint64_t offset = 0;
+	const struct uprobe_link link = {.path = "/proc/self/perftop-no-such-file",
+					 .offsets = &offset,
+					 .n = 1,
+					 .type = type};
+	int fd, prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_try", "GPL", code, 2, &opts);
+
+	if (prog < 0)
+		return false;
+	fd = uprobe_link_open(prog, &link);
+	close(prog);
+	if (fd >= 0)
+		close(fd);
+	return fd == -ENOENT || fd == -EBADF;
+}
+
+bool bpf_has_uprobe_multi(void)
+{
+	return attach_type_works(UPROBE_LINK_MULTI);
+}
+
+bool bpf_has_uprobe_session(void)
+{
+	return attach_type_works(UPROBE_LINK_SESSION);
+}
