@@ -36,6 +36,8 @@ ask() {
 	ns=${line##*ns=}
 	: >"$T/$1/out"
 }
+# Until each is the program, and no longer the shell that forked.
+for i in "${!ways[@]}"; do ask "$i" "calls known_push 10 1"; done
 # The tools say that they are attached before they are: a call that got slower is the sign.
 slower_now() {
 	ask "$1" "$few"
@@ -56,6 +58,7 @@ watch() {
 	bpftrace) start "watcher$1" bpftrace -p "$pid_of" -e "uprobe:$at { @s[tid] = nsecs; }
 		uretprobe:$at /@s[tid]/ { @ = hist(nsecs - @s[tid]); delete(@s[tid]); }" ;;
 	esac
+	# shellcheck disable=SC2154
 	watchers[$1]=$pid
 }
 can() { case $1 in perftop* | not*) ;; *) command -v "$1" >/dev/null ;; esac; }

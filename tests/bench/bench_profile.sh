@@ -30,9 +30,9 @@ python3_start_() {
 	start python3 "$python" "$here/real/words.py"
 	target=$pid
 }
-# Its functions' names come from the map that it writes for perf.
+# Its functions' names come from the map that it writes for perf; it writes a log beside, too.
 node_start_() {
-	start node node --perf-basic-prof "$here/real/json.js"
+	start node env -C "$T" node --perf-basic-prof "$here/real/json.js"
 	target=$pid
 	maps+=("/tmp/perf-$pid.map")
 }
