@@ -39,6 +39,7 @@ ended() {
 	fi
 	wait "$top"
 	rc=$?
+	forget "$top"
 	equal "$name: perftop ends well" "$rc" 0
 	[ "$rc" = 0 ] || sed 's/^/# /' "$T/$name.err" | head -20
 	check "$name: every line is an object" whole "$T/$name.json"
@@ -56,8 +57,22 @@ last() { tail -1 "$T/$1.json" | jq -r "$2"; }
 any() { jq -es "any(.[]; $2)" "$T/$1.json" >/dev/null; }
 has_line() { [ "$(wc -l <"$T/$1.json")" -ge "${2:-1}" ]; }
 says() { grep -q "$2" "$T/$1.out"; }
-# ends the target, and then perftop by itself
-end() { kill -9 "$pid"; }
+# over_with PID: ends what was started.
+over_with() {
+	kill -9 "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+	forget "$1"
+}
+# forget PID: it has ended, and its number may soon be another's.
+forget() {
+	local i
+
+	for i in "${!started[@]}"; do
+		[ "${started[i]}" != "$1" ] || unset "started[i]"
+	done
+}
+# ends the target; perftop then ends by itself
+end() { over_with "$pid"; }
 
 # ---- processes -------------------------------------------------------------------------------
 process_storms() {
@@ -214,6 +229,7 @@ storm() {
 	eventually 10 has_line "$storm" 2
 	n=$(lines)
 	if [ "${stopped:-}" ]; then
+		local GAP_MAX=$((GAP_MAX + 1500))
 		sleep 0.2
 		kill -STOP "$top"
 		sleep 1.2
@@ -232,7 +248,7 @@ storm() {
 		n=$(lines)
 		sleep 0.3
 		after=$(rate "$n")
-		kill -9 "$pid"
+		over_with "$pid"
 		before=$(storm=fresh && rate 2)
 		pid=$target
 	fi
@@ -255,12 +271,15 @@ event_storms() {
 		check "samples: what found no room is counted" dropped samples
 	storm syscalls syscalls -e malloc --syscalls=full &&
 		check "syscalls: and counted" any syscalls 'any(.syscalls[]; .name == "getppid" and .count > 10000)'
-	storm ping ping -e malloc
-	stopped=1 storm faults faults -e malloc
+	storm ping ping -e malloc &&
+		check "ping: time blocked is counted" any ping '.blocked.by_reason.futex > 0'
+	stopped=1 storm faults faults -e malloc &&
+		check "faults: what found no room is counted" dropped faults
 	storm io io -e malloc &&
 		check "io: and counted" any io 'any(.block[]; .count > 100)'
-	storm mallocs mallocs -e storm_call --heap=sample &&
-		check "mallocs: sampled" any mallocs '.heap.mode == "sample" and .heap.alloc_rate > 10000'
+	stopped=1 storm mallocs mallocs -e storm_call --heap=sample &&
+		check "mallocs: what found no room is counted" dropped mallocs
+	check "mallocs: sampled" any mallocs '.heap.mode == "sample" and .heap.alloc_rate > 10000'
 }
 
 # ---- perftop is killed -----------------------------------------------------------------------
@@ -317,7 +336,8 @@ kills() {
 	for i in "${children[@]}"; do
 		# One that perftop had not let go of yet says nothing, and ends with it.
 		[ ! -s "$T/launched.${i% *}" ] || ! over "${i#* }" || n=$((n + 1))
-		kill -9 "${i#* }" 2>/dev/null
+		over "${i#* }" || kill -9 "${i#* }"
+		forget "${i#* }"
 	done
 	equal "killed: commands that it had launched go on" "$n of ${#children[@]} ended" "0 of ${#children[@]} ended"
 	end
@@ -403,7 +423,7 @@ starvation() {
 
 # ---- a pid that another process takes --------------------------------------------------------
 reuse() {
-	local was i
+	local was i last
 
 	if ! [ -w /proc/sys/kernel/ns_last_pid ]; then
 		skip "ns_last_pid cannot be written: no pid is taken again on request"
@@ -414,21 +434,24 @@ reuse() {
 	watch reuse -e storm_work
 	eventually 5 has_line reuse 3
 	kill -STOP "$top"
-	kill -9 "$was"
-	wait "$was" 2>/dev/null
+	over_with "$was"
+	last=$(cat /proc/sys/kernel/ns_last_pid)
 	cp "$events" "$T/stranger"
 	for i in $(seq 1 50); do
 		echo $((was - 1)) >/proc/sys/kernel/ns_last_pid
 		"$T/stranger" syscalls >/dev/null &
 		pid=$!
-		started+=("$pid")
-		[ "$pid" = "$was" ] && break
-		kill -9 "$pid"
+		[ "$pid" != "$was" ] || break
+		over_with "$pid"
 	done
+	# Numbers given out lately are not to come again.
+	echo "$last" >/proc/sys/kernel/ns_last_pid
 	if [ "$pid" != "$was" ]; then
+		kill -CONT "$top"
 		skip "pid $was was not to be had again"
 		return
 	fi
+	started+=("$pid")
 	sleep 0.3
 	kill -CONT "$top"
 	ended reuse
