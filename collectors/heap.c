@@ -12,9 +12,9 @@
 
 /*
  * The kernel walks all page tables for smaps_rollup, 1 ms for some 250 MB. It is read so seldom
- * that it takes a 5,000th of a CPU.
+ * that it takes a 20,000th of a CPU.
  */
-enum { ROLLUP_SHARE = 5000, READ_BUDGET_NS = 4 * 1000 * 1000 };
+enum { ROLLUP_SHARE = 20000, READ_BUDGET_NS = 4 * 1000 * 1000 };
 
 struct heap {
 	struct alloc *alloc;

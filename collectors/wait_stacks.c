@@ -30,7 +30,7 @@ enum {
 	PROBES = 8,	/* places that one may lie at */
 	SLEEPERS = 256, /* waits going on whose stack is known */
 	READS = 16,	/* stacks read from outside a tick */
-	RATE = 150,	/* stacks a second that the period aims at: some 0.1 % of a CPU */
+	RATE = 75,	/* stacks a second that the period aims at: some 0.05 % of a CPU */
 	BURST = 4 * RATE,
 };
 #define PERIOD_FIRST_NS 1000000.0
