@@ -25,8 +25,11 @@ CFLAGS   ?= -O2 -g
 NEEDED   := -D_GNU_SOURCE -I. -I$(B)/gen
 ALL_CFLAGS   = $(NEEDED) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -fno-omit-frame-pointer -pthread $(WARN) $(SANITIZE)
 SANITIZE :=
+# Heads and blocks of queries run in parallel. ThreadSanitizer does not see libgomp's barriers, and
+# clang would want a library of its own: there the same code runs on one thread.
+OPENMP   := $(if $(filter tsan fuzz,$(FLAVOUR)),-fopenmp-simd,-fopenmp)
 LINK     = $(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS)
-LDLIBS   := -lbpf -ldw -lelf -lsqlite3 -ljansson -lz -liberty -lck -lm -lpthread
+LDLIBS   := -lbpf -ldw -lelf -lsqlite3 -ljansson -lz -liberty -lck -lm -lpthread $(OPENMP)
 TUI_LIBS := -lncursesw -ltinfo
 
 ifeq ($(FLAVOUR),asan)
@@ -72,7 +75,7 @@ SKEL           := $(B)/gen/perftop.skel.h
 SYSNAMES       := $(B)/gen/syscall_names.inc
 LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 
-.PHONY: all programs watch test deps deps-bench bench lint format asan tsan fuzz install uninstall \
+.PHONY: all programs watch test deps deps-bench bench bench-peers lint format asan tsan fuzz install uninstall \
 	help clean tests fuzz-targets FORCE
 all: programs compile_commands.json
 	@ln -sfn $(B)/perftop perftop
@@ -91,10 +94,10 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' $(FLAGS) | cmp -s - $@ || printf '%s\n' $(FLAGS) >$@
 
 # ISA variants carry their instruction set in the file name and are compiled for it alone.
-$(B)/kernels/%.o: FILE_CFLAGS = -O3 -fopenmp-simd
+$(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP)
 ifeq ($(ARCH),x86_64)
-$(B)/kernels/%_avx2.o:   FILE_CFLAGS = -O3 -fopenmp-simd -mavx2 -mfma
-$(B)/kernels/%_avx512.o: FILE_CFLAGS = -O3 -fopenmp-simd -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+$(B)/kernels/%_avx2.o:   FILE_CFLAGS = -O3 $(OPENMP) -mavx2 -mfma
+$(B)/kernels/%_avx512.o: FILE_CFLAGS = -O3 $(OPENMP) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
 endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
 $(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(UNIT_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)
@@ -191,6 +194,20 @@ bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory $(JOBS) tests $(BENCH_BINS)
 	$(Q)BUILD=$(B) tests/bench/run $(ARGS)
 
+# The same work by OpenBLAS, oneDNN, hnswlib and faiss, in one process with ours: never linked into
+# the product. The second line of each program names its libraries.
+PEER_SRCS := $(sort $(wildcard tests/bench/peers/peers_*.cc))
+PEER_BINS := $(patsubst %.cc,$(B)/%,$(PEER_SRCS))
+$(PEER_BINS): $(B)/%: %.cc $(LIBS) $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)g++ -O3 -march=native -g -std=c++17 -fopenmp -I. $(WARN_CXX) $< -o $@ \
+		$(B)/libkernels.a $(B)/libperftop.a $$(sed -n '2s|^// LIBS:||p' $<) -lck -lm -lpthread
+WARN_CXX := -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+bench-peers: deps
+	$(Q)tests/deps $(DEPS_PEERS)
+	$(Q)$(MAKE) --no-print-directory $(JOBS) $(PEER_BINS)
+	$(Q)BUILD=$(B) tests/bench/run_peers $(ARGS)
+
 FUZZ_SECONDS ?= 60
 fuzz: deps
 	$(Q)tests/deps $(DEPS_FUZZ)
@@ -204,6 +221,7 @@ watch: deps
 DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
 	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin ncurses-term
 DEPS_TEST := libcmocka-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps
+DEPS_PEERS := g++ libopenblas-dev libdnnl-dev libhnswlib-dev libfaiss-dev
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
 DEPS_LINT := clang-format clang-tidy cppcheck
 DEPS_FUZZ := libclang-rt-dev
@@ -262,6 +280,7 @@ help:
 	'make test       install, build, run every test' \
 	'make deps       install the Debian packages that building and testing need' \
 	'make bench      measured costs and comparisons, side by side; ARGS="name…" picks' \
+	'make bench-peers kernels beside OpenBLAS, oneDNN, hnswlib and faiss; ARGS="name…" picks' \
 	'make lint       format, clang-tidy, cppcheck, and the rules of the house' \
 	'make format     apply clang-format' \
 	'make asan|tsan  the tests under AddressSanitizer+UBSan, or ThreadSanitizer' \

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* benchmark.h: what `perftop benchmark` measures: suites, results, and the targets they are for. */
+#ifndef KERNELS_BENCHMARK_H
+#define KERNELS_BENCHMARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/isa.h"
+
+/*
+ * A suite is one file, suite_NAME.c, and one row of suites.def. It calls benchmark_contest() for
+ * things to compare, and benchmark_target() for each published target that it speaks to. What it
+ * reports is copied: strings and samples are the caller's again on return.
+ */
+enum {
+	BENCHMARK_MAX_CASES = 16, /* contenders of one contest */
+	BENCHMARK_MAX_PARAMS = 12,
+};
+
+struct benchmark; /* one run of the command; opaque to suites */
+
+struct benchmark_param {
+	const char *name; /* the field's letter: S D H Hkv causal dtype rank n k ef recall */
+	const char *text; /* when not NULL, instead of value */
+	double value;
+};
+
+/* One contender. run does the work once, at inputs that arg names; it returns 0 or -errno. */
+struct benchmark_case {
+	const char *name; /* "attention_flash"; unique within the contest together with isa */
+	enum isa isa;
+	int (*run)(void *arg);
+	void *arg;
+	double ops;	      /* operations (tokens, vectors, steps …) a call does; 0 is 1 */
+	double flops, bytes;  /* useful work of a call; 0: not told */
+	size_t scratch_bytes; /* memory beside inputs and outputs that a call needs; real, not
+				 modelled */
+	const char *baseline; /* what others are compared with under this name: "textbook",
+				 "standard", "peer …"; NULL: no baseline */
+	const struct benchmark_param *params; /* its own, beside those of the contest */
+	uint32_t nparams;
+	bool slow; /* a few rounds tell enough (a textbook loop) */
+	bool once; /* each call is measured alone: calls change what they work on, or take long */
+};
+
+/*
+ * Measures all cases in turn, round after round, so that a busy moment of the machine hits all
+ * alike; short calls are repeated within a reading of the clock until a reading takes 20 us.
+ * Every result is added to the run with vs.NAME = baseline time / own time. Fills median_ns
+ * (of one operation) for each case when it is not NULL. 0, or the first error of a case, which the
+ * run then reports.
+ */
+int benchmark_contest(struct benchmark *b, const char *name, const struct benchmark_param *params,
+		      uint32_t nparams, const struct benchmark_case *cases, uint32_t ncases,
+		      double *median_ns);
+
+/* Adds a result from samples (ns of one operation each) that the suite took itself. */
+int benchmark_add_samples(struct benchmark *b, const char *name,
+			  const struct benchmark_param *params, uint32_t nparams,
+			  const double *samples_ns, uint32_t n);
+
+enum benchmark_status { BENCHMARK_PASS, BENCHMARK_MISSED, BENCHMARK_NA };
+
+/* A published target: "micro-LoRA forward r=1 d=256", from which document, and what we measured. */
+struct benchmark_target {
+	const char *name;
+	const char *seed;     /* the document and table it comes from */
+	const char *target;   /* as published: "< 50 us", "2.49x-7.47x" */
+	double limit;	      /* the number that decides */
+	bool at_least;	      /* measured >= limit passes; else measured < limit does */
+	double measured;      /* NAN: N/A, and then reason says why */
+	const char *unit;     /* "us", "x", "MB", "%" */
+	const char *baseline; /* what a ratio is against; NULL for an absolute figure */
+	const char
+		*reason; /* why it is missed, N/A, or impossible by its own arithmetic; or NULL */
+};
+int benchmark_target(struct benchmark *b, const struct benchmark_target *t);
+
+/* The instruction set that the run uses, and the machine's measured ceilings (0: not measured). */
+enum isa benchmark_isa(const struct benchmark *b);
+double benchmark_peak_gflops(const struct benchmark *b);
+double benchmark_dram_gbytes_s(const struct benchmark *b);
+/* --quick was given: small shapes and few rounds, to see that everything runs (tests use it). */
+bool benchmark_quick(const struct benchmark *b);
+
+/* 64-byte aligned, zeroed memory that lives until the suite returns; NULL only when there is none,
+ * which the run then reports. */
+void *benchmark_alloc(struct benchmark *b, size_t bytes);
+/* n floats uniform in [-1, 1], the same ones each run. */
+float *benchmark_floats(struct benchmark *b, size_t n);
+
+/* What a row of suites.def names. 0 or -errno. */
+typedef int benchmark_suite_fn(struct benchmark *b);
+
+/* `perftop benchmark [OPTIONS]`; argv[0] is "benchmark". Returns the exit status: 0, 1 for a
+ * regression or a failure, 2 for bad options. */
+int benchmark_main(int argc, char **argv);
+
+#endif
