@@ -38,6 +38,8 @@ struct attention {
 	bool causal;
 	uint32_t block_q; /* queries a block: 16, 32, 48 or 64; 0 is the tuned default */
 	uint32_t block_k; /* keys a block, up to ATTENTION_MAX_BLOCK_K; 0 is the tuned default */
+	float *lse; /* NULL, or [heads][q_len]: the natural log of each query's sum of exponentials,
+		     * what the backward pass starts from; -inf for a query that sees no key */
 };
 
 /* Returns 0, or -EINVAL for a shape out of range, a null pointer, or too small a scratch. */

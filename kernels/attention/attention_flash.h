@@ -50,6 +50,14 @@ static void store_output(const struct tiles *t, float *o, size_t o_row, uint32_t
 	}
 }
 
+/* Natural log of each query's sum of exponentials; the tiles' maximum and sum are in base 2. */
+static void store_lse(const struct tiles *t, float *lse, uint32_t rows)
+{
+	for (uint32_t i = 0; lse && i < rows; i++)
+		lse[i] = t->sum[i] == 0 ? -INFINITY
+					: (float)((t->max[i] + log2f(t->sum[i])) / LOG2E);
+}
+
 /* How many of n keys from jb each vector of queries from i0 sees; offset = kv_len - q_len. */
 static void set_limits(struct tiles *t, bool causal, int64_t i0, int64_t offset, int64_t jb,
 		       uint32_t n)
@@ -188,6 +196,7 @@ static void flash_rows(struct tiles *t, const struct attention *a, uint32_t h, u
 		values_block(t, a->v + kv * a->v_head + jb * a->v_row, a->v_row, t->alpha + t->bq);
 	}
 	store_output(t, a->out + h * a->o_head + i0 * a->o_row, a->o_row, rows);
+	store_lse(t, a->lse ? a->lse + (size_t)h * a->q_len + i0 : NULL, rows);
 }
 
 TILE int flash(const struct attention *a, void *scratch, size_t scratch_bytes)
@@ -237,6 +246,8 @@ static void standard_head(struct tiles *t, const struct attention *a, uint32_t h
 				for (uint32_t l = 0; l < bq; l++)
 					b.max[l] = -INFINITY;
 				softmax_block(&b);
+				store_lse(&b, a->lse ? a->lse + (size_t)h * a->q_len + i : NULL,
+					  rows);
 			} else {
 				memset(b.ot, 0, (size_t)b.dim * bq * sizeof(float));
 				values_block(&b, a->v + kv * a->v_head, a->v_row, b.alpha + bq);

@@ -43,6 +43,8 @@ static void ref_row(const struct attention *a, uint32_t h, uint32_t i, double *p
 			o += p[j] * a->v[kv * a->v_head + j * a->v_row + d];
 		out[d] = sum == 0 ? 0 : (float)(o / sum);
 	}
+	if (a->lse)
+		a->lse[(size_t)h * a->q_len + i] = (float)(max + log(sum));
 }
 
 int attention_ref(const struct attention *a, void *scratch, size_t scratch_bytes)

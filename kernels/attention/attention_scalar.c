@@ -55,6 +55,8 @@ static void textbook_row(const struct attention *a, uint32_t h, uint32_t i, floa
 	}
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		out[d] = sum == 0 ? 0 : out[d] / sum;
+	if (a->lse)
+		a->lse[(size_t)h * a->q_len + i] = max + logf(sum);
 }
 
 int attention_textbook_scalar(const struct attention *a, void *scratch, size_t scratch_bytes)
@@ -108,6 +110,8 @@ static void flash_row(const struct attention *a, uint32_t h, uint32_t i, uint32_
 			    v + j * a->v_row, n - j < block ? n - j : block, p, &max, &sum, out);
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		out[d] = sum == 0 ? 0 : out[d] / sum;
+	if (a->lse)
+		a->lse[(size_t)h * a->q_len + i] = max + logf(sum);
 }
 
 int attention_flash_scalar(const struct attention *a, void *scratch, size_t scratch_bytes)

@@ -356,6 +356,34 @@ static void a_bad_query_is_hidden_or_spoils_others(void **state)
 	problem_fini(&p);
 }
 
+/* Held to the reference's within the error of a logit; rows that see nothing give -inf. */
+static void the_saved_sum_of_exponentials_is_wrong(void **state)
+{
+	enum { HEADS = 2, QUERIES = 90 };
+	float want[HEADS * QUERIES], got[HEADS * QUERIES + 1];
+	struct problem p;
+
+	for (uint32_t kv_len = 20; kv_len <= 300; kv_len += 140) {
+		problem_init(&p, HEADS, 1, QUERIES, kv_len, 17, true);
+		p.a.lse = want;
+		reference(&p);
+		p.a.lse = got;
+		FOR_ATTENTION_ROWS(k)
+		{
+			memset(got, 0xff, sizeof(got));
+			run_row(&p, k);
+			for (uint32_t i = 0; i < HEADS * QUERIES; i++)
+				if (!(want[i] == got[i] || fabsf(got[i] - want[i]) <= 1e-4f))
+					fail_msg("%s %s: kv%u row %u: %g, not %g", k->name,
+						 isa_name(k->isa), kv_len, i, (double)got[i],
+						 (double)want[i]);
+			assert_true(isnan(got[HEADS * QUERIES]));
+		}
+		assert_true(kv_len > QUERIES || want[0] == -INFINITY);
+		problem_fini(&p);
+	}
+}
+
 static void a_bad_shape_is_accepted(void **state)
 {
 	struct problem p;
@@ -523,6 +551,7 @@ int main(void)
 		cmocka_unit_test(rows_that_see_nothing_are_not_zero),
 		cmocka_unit_test(keys_of_minus_infinity_still_weigh),
 		cmocka_unit_test(a_bad_query_is_hidden_or_spoils_others),
+		cmocka_unit_test(the_saved_sum_of_exponentials_is_wrong),
 		cmocka_unit_test(a_bad_shape_is_accepted),
 		cmocka_unit_test(flash_scratch_grows_with_the_sequence),
 		cmocka_unit_test(weights_of_one_query_are_wrong),
