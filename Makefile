@@ -94,11 +94,15 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' $(FLAGS) | cmp -s - $@ || printf '%s\n' $(FLAGS) >$@
 
 # ISA variants carry their instruction set in the file name and are compiled for it alone.
-$(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP)
-ifeq ($(ARCH),x86_64)
-$(B)/kernels/%_avx2.o:   FILE_CFLAGS = -O3 $(OPENMP) -mavx2 -mfma
-$(B)/kernels/%_avx512.o: FILE_CFLAGS = -O3 $(OPENMP) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
-endif
+ISAS           := avx2 f16c avxvnni avx512 avx512vnni avx512bf16
+ISA_avx2       := -mavx2 -mfma
+ISA_f16c       := $(ISA_avx2) -mf16c
+ISA_avxvnni    := $(ISA_avx2) -mavxvnni
+ISA_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+ISA_avx512vnni := $(ISA_avx512) -mavx512vnni
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
+isa_of = $(if $(filter x86_64,$(ARCH)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
+$(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP) $(call isa_of,$@)
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
 $(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(UNIT_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)
 
@@ -142,9 +146,9 @@ ALL_SRCS := $(PROBE_SRCS) $(HEAP_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SR
 	$(TARGET_SRCS) $(TARGET_SO_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
 # A folder changes when a file comes or goes.
 compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
-	@{ printf '['; sep=''; for f in $(ALL_SRCS); do isa=''; case $$f in \
-	*_avx2.c) isa='-mavx2 -mfma ';; \
-	*_avx512.c) isa='-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma ';; esac; \
+	@{ printf '['; sep=''; for f in $(ALL_SRCS); do isa=''; \
+	for i in $(foreach i,$(ISAS),'$(i) $(ISA_$(i))'); do \
+	case $$f in *_$${i%% *}.c) isa="$${i#* } ";; esac; done; \
 	printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" $$f \
 	"$(CC) $(NEEDED) -std=gnu11 -Wall -Wextra $$isa-c $$f"; sep=,; done; \
 	printf ',\n{"directory":"%s","file":"%s","command":"%s"}\n]\n' "$(CURDIR)" probes/perftop.bpf.c \

@@ -6,12 +6,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 static const char *const isa_names[ISA_COUNT] = {
 	[ISA_SCALAR] = "scalar",
 	[ISA_NEON] = "neon",
 	[ISA_AVX2] = "avx2",
 	[ISA_AVX512] = "avx512",
 };
+
+#if defined(__x86_64__)
+/*
+ * Extensions of the sets found already, straight from CPUID: not every compiler's builtin knows
+ * their names. They use the registers of those sets, so what the kernel saves was asked there.
+ */
+static unsigned int x86_extras(unsigned int have)
+{
+	unsigned int a, b, c, d, f = ISA_NONE, leaves = 0;
+
+	if (!(have & ISA_HAS_AVX2_FMA))
+		return f;
+	if (__get_cpuid(1, &a, &b, &c, &d) && c & 1u << 29)
+		f |= ISA_HAS_F16C;
+	if (__get_cpuid_count(7, 0, &leaves, &b, &c, &d) && have & ISA_HAS_AVX512 && c & 1u << 11)
+		f |= ISA_HAS_AVX512_VNNI;
+	if (leaves < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d))
+		return f;
+	if (a & 1u << 4)
+		f |= ISA_HAS_AVX_VNNI;
+	if (have & ISA_HAS_AVX512 && a & 1u << 5)
+		f |= ISA_HAS_AVX512_BF16;
+	return f;
+}
+#endif
 
 unsigned int isa_features(void)
 {
@@ -26,6 +55,7 @@ unsigned int isa_features(void)
 	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
 		f |= ISA_HAS_AVX512;
+	f |= x86_extras(f);
 #elif defined(__aarch64__)
 	f |= ISA_HAS_NEON;
 #endif

@@ -14,6 +14,11 @@ enum {
 	ISA_HAS_AVX2_FMA = 1 << 0, /* AVX2 and FMA3, registers saved by the kernel */
 	ISA_HAS_AVX512 = 1 << 1,   /* F, BW, VL and DQ */
 	ISA_HAS_NEON = 1 << 2,
+	/* Each implies AVX2_FMA or AVX512 above, so a row names it alone. */
+	ISA_HAS_F16C = 1 << 3,	      /* half to float and back, 8 at once */
+	ISA_HAS_AVX_VNNI = 1 << 4,    /* int8 dot products in AVX2's registers */
+	ISA_HAS_AVX512_VNNI = 1 << 5, /* int8 dot products */
+	ISA_HAS_AVX512_BF16 = 1 << 6, /* bf16 dot products and rounding */
 };
 
 /* What the CPU and the kernel together allow (CPUID and XGETBV). */
