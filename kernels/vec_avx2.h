@@ -97,6 +97,11 @@ V vec vec_keep_from(vec v, uint32_t first)
 	return _mm256_blendv_ps(v, vec_splat(-__builtin_inff()),
 				_mm256_castsi256_ps(first_lanes(first)));
 }
+V vec vec_keep_first(vec v, uint32_t n)
+{
+	return _mm256_blendv_ps(vec_splat(-__builtin_inff()), v,
+				_mm256_castsi256_ps(first_lanes(n)));
+}
 V vec vec_fix_max(vec m)
 {
 	return _mm256_andnot_ps(_mm256_cmp_ps(m, vec_splat(-__builtin_inff()), _CMP_EQ_OQ), m);

@@ -86,6 +86,12 @@ V vec vec_keep_from(vec v, uint32_t first)
 
 	return _mm512_mask_mov_ps(v, hidden, vec_splat(-__builtin_inff()));
 }
+V vec vec_keep_first(vec v, uint32_t n)
+{
+	__mmask16 kept = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+
+	return _mm512_mask_mov_ps(vec_splat(-__builtin_inff()), kept, v);
+}
 V vec vec_fix_max(vec m)
 {
 	__mmask16 none = _mm512_cmp_ps_mask(m, vec_splat(-__builtin_inff()), _CMP_EQ_OQ);

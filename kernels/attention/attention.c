@@ -81,16 +81,31 @@ size_t attention_textbook_scratch(const struct attention *a)
 	return round_up(a->kv_len * sizeof(double), ATTENTION_ALIGN);
 }
 
+void attention_visible(const struct attention *a, uint32_t i, uint32_t *first, uint32_t *end)
+{
+	const int64_t n = (int64_t)i + 1 + a->kv_len - a->q_len; /* keys up to its position */
+	const int64_t hidden = n - a->window;
+
+	*end = !a->causal ? a->kv_len : n < 0 ? 0 : (uint32_t)n;
+	*first = !a->window || hidden < 0 ? 0 : (uint32_t)hidden;
+}
+
+/* Pairs of a triangle: the last query has n keys, the one before n - 1, and so on down to none. */
+static uint64_t triangle(uint64_t q_len, uint64_t n)
+{
+	uint64_t rows = q_len < n ? q_len : n;
+
+	return rows * (2 * n - rows + 1) / 2;
+}
+
 uint64_t attention_flops(const struct attention *a)
 {
 	uint64_t pairs = (uint64_t)a->q_len * a->kv_len;
 
-	if (a->causal) {
-		uint64_t rows = a->q_len < a->kv_len ? a->q_len : a->kv_len;
-
-		/* The last `rows` queries see kv_len - rows + 1 .. kv_len keys; others see none. */
-		pairs = rows * (2 * (uint64_t)a->kv_len - rows + 1) / 2;
-	}
+	if (a->causal)
+		pairs = triangle(a->q_len, a->kv_len);
+	if (a->window && a->window < a->kv_len)
+		pairs -= triangle(a->q_len, a->kv_len - a->window);
 	return 4 * pairs * a->head_dim * a->heads;
 }
 

@@ -20,12 +20,14 @@ enum {
  * both fit, and no alignment is asked for). Query head h reads key/value head
  * h / (heads / kv_heads): kv_heads = heads is MHA, fewer GQA, 1 MQA.
  *
- * Causal: query i sees key j when j <= i + kv_len - q_len (both sequences end together).
+ * Query i stands at position i + kv_len - q_len (both sequences end together). Causal: it sees no
+ * key after its position. Window w: it sees no key at or before its position - w, so a causal query
+ * sees the last w keys, its own included (Beltagy et al. 2020; 0: no window).
  *
  * Values that are not numbers: a NaN, or a logit of +inf, makes its query's row NaN; a logit of
  * -inf weighs nothing; a query that sees no key, or only logits of -inf, gives a row of zeros. A
- * non-finite v of a key that the causal mask hides may still reach a row up to 15 rows before it
- * (a weight of 0 times inf).
+ * non-finite v of a key that causality or the window hides from a query but not from another within
+ * ATTENTION_MAX_BLOCK_Q rows may still reach it (a weight of 0 times inf).
  */
 struct attention {
 	const float *q, *k, *v;
@@ -40,6 +42,7 @@ struct attention {
 	uint32_t block_k; /* keys a block, up to ATTENTION_MAX_BLOCK_K; 0 is the tuned default */
 	float *lse; /* NULL, or [heads][q_len]: the natural log of each query's sum of exponentials,
 		     * what the backward pass starts from; -inf for a query that sees no key */
+	uint32_t window;  /* 0: none */
 };
 
 /* Returns 0, or -EINVAL for a shape out of range, a null pointer, or too small a scratch. */
@@ -61,6 +64,8 @@ void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads
 
 /* 0 or -EINVAL: what every variant checks first. */
 int attention_check(const struct attention *a);
+/* Query i sees keys first..end - 1; none when they are equal. */
+void attention_visible(const struct attention *a, uint32_t i, uint32_t *first, uint32_t *end);
 /* Blocks that flash uses for a: the caller's, or the tuned ones. */
 void attention_blocks(const struct attention *a, uint32_t *block_q, uint32_t *block_k);
 

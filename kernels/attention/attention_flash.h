@@ -58,29 +58,49 @@ static void store_lse(const struct tiles *t, float *lse, uint32_t rows)
 					: (float)((t->max[i] + log2f(t->sum[i])) / LOG2E);
 }
 
-/* How many of n keys from jb each vector of queries from i0 sees; offset = kv_len - q_len. */
-static void set_limits(struct tiles *t, bool causal, int64_t i0, int64_t offset, int64_t jb,
+static uint32_t clamp(int64_t x, uint32_t max)
+{
+	return x < 0 ? 0 : x > max ? max : (uint32_t)x;
+}
+
+/* The first key that some query of the block at i0 sees. */
+static uint32_t first_key(const struct attention *a, uint32_t i0)
+{
+	uint32_t first, end;
+
+	attention_visible(a, i0, &first, &end);
+	return first;
+}
+
+/* How many of n keys from jb each vector of queries from i0 sees, and where a mask has work. */
+static void set_limits(struct tiles *t, const struct attention *a, uint32_t i0, int64_t jb,
 		       uint32_t n)
 {
 	for (uint32_t c = 0; c < t->vecs; c++) {
-		int64_t first = i0 + c * VEC_LANES + offset + 1 - jb;
-		int64_t last = first + VEC_LANES - 1;
+		/* Keys up to the position of the vector's first query. */
+		int64_t keys = (int64_t)i0 + c * VEC_LANES + a->kv_len - a->q_len + 1 - jb;
 
-		t->seen[c] = !causal || first > n ? n : first < 0 ? 0 : (uint32_t)first;
-		t->limit[c] = !causal || last > n ? n : last < 0 ? 0 : (uint32_t)last;
+		t->seen[c] = a->causal ? clamp(keys, n) : n;
+		t->limit[c] = a->causal ? clamp(keys + VEC_LANES - 1, n) : n;
+		t->faded[c] = a->window ? clamp(keys + VEC_LANES - 1 - a->window, n) : 0;
 	}
 }
 
-/* Key `seen + x` is hidden from the lanes below it. */
-static void mask_scores(const struct tiles *t, int64_t i0, int64_t offset, int64_t jb)
+/* Key `seen + x` is hidden from the lanes below it; one that fades, from the lanes past it. */
+static void mask_scores(const struct tiles *t, const struct attention *a, uint32_t i0, int64_t jb)
 {
 	for (uint32_t c = 0; c < t->vecs; c++) {
-		for (uint32_t j = t->seen[c]; j < t->limit[c]; j++) {
-			float *s = t->st + (size_t)j * t->bq + c * VEC_LANES;
-			int64_t first = jb + j - (i0 + c * VEC_LANES + offset);
+		float *s = t->st + c * VEC_LANES;
+		int64_t at = jb - ((int64_t)i0 + c * VEC_LANES + a->kv_len - a->q_len);
 
-			vec_store(s, vec_keep_from(vec_load(s), (uint32_t)first));
-		}
+		for (uint32_t j = t->seen[c]; j < t->limit[c]; j++)
+			vec_store(s + (size_t)j * t->bq,
+				  vec_keep_from(vec_load(s + (size_t)j * t->bq),
+						(uint32_t)(at + j)));
+		for (uint32_t j = 0; j < t->faded[c]; j++)
+			vec_store(s + (size_t)j * t->bq,
+				  vec_keep_first(vec_load(s + (size_t)j * t->bq),
+						 clamp(at + j + a->window, VEC_LANES)));
 	}
 }
 
@@ -186,12 +206,12 @@ static void flash_rows(struct tiles *t, const struct attention *a, uint32_t h, u
 	int64_t end = a->causal ? (int64_t)i0 + rows + offset : a->kv_len;
 
 	tiles_start(t, a, h, i0, rows);
-	for (int64_t jb = 0; jb < end; jb += block_k) {
+	for (int64_t jb = first_key(a, i0); jb < end; jb += block_k) {
 		uint32_t n = end - jb < block_k ? (uint32_t)(end - jb) : block_k;
 
-		set_limits(t, a->causal, i0, offset, jb, n);
+		set_limits(t, a, i0, jb, n);
 		scores_block(t, a->k + kv * a->k_head + jb * a->k_row, a->k_row);
-		mask_scores(t, i0, offset, jb);
+		mask_scores(t, a, i0, jb);
 		softmax_block(t);
 		values_block(t, a->v + kv * a->v_head + jb * a->v_row, a->v_row, t->alpha + t->bq);
 	}
@@ -233,15 +253,16 @@ static void standard_head(struct tiles *t, const struct attention *a, uint32_t h
 		for (uint32_t i = 0; i < a->q_len; i += bq) {
 			uint32_t rows = a->q_len - i < bq ? a->q_len - i : bq;
 			int64_t end = a->causal ? (int64_t)i + rows + offset : a->kv_len;
+			size_t j = first_key(a, i);
 
 			b.st = t->st + (size_t)i * a->kv_len;
 			b.sum = sums + i;
 			b.vecs = (rows + VEC_LANES - 1) / VEC_LANES;
-			set_limits(&b, a->causal, i, offset, 0, end < 0 ? 0 : (uint32_t)end);
+			set_limits(&b, a, i, (int64_t)j, clamp(end - (int64_t)j, a->kv_len));
 			if (pass == 0) {
 				tiles_start(&b, a, h, i, rows);
-				scores_block(&b, a->k + kv * a->k_head, a->k_row);
-				mask_scores(&b, i, offset, 0);
+				scores_block(&b, a->k + kv * a->k_head + j * a->k_row, a->k_row);
+				mask_scores(&b, a, i, (int64_t)j);
 			} else if (pass == 1) {
 				for (uint32_t l = 0; l < bq; l++)
 					b.max[l] = -INFINITY;
@@ -250,7 +271,8 @@ static void standard_head(struct tiles *t, const struct attention *a, uint32_t h
 					  rows);
 			} else {
 				memset(b.ot, 0, (size_t)b.dim * bq * sizeof(float));
-				values_block(&b, a->v + kv * a->v_head, a->v_row, b.alpha + bq);
+				values_block(&b, a->v + kv * a->v_head + j * a->v_row, a->v_row,
+					     b.alpha + bq);
 				store_output(&b, a->out + h * a->o_head + i * a->o_row, a->o_row,
 					     rows);
 			}

@@ -5,23 +5,15 @@
 #include <errno.h>
 #include <math.h>
 
-static uint32_t visible_keys(const struct attention *a, uint32_t i)
-{
-	int64_t n = (int64_t)i + 1 + a->kv_len - a->q_len;
-
-	if (!a->causal)
-		return a->kv_len;
-	return n < 0 ? 0 : (uint32_t)n;
-}
-
 static void ref_row(const struct attention *a, uint32_t h, uint32_t i, double *p)
 {
-	uint32_t kv = h / (a->heads / a->kv_heads), n = visible_keys(a, i);
+	uint32_t kv = h / (a->heads / a->kv_heads), first, n;
 	const float *q = a->q + h * a->q_head + i * a->q_row;
 	float *out = a->out + h * a->o_head + i * a->o_row;
 	double max = -INFINITY, sum = 0;
 
-	for (uint32_t j = 0; j < n; j++) {
+	attention_visible(a, i, &first, &n);
+	for (uint32_t j = first; j < n; j++) {
 		const float *k = a->k + kv * a->k_head + j * a->k_row;
 
 		p[j] = 0;
@@ -32,14 +24,14 @@ static void ref_row(const struct attention *a, uint32_t h, uint32_t i, double *p
 	}
 	if (max == -INFINITY)
 		max = 0; /* no key, or all masked by -inf: every weight becomes 0 (NaN stays NaN) */
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = first; j < n; j++) {
 		p[j] = exp(p[j] - max);
 		sum += p[j];
 	}
 	for (uint32_t d = 0; d < a->head_dim; d++) {
 		double o = 0;
 
-		for (uint32_t j = 0; j < n; j++)
+		for (uint32_t j = first; j < n; j++)
 			o += p[j] * a->v[kv * a->v_head + j * a->v_row + d];
 		out[d] = sum == 0 ? 0 : (float)(o / sum);
 	}

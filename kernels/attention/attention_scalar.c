@@ -11,15 +11,6 @@
 #pragma GCC optimize("no-tree-vectorize")
 #endif
 
-static uint32_t visible_keys(const struct attention *a, uint32_t i)
-{
-	int64_t n = (int64_t)i + 1 + a->kv_len - a->q_len;
-
-	if (!a->causal)
-		return a->kv_len;
-	return n < 0 ? 0 : (uint32_t)n;
-}
-
 static float dot(const float *x, const float *y, uint32_t n)
 {
 	float s = 0;
@@ -31,23 +22,24 @@ static float dot(const float *x, const float *y, uint32_t n)
 
 static void textbook_row(const struct attention *a, uint32_t h, uint32_t i, float *p)
 {
-	uint32_t kv = h / (a->heads / a->kv_heads), n = visible_keys(a, i);
+	uint32_t kv = h / (a->heads / a->kv_heads), first, n;
 	const float *q = a->q + h * a->q_head + i * a->q_row;
 	float *out = a->out + h * a->o_head + i * a->o_row;
 	float max = -INFINITY, sum = 0;
 
-	for (uint32_t j = 0; j < n; j++) {
+	attention_visible(a, i, &first, &n);
+	for (uint32_t j = first; j < n; j++) {
 		p[j] = a->scale * dot(q, a->k + kv * a->k_head + j * a->k_row, a->head_dim);
 		max = p[j] > max ? p[j] : max;
 	}
 	if (max == -INFINITY)
 		max = 0;
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = first; j < n; j++) {
 		p[j] = expf(p[j] - max);
 		sum += p[j];
 	}
 	memset(out, 0, a->head_dim * sizeof(*out));
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = first; j < n; j++) {
 		const float *v = a->v + kv * a->v_head + j * a->v_row;
 
 		for (uint32_t d = 0; d < a->head_dim; d++)
@@ -99,13 +91,14 @@ static void flash_block(const struct attention *a, const float *q, const float *
 
 static void flash_row(const struct attention *a, uint32_t h, uint32_t i, uint32_t block, float *p)
 {
-	uint32_t kv = h / (a->heads / a->kv_heads), n = visible_keys(a, i);
+	uint32_t kv = h / (a->heads / a->kv_heads), first, n;
 	const float *k = a->k + kv * a->k_head, *v = a->v + kv * a->v_head;
 	float *out = a->out + h * a->o_head + i * a->o_row;
 	float max = -INFINITY, sum = 0;
 
+	attention_visible(a, i, &first, &n);
 	memset(out, 0, a->head_dim * sizeof(*out));
-	for (uint32_t j = 0; j < n; j += block)
+	for (uint32_t j = first; j < n; j += block)
 		flash_block(a, a->q + h * a->q_head + i * a->q_row, k + j * a->k_row,
 			    v + j * a->v_row, n - j < block ? n - j : block, p, &max, &sum, out);
 	for (uint32_t d = 0; d < a->head_dim; d++)
@@ -140,23 +133,24 @@ int attention_weights_scalar(const struct attention *a, uint32_t h, uint32_t i, 
 {
 	float max = -INFINITY, sum = 0;
 	const float *q, *k;
-	uint32_t n;
+	uint32_t first, n;
 
 	if (attention_check(a) || h >= a->heads || i >= a->q_len || !weights)
 		return -EINVAL;
-	n = visible_keys(a, i);
+	attention_visible(a, i, &first, &n);
 	q = a->q + h * a->q_head + i * a->q_row;
 	k = a->k + h / (a->heads / a->kv_heads) * a->k_head;
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = first; j < n; j++) {
 		weights[j] = a->scale * dot(q, k + j * a->k_row, a->head_dim);
 		max = weights[j] > max ? weights[j] : max;
 	}
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = first; j < n; j++) {
 		weights[j] = max == -INFINITY ? 0 : expf(weights[j] - max);
 		sum += weights[j];
 	}
-	for (uint32_t j = 0; j < n; j++)
+	for (uint32_t j = first; j < n; j++)
 		weights[j] = sum == 0 ? 0 : weights[j] / sum;
+	memset(weights, 0, first * sizeof(*weights));
 	memset(weights + n, 0, (a->kv_len - n) * sizeof(*weights));
 	return 0;
 }

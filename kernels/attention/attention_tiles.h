@@ -7,8 +7,9 @@
  *   vec, vec_zero, vec_splat(float), vec_load, vec_store (aligned), vec_load_first(p, n) and
  *   vec_store_first(p, v, n) (unaligned, first n lanes), vec_fma(a, b, c) = a * b + c, vec_add,
  *   vec_sub, vec_mul, vec_div, vec_max(a, b) (b when either is NaN), vec_exp2 (x <= 0),
- *   vec_keep_from(v, first): -inf in lanes below `first`, vec_fix_max(m): 0 where m is -inf,
- *   vec_nonzero(l): 1 where l is 0, vec_transpose(vec r[VEC_LANES]).
+ *   vec_keep_from(v, first): -inf in lanes below `first`, vec_keep_first(v, n): -inf in the others,
+ *   vec_fix_max(m): 0 where m is -inf, vec_nonzero(l): 1 where l is 0,
+ *   vec_transpose(vec r[VEC_LANES]).
  *
  * Scores are kept transposed: a lane is a query, a row is a key. So K and V are read in place, one
  * broadcast a float and no packing; the softmax is vertical, with no reduction across lanes; any
@@ -35,7 +36,10 @@ struct tiles {
 	uint32_t bq, vecs; /* row length of the above in floats, and vectors in use */
 	uint32_t dim;
 	uint32_t limit[MAX_VECS]; /* keys of this block that vector v sees, not decreasing in v */
-	uint32_t seen[MAX_VECS];  /* keys that all its lanes see: from here to limit is masked */
+	uint32_t seen[MAX_VECS];  /* keys not past any lane's position: from here to limit is masked
+				   */
+	uint32_t faded[MAX_VECS]; /* keys before this one have left the window of some lane: masked
+				   */
 };
 
 /* mr keys by nr vectors of queries: s[r][c] = sum over d of k[r][d] * qt[d][c] */

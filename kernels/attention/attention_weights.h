@@ -56,16 +56,17 @@ static void weights_softmax(float *w, uint32_t n)
 
 static inline int row_weights(const struct attention *a, uint32_t h, uint32_t i, float *w)
 {
-	int64_t n;
+	uint32_t first, n;
+	const float *k;
 
 	if (attention_check(a) || h >= a->heads || i >= a->q_len || !w)
 		return -EINVAL;
-	n = a->causal ? (int64_t)i + 1 + a->kv_len - a->q_len : a->kv_len;
-	n = n < 0 ? 0 : n;
-	weights_dots(a, a->q + h * a->q_head + i * a->q_row,
-		     a->k + h / (a->heads / a->kv_heads) * a->k_head, (uint32_t)n,
-		     (float)(a->scale * 1.44269504088896340736), w);
-	weights_softmax(w, (uint32_t)n);
+	attention_visible(a, i, &first, &n);
+	k = a->k + h / (a->heads / a->kv_heads) * a->k_head + first * a->k_row;
+	memset(w, 0, first * sizeof(*w));
+	weights_dots(a, a->q + h * a->q_head + i * a->q_row, k, n - first,
+		     (float)(a->scale * 1.44269504088896340736), w + first);
+	weights_softmax(w + first, n - first);
 	memset(w + n, 0, (size_t)(a->kv_len - n) * sizeof(*w));
 	return 0;
 }

@@ -127,11 +127,12 @@ static void compare(const struct problem *p, const struct kernel *k)
 				double diff = fabs((double)p->got[at] - p->want[at]);
 
 				if (!(diff <= bound))
-					fail_msg("%s %s: H%u/%u q%u kv%u D%u causal%d bq%u bk%u: "
+					fail_msg("%s %s: H%u/%u q%u kv%u D%u causal%d window%u "
+						 "bq%u bk%u: "
 						 "head %u row %u dim %u: %g, not %g (bound %g)",
 						 k->name, isa_name(k->isa), a->heads, a->kv_heads,
 						 a->q_len, a->kv_len, a->head_dim, a->causal,
-						 a->block_q, a->block_k, h, i, d,
+						 a->window, a->block_q, a->block_k, h, i, d,
 						 (double)p->got[at], (double)p->want[at], bound);
 			}
 		}
@@ -219,6 +220,28 @@ static void wrong_answer_with_a_block_size_of_ones_own(void **state)
 			p.scratch_bytes = (p.scratch_bytes + 63) / 64 * 64;
 			p.scratch = aligned_alloc(ATTENTION_ALIGN, p.scratch_bytes);
 			assert_non_null(p.scratch);
+			reference(&p);
+			FOR_ATTENTION_ROWS(k)
+			{
+				run_row(&p, k);
+				compare(&p, k);
+			}
+			problem_fini(&p);
+		}
+	}
+}
+
+static void a_sliding_window_slides_elsewhere(void **state)
+{
+	static const uint32_t windows[] = {1, 2, 7, 8, 15, 16, 17, 33, 64, 100, 129, 500};
+	static const uint32_t lens[][2] = {{100, 100}, {33, 257}, {129, 40}, {1, 200}};
+	struct problem p;
+
+	for (size_t i = 0; i < COUNT(windows); i++) {
+		for (size_t j = 0; j < 2 * COUNT(lens); j++) {
+			problem_init(&p, 2, 1, lens[j / 2][0], lens[j / 2][1], 20, j % 2);
+			p.a.window = windows[i];
+			p.a.block_k = 40;
 			reference(&p);
 			FOR_ATTENTION_ROWS(k)
 			{
@@ -434,12 +457,14 @@ static void flash_scratch_grows_with_the_sequence(void **state)
 }
 
 /* With v 1 at one key and 0 at the others, the reference's output is that key's weight. */
-static void check_weights(uint32_t q_len, uint32_t kv_len, uint32_t dim, bool causal)
+static void check_weights(uint32_t q_len, uint32_t kv_len, uint32_t dim, bool causal,
+			  uint32_t window)
 {
 	float got[300], want[300];
 	struct problem p;
 
 	problem_init(&p, 2, 1, q_len, kv_len, dim, causal);
+	p.a.window = window;
 	for (uint32_t i = 0; i < q_len; i++) {
 		for (uint32_t j = 0; j < kv_len; j++) {
 			memset(p.v, 0, p.k_size * sizeof(float));
@@ -471,8 +496,9 @@ static void weights_of_one_query_are_wrong(void **state)
 
 	for (size_t i = 0; i < COUNT(kv); i++) {
 		for (size_t d = 0; d < COUNT(dims); d++) {
-			check_weights(2, kv[i], dims[d], false);
-			check_weights(5, kv[i], dims[d], true);
+			check_weights(2, kv[i], dims[d], false, 0);
+			check_weights(5, kv[i], dims[d], true, 0);
+			check_weights(5, kv[i], dims[d], true, 7);
 		}
 	}
 }
@@ -504,19 +530,30 @@ static void exponentials_lose_precision(void **state)
 	}
 }
 
-static void flops_of_a_causal_call_are_miscounted(void **state)
+static void check_flops(uint32_t q, uint32_t kv, uint32_t window, bool causal)
+{
+	struct attention a;
+	uint64_t pairs = 0;
+
+	attention_set_packed(&a, 2, 2, q, kv, 8);
+	a.causal = causal;
+	a.window = window;
+	for (int64_t i = 0; i < q; i++) {
+		for (int64_t j = 0; j < kv; j++) {
+			int64_t at = i + kv - q;
+
+			pairs += (!causal || j <= at) && (!window || j > at - window);
+		}
+	}
+	assert_int_equal(attention_flops(&a), pairs * 4 * 8 * 2);
+}
+
+static void flops_are_miscounted(void **state)
 {
 	for (uint32_t q = 1; q < 20; q++) {
 		for (uint32_t kv = 1; kv < 20; kv++) {
-			struct attention a;
-			uint64_t pairs = 0;
-
-			attention_set_packed(&a, 2, 2, q, kv, 8);
-			a.causal = true;
-			for (uint32_t i = 0; i < q; i++)
-				for (uint32_t j = 0; j < kv; j++)
-					pairs += (int64_t)j <= (int64_t)i + kv - q;
-			assert_int_equal(attention_flops(&a), pairs * 4 * 8 * 2);
+			for (uint32_t w = 0; w < 50; w++)
+				check_flops(q, kv, w / 2, w % 2);
 		}
 	}
 }
@@ -546,6 +583,7 @@ int main(void)
 		cmocka_unit_test(wrong_answer_when_query_and_key_lengths_differ),
 		cmocka_unit_test(wrong_head_read_with_shared_keys),
 		cmocka_unit_test(wrong_answer_with_a_block_size_of_ones_own),
+		cmocka_unit_test(a_sliding_window_slides_elsewhere),
 		cmocka_unit_test(wrong_answer_with_interleaved_heads),
 		cmocka_unit_test(overflow_with_large_logits),
 		cmocka_unit_test(rows_that_see_nothing_are_not_zero),
@@ -556,7 +594,7 @@ int main(void)
 		cmocka_unit_test(flash_scratch_grows_with_the_sequence),
 		cmocka_unit_test(weights_of_one_query_are_wrong),
 		cmocka_unit_test(exponentials_lose_precision),
-		cmocka_unit_test(flops_of_a_causal_call_are_miscounted),
+		cmocka_unit_test(flops_are_miscounted),
 		cmocka_unit_test(the_wrong_instruction_set_is_chosen),
 	};
 
