@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/ewc/ewc.h"
 #include "kernels/isa.h"
 #include "kernels/lora/lora.h"
 #include "kernels/peak/peak.h"
@@ -22,6 +23,9 @@ enum kernel_kind {
 	KERNEL_quantize,
 	KERNEL_exp2,
 	KERNEL_peak,
+	KERNEL_ewc_fisher,
+	KERNEL_ewc_constrain,
+	KERNEL_ewc_merge,
 };
 
 struct kernel {
@@ -37,6 +41,9 @@ struct kernel {
 		quantize_fn *quantize;
 		exp2_fn *exp2;
 		peak_fn *peak;
+		ewc_fisher_fn *ewc_fisher;
+		ewc_constrain_fn *ewc_constrain;
+		ewc_merge_fn *ewc_merge;
 	} run;
 };
 
