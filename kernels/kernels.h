@@ -19,6 +19,8 @@ enum kernel_kind {
 	KERNEL_attention,
 	KERNEL_lora_forward,
 	KERNEL_lora_update,
+	KERNEL_lora_forward_batch,
+	KERNEL_lora_update_batch,
 	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_exp2,
@@ -37,6 +39,8 @@ struct kernel {
 		attention_fn *attention;
 		lora_forward_fn *lora_forward;
 		lora_update_fn *lora_update;
+		lora_forward_batch_fn *lora_forward_batch;
+		lora_update_batch_fn *lora_update_batch;
 		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		exp2_fn *exp2;
@@ -99,6 +103,27 @@ static inline int metered_lora_update(const struct metered *m, const struct lora
 	perftop_add(m->flops, lora_update_flops(l));
 	perftop_add(m->bytes, lora_update_bytes(l));
 	return m->kernel->run.lora_update(l, x, grad_y, weight, g);
+}
+
+static inline int metered_lora_forward_batch(const struct metered *m, const struct lora *l,
+					     const float *x, size_t x_row, float *y, size_t y_row,
+					     uint32_t rows)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, rows * lora_forward_flops(l));
+	perftop_add(m->bytes, rows * lora_forward_bytes(l));
+	return m->kernel->run.lora_forward_batch(l, x, x_row, y, y_row, rows);
+}
+
+static inline int metered_lora_update_batch(const struct metered *m, const struct lora *l,
+					    const float *x, size_t x_row, const float *grad_y,
+					    size_t grad_row, const float *weight, uint32_t rows,
+					    struct lora_gradient *g)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, rows * lora_update_flops(l));
+	perftop_add(m->bytes, rows * lora_update_bytes(l));
+	return m->kernel->run.lora_update_batch(l, x, x_row, grad_y, grad_row, weight, rows, g);
 }
 
 #endif

@@ -108,3 +108,28 @@ void lora_apply(struct lora *l, struct lora_gradient *g, float rate)
 #endif
 DEFINE_LORA(ref, double, )
 DEFINE_LORA(scalar, float, SCALAR_ONLY)
+
+int lora_forward_batch_scalar(const struct lora *l, const float *x, size_t x_row, float *y,
+			      size_t y_row, uint32_t rows)
+{
+	if (lora_check(l) || !x || !y)
+		return -EINVAL;
+	if (rows > 1 && (x_row < l->dim_in || y_row < l->dim_out))
+		return -EINVAL;
+	for (uint32_t i = 0; i < rows; i++)
+		lora_forward_scalar(l, x + i * x_row, y + i * y_row);
+	return 0;
+}
+
+int lora_update_batch_scalar(const struct lora *l, const float *x, size_t x_row,
+			     const float *grad_y, size_t grad_row, const float *weight,
+			     uint32_t rows, struct lora_gradient *g)
+{
+	if (lora_check(l) || !x || !grad_y || !weight || !g || !g->a || !g->b)
+		return -EINVAL;
+	if (rows > 1 && (x_row < l->dim_in || grad_row < l->dim_out))
+		return -EINVAL;
+	for (uint32_t i = 0; i < rows; i++)
+		lora_update_scalar(l, x + i * x_row, grad_y + i * grad_row, weight[i], g);
+	return 0;
+}

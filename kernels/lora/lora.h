@@ -39,8 +39,20 @@ typedef int lora_forward_fn(const struct lora *l, const float *x, float *y);
 typedef int lora_update_fn(const struct lora *l, const float *x, const float *grad_y, float weight,
 			   struct lora_gradient *g);
 
+/*
+ * The same for `rows` vectors at once, x_row, y_row and grad_row floats apart: the weights are read
+ * once for four of them. -EINVAL too for rows that overlap.
+ */
+typedef int lora_forward_batch_fn(const struct lora *l, const float *x, size_t x_row, float *y,
+				  size_t y_row, uint32_t rows);
+typedef int lora_update_batch_fn(const struct lora *l, const float *x, size_t x_row,
+				 const float *grad_y, size_t grad_row, const float *weight,
+				 uint32_t rows, struct lora_gradient *g);
+
 lora_forward_fn lora_forward_ref, lora_forward_scalar, lora_forward_avx2, lora_forward_avx512;
 lora_update_fn lora_update_ref, lora_update_scalar, lora_update_avx2, lora_update_avx512;
+lora_forward_batch_fn lora_forward_batch_scalar, lora_forward_batch_avx2, lora_forward_batch_avx512;
+lora_update_batch_fn lora_update_batch_scalar, lora_update_batch_avx2, lora_update_batch_avx512;
 
 int lora_check(const struct lora *l);
 /* One step down the mean gradient, which is then cleared: w -= rate * g / count. Nothing if 0. */

@@ -5,94 +5,147 @@
 #define LOOP  static inline __attribute__((always_inline))
 #define LANES ((uint32_t)VEC_LANES)
 
-/* h[r] = m[r] . x for `rank` rows at once, x read once; 4 sums a row hide the latency of FMA. */
-LOOP void dots(const int rank, const float *m, const float *x, uint32_t n, float *h)
+/*
+ * Two loops do all the work, both over tiles whose shape is a constant where they are inlined:
+ * `dots` hides the latency of FMA behind 8 sums or so, `expand` has its loads before its stores in
+ * groups of 4 vectors or so, since the compiler must take them to overlap. A tile of 4 vectors x
+ * (or gradients) reads the weights once for the four.
+ */
+enum { TILE = 4 };
+
+/* h[x][m] = m . x, for `ms` rows of m and `xs` of x, rows m_row and x_row floats apart. */
+LOOP void dots(const int ms, const int xs, const float *m, size_t m_row, const float *x,
+	       size_t x_row, uint32_t n, float *h)
 {
-	vec s[LORA_MAX_RANK][4];
-	uint32_t i = 0;
+	const int unroll = ms * xs >= 8 ? 1 : ms * xs >= 4 ? 2 : 4;
+	vec s[LORA_MAX_RANK * TILE][4];
+	size_t i = 0;
+
+#pragma GCC unroll 8
+	for (int j = 0; j < ms * xs; j++)
+#pragma GCC unroll 4
+		for (int u = 0; u < unroll; u++)
+			s[j][u] = vec_zero();
+	for (; i + (size_t)unroll * LANES <= n; i += (size_t)unroll * LANES) {
+#pragma GCC unroll 4
+		for (int u = 0; u < unroll; u++) {
+#pragma GCC unroll 4
+			for (int j = 0; j < xs; j++) {
+				vec v = vec_loadu(x + (size_t)j * x_row + i + (size_t)u * LANES);
 
 #pragma GCC unroll 2
-	for (int r = 0; r < rank; r++)
-#pragma GCC unroll 4
-		for (int u = 0; u < 4; u++)
-			s[r][u] = vec_zero();
-	for (; i + 4 * LANES <= n; i += 4 * LANES) {
-#pragma GCC unroll 4
-		for (int u = 0; u < 4; u++) {
-			vec v = vec_loadu(x + i + u * LANES);
-
-#pragma GCC unroll 2
-			for (int r = 0; r < rank; r++)
-				s[r][u] = vec_fma(vec_loadu(m + (size_t)r * n + i + u * LANES), v,
-						  s[r][u]);
+				for (int r = 0; r < ms; r++)
+					s[j * ms + r][u] = vec_fma(vec_loadu(m + (size_t)r * m_row +
+									     i + (size_t)u * LANES),
+								   v, s[j * ms + r][u]);
+			}
 		}
 	}
 	for (; i < n; i += LANES) {
-		uint32_t k = n - i < LANES ? n - i : LANES;
-		vec v = vec_load_first(x + i, k);
+		const uint32_t k = n - i < LANES ? (uint32_t)(n - i) : LANES;
+
+#pragma GCC unroll 4
+		for (int j = 0; j < xs; j++) {
+			vec v = vec_load_first(x + (size_t)j * x_row + i, k);
 
 #pragma GCC unroll 2
-		for (int r = 0; r < rank; r++)
-			s[r][0] = vec_fma(vec_load_first(m + (size_t)r * n + i, k), v, s[r][0]);
+			for (int r = 0; r < ms; r++)
+				s[j * ms + r][0] =
+					vec_fma(vec_load_first(m + (size_t)r * m_row + i, k), v,
+						s[j * ms + r][0]);
+		}
 	}
-#pragma GCC unroll 2
-	for (int r = 0; r < rank; r++)
-		h[r] = vec_sum(vec_add(vec_add(s[r][0], s[r][1]), vec_add(s[r][2], s[r][3])));
-}
-
-/* y[n] += sum over r of h[r] * m[r], rows of m m_row floats apart. */
-LOOP void axpys(const int rank, const float *h, const float *m, uint32_t m_row, float *y,
-		uint32_t n)
-{
-	vec f[LORA_MAX_RANK];
-	uint32_t i = 0;
-
-#pragma GCC unroll 2
-	for (int r = 0; r < rank; r++)
-		f[r] = vec_splat(h[r]);
-	for (; i + LANES <= n; i += LANES) {
-		vec v = vec_loadu(y + i);
-
-#pragma GCC unroll 2
-		for (int r = 0; r < rank; r++)
-			v = vec_fma(f[r], vec_loadu(m + (size_t)r * m_row + i), v);
-		vec_storeu(y + i, v);
-	}
-	if (i < n) {
-		vec v = vec_load_first(y + i, n - i);
-
-#pragma GCC unroll 2
-		for (int r = 0; r < rank; r++)
-			v = vec_fma(f[r], vec_load_first(m + (size_t)r * m_row + i, n - i), v);
-		vec_store_first(y + i, v, n - i);
+#pragma GCC unroll 8
+	for (int j = 0; j < ms * xs; j++) {
+#pragma GCC unroll 4
+		for (int u = 1; u < unroll; u++)
+			s[j][0] = vec_add(s[j][0], s[j][u]);
+		h[j] = vec_sum(s[j][0]);
 	}
 }
 
-LOOP void forward_rank(const int rank, const struct lora *l, const float *x, float *y)
+/* `blocks` vectors at i of each of `ys` rows of y; the last of them has k floats. */
+LOOP void expand_block(const int ms, const int ys, const int blocks, const vec *f, const float *m,
+		       size_t m_row, float *y, size_t y_row, size_t i, uint32_t k)
 {
-	float h[LORA_MAX_RANK];
+	vec v[TILE][4];
 
-	dots(rank, l->a, x, l->dim_in, h);
-	for (int r = 0; r < rank; r++)
-		h[r] *= l->scale;
-	axpys(rank, h, l->b, l->dim_out, y, l->dim_out);
+#pragma GCC unroll 4
+	for (int u = 0; u < blocks; u++) {
+		const size_t at = i + (size_t)u * LANES;
+		const uint32_t n = u == blocks - 1 ? k : LANES;
+
+#pragma GCC unroll 4
+		for (int j = 0; j < ys; j++)
+			v[j][u] = vec_load_first(y + (size_t)j * y_row + at, n);
+#pragma GCC unroll 4
+		for (int r = 0; r < ms; r++) {
+			vec w = vec_load_first(m + (size_t)r * m_row + at, n);
+
+#pragma GCC unroll 4
+			for (int j = 0; j < ys; j++)
+				v[j][u] = vec_fma(f[j * ms + r], w, v[j][u]);
+		}
+	}
+#pragma GCC unroll 4
+	for (int u = 0; u < blocks; u++)
+#pragma GCC unroll 4
+		for (int j = 0; j < ys; j++)
+			vec_store_first(y + (size_t)j * y_row + i + (size_t)u * LANES, v[j][u],
+					u == blocks - 1 ? k : LANES);
 }
 
-LOOP void update_rank(const int rank, const struct lora *l, const float *x, const float *grad_y,
-		      float weight, struct lora_gradient *g)
+/* y[j][n] += sum over r of h[j][r] * m[r][n], for `ys` rows of y and `ms` of m. */
+LOOP void expand(const int ms, const int ys, const float *h, const float *m, size_t m_row, float *y,
+		 size_t y_row, uint32_t n)
 {
-	float h[LORA_MAX_RANK], e[LORA_MAX_RANK];
-	const float w = weight * l->scale;
+	const int unroll = ys >= 4 ? 1 : ys >= 2 ? 2 : 4;
+	vec f[TILE * LORA_MAX_RANK];
+	size_t i = 0;
 
-	dots(rank, l->a, x, l->dim_in, h);
-	dots(rank, l->b, grad_y, l->dim_out, e);
-	for (int r = 0; r < rank; r++) {
-		h[r] *= w;
-		e[r] *= w;
-		axpys(1, h + r, grad_y, 0, g->b + (size_t)r * l->dim_out, l->dim_out);
-		axpys(1, e + r, x, 0, g->a + (size_t)r * l->dim_in, l->dim_in);
+#pragma GCC unroll 8
+	for (int j = 0; j < ms * ys; j++)
+		f[j] = vec_splat(h[j]);
+	for (; i + (size_t)unroll * LANES <= n; i += (size_t)unroll * LANES)
+		expand_block(ms, ys, unroll, f, m, m_row, y, y_row, i, LANES);
+	for (; i < n; i += LANES)
+		expand_block(ms, ys, 1, f, m, m_row, y, y_row, i,
+			     n - i < LANES ? (uint32_t)(n - i) : LANES);
+}
+
+LOOP void forward_tile(const int rank, const int rows, const struct lora *l, const float *x,
+		       size_t x_row, float *y, size_t y_row)
+{
+	float h[TILE * LORA_MAX_RANK];
+
+	dots(rank, rows, l->a, l->dim_in, x, x_row, l->dim_in, h);
+#pragma GCC unroll 8
+	for (int j = 0; j < rank * rows; j++)
+		h[j] *= l->scale;
+	expand(rank, rows, h, l->b, l->dim_out, y, y_row, l->dim_out);
+}
+
+LOOP void update_tile(const int rank, const int rows, const struct lora *l, const float *x,
+		      size_t x_row, const float *grad_y, size_t grad_row, const float *weight,
+		      struct lora_gradient *g)
+{
+	float h[TILE * LORA_MAX_RANK], e[TILE * LORA_MAX_RANK];
+	float gb[TILE * LORA_MAX_RANK], ga[TILE * LORA_MAX_RANK];
+
+	dots(rank, rows, l->a, l->dim_in, x, x_row, l->dim_in, h);
+	dots(rank, rows, l->b, l->dim_out, grad_y, grad_row, l->dim_out, e);
+#pragma GCC unroll 4
+	for (int j = 0; j < rows; j++) {
+#pragma GCC unroll 2
+		for (int r = 0; r < rank; r++) {
+			const float w = weight[j] * l->scale;
+
+			gb[r * rows + j] = w * h[j * rank + r];
+			ga[r * rows + j] = w * e[j * rank + r];
+		}
 	}
-	g->count++;
+	expand(rows, rank, gb, grad_y, grad_row, g->b, l->dim_out, l->dim_out);
+	expand(rows, rank, ga, x, x_row, g->a, l->dim_in, l->dim_in);
 }
 
 LOOP int lora_forward(const struct lora *l, const float *x, float *y)
@@ -100,9 +153,9 @@ LOOP int lora_forward(const struct lora *l, const float *x, float *y)
 	if (lora_check(l) || !x || !y)
 		return -EINVAL;
 	if (l->rank == 1)
-		forward_rank(1, l, x, y);
+		forward_tile(1, 1, l, x, 0, y, 0);
 	else
-		forward_rank(2, l, x, y);
+		forward_tile(2, 1, l, x, 0, y, 0);
 	return 0;
 }
 
@@ -112,8 +165,64 @@ LOOP int lora_update(const struct lora *l, const float *x, const float *grad_y, 
 	if (lora_check(l) || !x || !grad_y || !g || !g->a || !g->b)
 		return -EINVAL;
 	if (l->rank == 1)
-		update_rank(1, l, x, grad_y, weight, g);
+		update_tile(1, 1, l, x, 0, grad_y, 0, &weight, g);
 	else
-		update_rank(2, l, x, grad_y, weight, g);
+		update_tile(2, 1, l, x, 0, grad_y, 0, &weight, g);
+	g->count++;
+	return 0;
+}
+
+LOOP void forward_rows(const int rank, const struct lora *l, const float *x, size_t x_row, float *y,
+		       size_t y_row, uint32_t rows)
+{
+	size_t i = 0;
+
+	for (; i + TILE <= rows; i += TILE)
+		forward_tile(rank, TILE, l, x + i * x_row, x_row, y + i * y_row, y_row);
+	for (; i < rows; i++)
+		forward_tile(rank, 1, l, x + i * x_row, x_row, y + i * y_row, y_row);
+}
+
+LOOP int lora_forward_batch(const struct lora *l, const float *x, size_t x_row, float *y,
+			    size_t y_row, uint32_t rows)
+{
+	if (lora_check(l) || !x || !y)
+		return -EINVAL;
+	if (rows > 1 && (x_row < l->dim_in || y_row < l->dim_out))
+		return -EINVAL;
+	if (l->rank == 1)
+		forward_rows(1, l, x, x_row, y, y_row, rows);
+	else
+		forward_rows(2, l, x, x_row, y, y_row, rows);
+	return 0;
+}
+
+LOOP void update_rows(const int rank, const struct lora *l, const float *x, size_t x_row,
+		      const float *grad_y, size_t grad_row, const float *weight, uint32_t rows,
+		      struct lora_gradient *g)
+{
+	size_t i = 0;
+
+	for (; i + TILE <= rows; i += TILE)
+		update_tile(rank, TILE, l, x + i * x_row, x_row, grad_y + i * grad_row, grad_row,
+			    weight + i, g);
+	for (; i < rows; i++)
+		update_tile(rank, 1, l, x + i * x_row, x_row, grad_y + i * grad_row, grad_row,
+			    weight + i, g);
+}
+
+LOOP int lora_update_batch(const struct lora *l, const float *x, size_t x_row, const float *grad_y,
+			   size_t grad_row, const float *weight, uint32_t rows,
+			   struct lora_gradient *g)
+{
+	if (lora_check(l) || !x || !grad_y || !weight || !g || !g->a || !g->b)
+		return -EINVAL;
+	if (rows > 1 && (x_row < l->dim_in || grad_row < l->dim_out))
+		return -EINVAL;
+	if (l->rank == 1)
+		update_rows(1, l, x, x_row, grad_y, grad_row, weight, rows, g);
+	else
+		update_rows(2, l, x, x_row, grad_y, grad_row, weight, rows, g);
+	g->count += rows;
 	return 0;
 }

@@ -147,6 +147,80 @@ static void gradient_is_wrong_at_some_width(void **state)
 	}
 }
 
+enum { MAX_ROWS = 9, ROW_GAP = 3, SMALL_DIM = 70, ROW = SMALL_DIM + ROW_GAP };
+
+/* Rows by one call are the rows one by one, and what lies between rows stays as it was. */
+static void check_batch_forward(uint32_t in, uint32_t out, uint32_t rank, uint32_t rows)
+{
+	struct layer *t = layer_new(in, out, rank);
+	float x[MAX_ROWS * ROW], start[MAX_ROWS * ROW], want[MAX_ROWS * ROW], got[MAX_ROWS * ROW];
+
+	fill(x, MAX_ROWS * ROW);
+	fill(start, MAX_ROWS * ROW);
+	memcpy(want, start, sizeof(want));
+	for (uint32_t i = 0; i < rows; i++)
+		assert_int_equal(lora_forward_ref(&t->l, x + PAD + i * ROW, want + PAD + i * ROW),
+				 0);
+	FOR_ROWS(k, KERNEL_lora_forward_batch)
+	{
+		memcpy(got, start, sizeof(got));
+		assert_int_equal(
+			k->run.lora_forward_batch(&t->l, x + PAD, ROW, got + PAD, ROW, rows), 0);
+		for (uint32_t i = 0; i < MAX_ROWS * ROW; i++)
+			if (want[i] == start[i])
+				assert_true(got[i] == start[i]);
+		assert_close("y", k, got, want, MAX_ROWS * ROW, 0.5 * rank * in);
+	}
+	free(t);
+}
+
+static void check_batch_update(uint32_t in, uint32_t out, uint32_t rank, uint32_t rows)
+{
+	struct layer *start = layer_new(in, out, rank), *want = layer_copy(start);
+	const double most = 0.5 * rows * (in > out ? in : out);
+	float x[MAX_ROWS * ROW], grad[MAX_ROWS * ROW], weight[MAX_ROWS];
+
+	fill(x, MAX_ROWS * ROW);
+	fill(grad, MAX_ROWS * ROW);
+	fill(weight, MAX_ROWS);
+	for (uint32_t i = 0; i < rows; i++)
+		assert_int_equal(lora_update_ref(&want->l, x + i * ROW, grad + i * ROW, weight[i],
+						 &want->g),
+				 0);
+	FOR_ROWS(k, KERNEL_lora_update_batch)
+	{
+		struct layer *got = layer_copy(start);
+
+		assert_int_equal(k->run.lora_update_batch(&got->l, x, ROW, grad, ROW, weight, rows,
+							  &got->g),
+				 0);
+		assert_close("ga", k, got->g.a, want->g.a, (size_t)rank * in, most);
+		assert_close("gb", k, got->g.b, want->g.b, (size_t)rank * out, most);
+		assert_same_beyond(got->ga, start->ga, PAD + (size_t)rank * in, COUNT(got->ga));
+		assert_same_beyond(got->gb, start->gb, PAD + (size_t)rank * out, COUNT(got->gb));
+		assert_int_equal(got->g.count, rows);
+		free(got);
+	}
+	free(start);
+	free(want);
+}
+
+static void a_batch_is_not_its_rows(void **state)
+{
+	static const uint32_t small[] = {1, 7, 8, 16, 17, 32, 33, 64, 70};
+
+	for (uint32_t rank = 1; rank <= LORA_MAX_RANK; rank++) {
+		for (uint32_t rows = 0; rows <= MAX_ROWS; rows++) {
+			for (size_t i = 0; i < COUNT(small); i++) {
+				uint32_t other = small[COUNT(small) - 1 - i];
+
+				check_batch_forward(small[i], other, rank, rows);
+				check_batch_update(small[i], other, rank, rows);
+			}
+		}
+	}
+}
+
 /* The loss is y . c, so its gradient by y is c; central differences of the reference are exact. */
 static void gradient_disagrees_with_finite_differences(void **state)
 {
@@ -230,6 +304,27 @@ static void a_bad_layer_is_accepted(void **state)
 		assert_int_equal(k->run.lora_update(&t->l, t->x, t->y, 1, NULL), -EINVAL);
 		assert_int_equal(k->run.lora_update(&t->l, t->x, NULL, 1, &t->g), -EINVAL);
 	}
+	FOR_ROWS(k, KERNEL_lora_forward_batch)
+	{
+		lora_forward_batch_fn *f = k->run.lora_forward_batch;
+
+		assert_int_equal(f(NULL, t->x, 8, t->y, 8, 2), -EINVAL);
+		assert_int_equal(f(&t->l, NULL, 8, t->y, 8, 2), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 8, NULL, 8, 2), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 7, t->y, 8, 2), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 8, t->y, 7, 2), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 0, t->y, 0, 1), 0);
+	}
+	FOR_ROWS(k, KERNEL_lora_update_batch)
+	{
+		lora_update_batch_fn *f = k->run.lora_update_batch;
+		const float w[2] = {1, 1};
+
+		assert_int_equal(f(&t->l, t->x, 8, t->y, 8, NULL, 2, &t->g), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 8, t->y, 8, w, 2, NULL), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 7, t->y, 8, w, 2, &t->g), -EINVAL);
+		assert_int_equal(f(&t->l, t->x, 8, t->y, 7, w, 2, &t->g), -EINVAL);
+	}
 	free(t);
 }
 
@@ -238,6 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forward_is_wrong_at_some_width),
 		cmocka_unit_test(gradient_is_wrong_at_some_width),
+		cmocka_unit_test(a_batch_is_not_its_rows),
 		cmocka_unit_test(gradient_disagrees_with_finite_differences),
 		cmocka_unit_test(learning_does_not_learn),
 		cmocka_unit_test(a_bad_layer_is_accepted),

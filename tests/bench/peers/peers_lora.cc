@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// LIBS: -lopenblas
+// peers_lora.cc: micro-LoRA beside plain C at -Ofast, base LoRA beside OpenBLAS's sgemv.
+#include "tests/bench/peers/peers_contest.h"
+
+#include <cblas.h>
+
+extern "C" {
+#include "kernels/kernels.h"
+}
+
+using namespace peers;
+
+// The textbook loops, as well as the compiler makes them for this machine.
+#pragma GCC push_options
+#pragma GCC optimize("Ofast")
+__attribute__((noinline)) static void plain_forward(const struct lora *l, const float *__restrict x,
+						    float *__restrict y)
+{
+	for (uint32_t r = 0; r < l->rank; r++) {
+		const float *a = l->a + (size_t)r * l->dim_in, *b = l->b + (size_t)r * l->dim_out;
+		float h = 0;
+
+		for (uint32_t i = 0; i < l->dim_in; i++)
+			h += a[i] * x[i];
+		h *= l->scale;
+		for (uint32_t i = 0; i < l->dim_out; i++)
+			y[i] += h * b[i];
+	}
+}
+
+__attribute__((noinline)) static void plain_update(const struct lora *l, const float *__restrict x,
+						   const float *__restrict g, float weight,
+						   float *__restrict ga, float *__restrict gb)
+{
+	const float w = weight * l->scale;
+
+	for (uint32_t r = 0; r < l->rank; r++) {
+		const float *a = l->a + (size_t)r * l->dim_in, *b = l->b + (size_t)r * l->dim_out;
+		float h = 0, e = 0;
+
+		for (uint32_t i = 0; i < l->dim_in; i++)
+			h += a[i] * x[i];
+		for (uint32_t i = 0; i < l->dim_out; i++)
+			e += b[i] * g[i];
+		for (uint32_t i = 0; i < l->dim_out; i++)
+			gb[(size_t)r * l->dim_out + i] += w * h * g[i];
+		for (uint32_t i = 0; i < l->dim_in; i++)
+			ga[(size_t)r * l->dim_in + i] += w * e * x[i];
+	}
+}
+#pragma GCC pop_options
+
+static void micro(uint32_t d, uint32_t rank, double target)
+{
+	struct lora l = {d, d, rank, 1e-3f, floats(rank * d), floats(rank * d)};
+	struct lora_gradient g = {floats(rank * d), floats(rank * d), 0};
+	const struct kernel *fwd = kernels_select("micro_lora_forward", isa_best());
+	const struct kernel *upd = kernels_select("micro_lora_update", isa_best());
+	float *x = floats(d), *y = floats(d);
+	char what[96];
+	int loops = loops_for([&] { plain_forward(&l, x, y); });
+	auto t = contest(
+		loops, [&] { fwd->run.lora_forward(&l, x, y); }, [&] { plain_forward(&l, x, y); },
+		[&] { upd->run.lora_update(&l, x, y, 1e-3f, &g); },
+		[&] { plain_update(&l, x, y, 1e-3f, g.a, g.b); });
+
+	snprintf(what, sizeof(what), "micro forward r=%u d=%u, plain -Ofast", rank, d);
+	line(what, t[0], t[1], target);
+	snprintf(what, sizeof(what), "micro update r=%u d=%u, plain -Ofast", rank, d);
+	line(what, t[2], t[3], 0);
+}
+
+/* Eight requests, or eight signals, by one call; ns of one of them. */
+static void micro_batch(uint32_t d, uint32_t rank)
+{
+	enum { ROWS = 8 };
+	struct lora l = {d, d, rank, 1e-3f, floats(rank * d), floats(rank * d)};
+	struct lora_gradient g = {floats(rank * d), floats(rank * d), 0};
+	const struct kernel *fwd = kernels_select("micro_lora_batch", isa_best());
+	const struct kernel *upd = kernels_select("micro_lora_update_batch", isa_best());
+	float *x = floats(ROWS * d), *y = floats(ROWS * d), *w = floats(ROWS);
+	char what[96];
+	auto plain = [&] {
+		for (int i = 0; i < ROWS; i++)
+			plain_forward(&l, x + i * d, y + i * d);
+	};
+	auto t = contest(
+		loops_for(plain), [&] { fwd->run.lora_forward_batch(&l, x, d, y, d, ROWS); }, plain,
+		[&] { upd->run.lora_update_batch(&l, x, d, y, d, w, ROWS, &g); },
+		[&] {
+			for (int i = 0; i < ROWS; i++)
+				plain_update(&l, x + i * d, y + i * d, w[i], g.a, g.b);
+		});
+
+	snprintf(what, sizeof(what), "micro forward of 8 r=%u d=%u, plain -Ofast", rank, d);
+	line(what, t[0], t[1], 0, ROWS);
+	snprintf(what, sizeof(what), "micro update of 8 r=%u d=%u, plain -Ofast", rank, d);
+	line(what, t[2], t[3], 0, ROWS);
+}
+
+int main()
+{
+	printf("instruction set in use: %s\n", isa_name(isa_best()));
+	head();
+	for (uint32_t rank = 1; rank <= 2; rank++)
+		for (uint32_t d : {256, 512, 1024, 2048})
+			micro(d, rank, rank == 1 ? (d == 256 ? 1.25 : d >= 1024 ? 2 : 0) : 0);
+	for (uint32_t rank = 1; rank <= 2; rank++)
+		for (uint32_t d : {256, 1024})
+			micro_batch(d, rank);
+	return 0;
+}
