@@ -11,6 +11,8 @@
 #include "kernels/ewc/ewc.h"
 #include "kernels/isa.h"
 #include "kernels/lora/lora.h"
+#include "kernels/patterns/distance.h"
+#include "kernels/patterns/matrix.h"
 #include "kernels/peak/peak.h"
 #include "kernels/trajectory/trajectory.h"
 #include "probes/perftop.h"
@@ -28,6 +30,9 @@ enum kernel_kind {
 	KERNEL_ewc_fisher,
 	KERNEL_ewc_constrain,
 	KERNEL_ewc_merge,
+	KERNEL_distance,
+	KERNEL_mean,
+	KERNEL_matrix,
 };
 
 struct kernel {
@@ -48,6 +53,9 @@ struct kernel {
 		ewc_fisher_fn *ewc_fisher;
 		ewc_constrain_fn *ewc_constrain;
 		ewc_merge_fn *ewc_merge;
+		distance_fn *distance;
+		mean_fn *mean;
+		matrix_fn *matrix;
 	} run;
 };
 

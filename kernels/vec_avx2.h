@@ -92,6 +92,11 @@ V vec vec_exp2(vec x)
 	return _mm256_andnot_ps(small, p);
 }
 
+/* a < b ? x : y in each lane; y where either is NaN. */
+V vec vec_select_less(vec a, vec b, vec x, vec y)
+{
+	return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
 V vec vec_keep_from(vec v, uint32_t first)
 {
 	return _mm256_blendv_ps(v, vec_splat(-__builtin_inff()),

@@ -80,6 +80,11 @@ V vec vec_exp2(vec x)
 	return _mm512_scalef_ps(p, x);
 }
 
+/* a < b ? x : y in each lane; y where either is NaN. */
+V vec vec_select_less(vec a, vec b, vec x, vec y)
+{
+	return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
 V vec vec_keep_from(vec v, uint32_t first)
 {
 	__mmask16 hidden = first >= 16 ? 0xffff : (__mmask16)((1u << first) - 1);

@@ -30,7 +30,7 @@ struct distance_rows {
  *
  * 0; -EINVAL for a null pointer, dim 0 or above DISTANCE_MAX_DIM, or rows that overlap.
  */
-#define DISTANCE_ERROR 1e-6
+#define DISTANCE_ERROR 4e-6
 typedef int distance_fn(const void *query, const struct distance_rows *r, float *out);
 
 /* A vector as codes: x[i] ~ scale * codes[i], norm2 = scale^2 * sum codes^2. */
@@ -49,6 +49,8 @@ distance_fn distance_l2_ref, distance_l2_scalar, distance_l2_avx2, distance_l2_a
 distance_fn distance_ip_ref, distance_ip_scalar, distance_ip_avx2, distance_ip_avx512;
 distance_fn distance_l2_i8_ref, distance_l2_i8_scalar, distance_l2_i8_avx2, distance_l2_i8_avx512;
 
+/* norm2 of codes that are there. */
+float distance_code_norm2(const struct distance_code *c, uint32_t dim);
 int distance_check(const void *query, const struct distance_rows *r, const float *out,
 		   size_t vector_bytes);
 
