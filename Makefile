@@ -57,6 +57,13 @@ TARGET_SRCS    := $(filter-out $(TARGET_SO_SRCS),$(sort $(wildcard tests/targets
 TARGET_CXX_SRCS := $(if $(shell command -v g++),$(sort $(wildcard tests/targets/*.cc)))
 BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+# Variants of instruction sets that this CPU lacks, by loops: for the tests that go through the
+# table of kernels, and no other.
+EMUL_SRCS      := $(if $(filter x86_64,$(ARCH)),$(shell grep -l kernels_supported $(UNIT_SRCS)))
+ifeq ($(FLAVOUR),emul)
+NEEDED    += -DKERNELS_EMULATED
+UNIT_SRCS := $(EMUL_SRCS)
+endif
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROBE_OBJS     := $(call obj,$(PROBE_SRCS))
@@ -76,7 +83,7 @@ SYSNAMES       := $(B)/gen/syscall_names.inc
 LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 
 .PHONY: all programs watch test deps deps-bench bench bench-peers lint format asan tsan fuzz install uninstall \
-	help clean tests fuzz-targets FORCE
+	help clean tests unit-tests fuzz-targets FORCE
 all: programs compile_commands.json
 	@ln -sfn $(B)/perftop perftop
 programs: $(B)/perftop $(B)/libperftop.so $(B)/libperftop_heap.so
@@ -103,8 +110,19 @@ ISA_avx512vnni := $(ISA_avx512) -mavx512vnni
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 isa_of = $(if $(filter x86_64,$(ARCH)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
 $(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP) $(call isa_of,$@)
+ifeq ($(FLAVOUR),emul)
+# The loops use what the CPU has. *_avx512.c gets its <immintrin.h> from tests/emul/avx512, and so on.
+EMUL_HERE := $(if $(shell grep -m1 -w avx2 /proc/cpuinfo),$(ISA_f16c))
+EMUL_AVX512 := $(filter %_avx512.c %_avx512vnni.c %_avx512bf16.c,$(KERNEL_SRCS))
+EMUL_NEON   := $(filter %_neon.c,$(KERNEL_SRCS))
+$(call obj,$(EMUL_AVX512)): FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/avx512
+$(call obj,$(EMUL_NEON)):   FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/neon
+endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
-$(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(UNIT_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)
+$(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)
+ifneq ($(FLAVOUR),emul)
+$(call obj,$(UNIT_SRCS)): | $(SKEL) $(SYSNAMES)
+endif
 
 $(B)/libperftop.a: $(PROBE_OBJS)
 $(B)/libkernels.a: $(KERNEL_OBJS)
@@ -157,7 +175,9 @@ compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
 
 # ---- tests -----------------------------------------------------------------------------------
 $(B)/libtestlib.a: $(call obj,$(TESTLIB_SRCS))
-$(UNIT_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(B)/libtui.a $(LIBS)
+UNIT_PARTS := $(if $(filter emul,$(FLAVOUR)),$(B)/libkernels.a $(B)/libperftop.a,\
+	$(B)/libtestlib.a $(B)/libtui.a $(LIBS))
+$(UNIT_BINS): $(B)/%: $(B)/%.o $(UNIT_PARTS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
 $(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS)
@@ -184,10 +204,12 @@ $(FUZZ_BINS): $(B)/%: $(B)/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(B)/tests/fuzz/c
 	$(call say,LD,$@)$(LINK) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) $^ -o $@ $(LDLIBS)
 fuzz-targets: $(FUZZ_BINS)
 
+unit-tests: $(UNIT_BINS)
 tests: programs $(UNIT_BINS) $(TARGET_BINS) $(TARGET_SOS) $(TARGET_CXX_BINS) $(FUZZ_BINS)
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory $(JOBS) tests
+	$(Q)$(MAKE) --no-print-directory $(JOBS) FLAVOUR=emul unit-tests
 	$(Q)BUILD=$(B) tests/run
 
 asan tsan: deps
@@ -224,10 +246,10 @@ watch: deps
 # ---- dependencies ----------------------------------------------------------------------------
 DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
 	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin ncurses-term
-DEPS_TEST := libcmocka-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps
+DEPS_TEST := libcmocka-dev libsimde-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps
 DEPS_PEERS := g++ libopenblas-dev libdnnl-dev libhnswlib-dev libfaiss-dev
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
-DEPS_LINT := clang-format clang-tidy cppcheck
+DEPS_LINT := clang-format clang-tidy cppcheck gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 DEPS_FUZZ := libclang-rt-dev
 
 deps:
@@ -290,6 +312,6 @@ help:
 	'make asan|tsan  the tests under AddressSanitizer+UBSan, or ThreadSanitizer' \
 	'make fuzz       explore the fuzz targets for FUZZ_SECONDS (60) each' \
 	'make install    to PREFIX (/usr/local), with the capabilities that attaching needs' \
-	'variables       V=1 (commands), WERROR=1, FLAVOUR=release|asan|tsan, PREFIX, DESTDIR'
+	'variables       V=1 (commands), WERROR=1, FLAVOUR=release|asan|tsan|emul, PREFIX, DESTDIR'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

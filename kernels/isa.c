@@ -59,6 +59,10 @@ unsigned int isa_features(void)
 #elif defined(__aarch64__)
 	f |= ISA_HAS_NEON;
 #endif
+#if defined(KERNELS_EMULATED)
+	/* Their variants are loops in this build. */
+	f |= ISA_HAS_NEON | ISA_HAS_AVX512 | ISA_HAS_AVX512_VNNI | ISA_HAS_AVX512_BF16;
+#endif
 	return f;
 }
 

@@ -27,8 +27,9 @@ bool kernels_supported(const struct kernel *k)
 const struct kernel *kernels_find(const char *name, enum isa isa)
 {
 	for (uint32_t i = 0; i < kernels_count; i++)
-		if (kernels[i].isa == isa && !strcmp(kernels[i].name, name))
-			return kernels_supported(&kernels[i]) ? &kernels[i] : NULL;
+		if (kernels[i].isa == isa && !strcmp(kernels[i].name, name) &&
+		    kernels_supported(&kernels[i]))
+			return &kernels[i];
 	return NULL;
 }
 

@@ -64,7 +64,10 @@ extern const uint32_t kernels_count;
 
 /* Can this CPU run it? */
 bool kernels_supported(const struct kernel *k);
-/* Exactly that row; NULL if there is none or this CPU cannot run it. */
+/*
+ * Exactly that row; NULL if there is none or this CPU cannot run it. Rows that differ only in the
+ * features they need stand in the table with the most demanding one first.
+ */
 const struct kernel *kernels_find(const char *name, enum isa isa);
 /* The best row of that name that is no better than isa and runs here; NULL for an unknown name. */
 const struct kernel *kernels_select(const char *name, enum isa isa);

@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define VEC_LANES   16
+#define VEC_LANES 16
+#ifndef VEC_KEEP
 #define VEC_KEEP(v) __asm__ volatile("" : "+v"(v)) /* the compiler must compute v */
+#endif
 
 typedef __m512 vec;
 

@@ -86,6 +86,7 @@ attention_fn attention_textbook_scalar;
 attention_fn attention_flash_scalar;
 attention_fn attention_flash_avx2, attention_standard_avx2;
 attention_fn attention_flash_avx512, attention_standard_avx512;
+attention_fn attention_flash_neon, attention_standard_neon;
 
 /*
  * The weights that query i of head h gives to the keys that it sees, all kv_len of them into
@@ -93,9 +94,10 @@ attention_fn attention_flash_avx512, attention_standard_avx512;
  */
 typedef int attention_weights_fn(const struct attention *a, uint32_t h, uint32_t i, float *weights);
 attention_weights_fn attention_weights_scalar, attention_weights_avx2, attention_weights_avx512;
+attention_weights_fn attention_weights_neon;
 
 /* y[i] = 2^x[i] as the flash kernels compute it: at most 3 ULP for x in [-126, 0], 0 below. */
 typedef void exp2_fn(const float *x, float *y, size_t n);
-exp2_fn exp2_scalar, exp2_avx2, exp2_avx512;
+exp2_fn exp2_scalar, exp2_avx2, exp2_avx512, exp2_neon;
 
 #endif

@@ -50,7 +50,9 @@ typedef int lora_update_batch_fn(const struct lora *l, const float *x, size_t x_
 				 uint32_t rows, struct lora_gradient *g);
 
 lora_forward_fn lora_forward_ref, lora_forward_scalar, lora_forward_avx2, lora_forward_avx512;
+lora_forward_fn lora_forward_neon;
 lora_update_fn lora_update_ref, lora_update_scalar, lora_update_avx2, lora_update_avx512;
+lora_update_fn lora_update_neon;
 lora_forward_batch_fn lora_forward_batch_scalar, lora_forward_batch_avx2, lora_forward_batch_avx512;
 lora_update_batch_fn lora_update_batch_scalar, lora_update_batch_avx2, lora_update_batch_avx512;
 

@@ -49,7 +49,7 @@ struct trajectory {
 
 /* x[n] to codes[n], finite values only; returns the scale: x is about codes * scale. */
 typedef float quantize_fn(const float *x, int8_t *codes, uint32_t n);
-quantize_fn quantize_i8_scalar, quantize_i8_avx2, quantize_i8_avx512;
+quantize_fn quantize_i8_scalar, quantize_i8_avx2, quantize_i8_avx512, quantize_i8_neon;
 
 /* -EINVAL when dim is 0 or above TRAJECTORY_DIM. */
 int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, const float *query,
