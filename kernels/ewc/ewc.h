@@ -67,8 +67,11 @@ typedef int ewc_merge_fn(float *stiffness, float *anchor, float keep, const stru
 #define EWC_ERROR 6e-8
 
 ewc_fisher_fn ewc_fisher_ref, ewc_fisher_scalar, ewc_fisher_avx2, ewc_fisher_avx512;
+ewc_fisher_fn ewc_fisher_neon;
 ewc_constrain_fn ewc_constrain_ref, ewc_constrain_scalar, ewc_constrain_avx2, ewc_constrain_avx512;
+ewc_constrain_fn ewc_constrain_neon;
 ewc_merge_fn ewc_merge_ref, ewc_merge_scalar, ewc_merge_avx2, ewc_merge_avx512;
+ewc_merge_fn ewc_merge_neon;
 
 /* For all variants: 0 or -EINVAL. */
 int ewc_fisher_check(const float *square, const float *gradient, float decay);

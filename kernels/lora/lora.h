@@ -54,7 +54,9 @@ lora_forward_fn lora_forward_neon;
 lora_update_fn lora_update_ref, lora_update_scalar, lora_update_avx2, lora_update_avx512;
 lora_update_fn lora_update_neon;
 lora_forward_batch_fn lora_forward_batch_scalar, lora_forward_batch_avx2, lora_forward_batch_avx512;
+lora_forward_batch_fn lora_forward_batch_neon;
 lora_update_batch_fn lora_update_batch_scalar, lora_update_batch_avx2, lora_update_batch_avx512;
+lora_update_batch_fn lora_update_batch_neon;
 
 int lora_check(const struct lora *l);
 /* One step down the mean gradient, which is then cleared: w -= rate * g / count. Nothing if 0. */
