@@ -33,6 +33,7 @@ enum kernel_kind {
 	KERNEL_distance,
 	KERNEL_mean,
 	KERNEL_matrix,
+	KERNEL_read,
 };
 
 struct kernel {
@@ -56,6 +57,7 @@ struct kernel {
 		distance_fn *distance;
 		mean_fn *mean;
 		matrix_fn *matrix;
+		read_fn *read;
 	} run;
 };
 

@@ -17,6 +17,7 @@
 #include "collectors/symbols.h"
 #include "kernels/engine.h"
 #include "tui/batch.h"
+#include "tui/benchmark_command.h"
 #include "tui/doctor.h"
 #include "tui/launch.h"
 #include "tui/options.h"
@@ -352,6 +353,8 @@ int main(int argc, char **argv)
 	switch (r.opt.command) {
 	case OPTIONS_ENGINE:
 		return engine_main(argc - 1, argv + 1);
+	case OPTIONS_BENCHMARK:
+		return benchmark_main(argc - 1, argv + 1);
 	case OPTIONS_HELP:
 		options_print_help(stdout);
 		return 0;

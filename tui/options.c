@@ -466,8 +466,10 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 		o->command = OPTIONS_ENGINE;
 		return 0;
 	}
-	if (argc > 1 && !strcmp(argv[1], "benchmark"))
-		return bad(&p, "there is no benchmark command yet; 'make bench' measures");
+	if (argc > 1 && !strcmp(argv[1], "benchmark")) {
+		o->command = OPTIONS_BENCHMARK;
+		return 0;
+	}
 	optind = 0; /* begin anew, also when this is not the first command line of the process */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+:p:n:d:e:o:hV", long_options, NULL)) != -1) {

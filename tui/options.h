@@ -18,7 +18,8 @@ enum options_command {
 	OPTIONS_WATCH,
 	OPTIONS_LIST_PROBES,
 	OPTIONS_DOCTOR,
-	OPTIONS_ENGINE, /* the rest of argv belongs to it */
+	OPTIONS_ENGINE,	   /* the rest of argv belongs to it */
+	OPTIONS_BENCHMARK, /* likewise */
 	OPTIONS_HELP,
 	OPTIONS_SHOW_VERSION,
 };

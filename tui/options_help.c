@@ -59,7 +59,8 @@ void options_print_help(FILE *out)
 	      "  -h, --help             this text\n"
 	      "  -V, --version\n"
 	      "\n"
-	      "Also: perftop engine [OPTIONS], the built-in subject by itself.\n"
+	      "Also: perftop engine [OPTIONS], the built-in subject by itself;\n"
+	      "perftop benchmark [OPTIONS], how fast its kernels are here. Each has its --help.\n"
 	      "Exit status: 0; that of a launched command that ended; 1 cannot go on; 2 bad "
 	      "usage;\n"
 	      "128 + signal when one ended perftop.\n",

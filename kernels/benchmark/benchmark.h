@@ -15,8 +15,8 @@
  * reports is copied: strings and samples are the caller's again on return.
  */
 enum {
-	BENCHMARK_MAX_CASES = 16, /* contenders of one contest */
-	BENCHMARK_MAX_PARAMS = 12,
+	BENCHMARK_MAX_CASES = 16,  /* contenders of one contest */
+	BENCHMARK_MAX_PARAMS = 12, /* of a contest and of a case together */
 };
 
 struct benchmark; /* one run of the command; opaque to suites */
@@ -30,7 +30,7 @@ struct benchmark_param {
 /* One contender. run does the work once, at inputs that arg names; it returns 0 or -errno. */
 struct benchmark_case {
 	const char *name; /* "attention_flash"; unique within the contest together with isa */
-	enum isa isa;
+	enum isa isa;	  /* ISA_COUNT: none in particular, as of starting a thread */
 	int (*run)(void *arg);
 	void *arg;
 	double ops;	      /* operations (tokens, vectors, steps …) a call does; 0 is 1 */
@@ -38,16 +38,20 @@ struct benchmark_case {
 	size_t scratch_bytes; /* memory beside inputs and outputs that a call needs; real, not
 				 modelled */
 	const char *baseline; /* what others are compared with under this name: "textbook",
-				 "standard", "peer …"; NULL: no baseline */
+				 "standard", "peer …"; NULL: no baseline. Where several bear
+				 one name, a case is held against that of its own isa */
 	const struct benchmark_param *params; /* its own, beside those of the contest */
 	uint32_t nparams;
 	bool slow; /* a few rounds tell enough (a textbook loop) */
-	bool once; /* each call is measured alone: calls change what they work on, or take long */
+	bool once; /* each call is measured alone: calls change what they work on, take long, or
+		      their slowest are of interest */
 };
 
 /*
  * Measures all cases in turn, round after round, so that a busy moment of the machine hits all
- * alike; short calls are repeated within a reading of the clock until a reading takes 20 us.
+ * alike: 3 warm-ups, then at least 10 rounds and until the time for a contest (--time) is over;
+ * with --quick 2. Short calls are repeated within a reading of the clock until a reading takes
+ * 20 us; below some 50 ns the call through `run` shows too (1-2 ns), so let it do many and set ops.
  * Every result is added to the run with vs.NAME = baseline time / own time. Fills median_ns
  * (of one operation) for each case when it is not NULL. 0, or the first error of a case, which the
  * run then reports.
@@ -55,6 +59,12 @@ struct benchmark_case {
 int benchmark_contest(struct benchmark *b, const char *name, const struct benchmark_param *params,
 		      uint32_t nparams, const struct benchmark_case *cases, uint32_t ncases,
 		      double *median_ns);
+
+/* Of case i of the contest before: the q-quantile (0..1) of one operation, and how much the
+ * resident memory of the process rose above what it was at the case's first call (real, by the
+ * kernel; pages that an earlier case left touched do not count). */
+double benchmark_quantile_ns(const struct benchmark *b, uint32_t i, double q);
+size_t benchmark_rss_growth_bytes(const struct benchmark *b, uint32_t i);
 
 /* Adds a result from samples (ns of one operation each) that the suite took itself. */
 int benchmark_add_samples(struct benchmark *b, const char *name,
@@ -85,17 +95,18 @@ double benchmark_dram_gbytes_s(const struct benchmark *b);
 /* --quick was given: small shapes and few rounds, to see that everything runs (tests use it). */
 bool benchmark_quick(const struct benchmark *b);
 
-/* 64-byte aligned, zeroed memory that lives until the suite returns; NULL only when there is none,
- * which the run then reports. */
+/* 64-byte aligned, zeroed memory that lives until the suite returns or releases all it has; NULL
+ * only when there is none, which the run then reports. */
 void *benchmark_alloc(struct benchmark *b, size_t bytes);
+void benchmark_release(struct benchmark *b);
 /* n floats uniform in [-1, 1], the same ones each run. */
 float *benchmark_floats(struct benchmark *b, size_t n);
 
-/* What a row of suites.def names. 0 or -errno. */
+/* What a row of suites.def names. 0, or -errno, which the run reports. */
 typedef int benchmark_suite_fn(struct benchmark *b);
 
-/* `perftop benchmark [OPTIONS]`; argv[0] is "benchmark". Returns the exit status: 0, 1 for a
- * regression or a failure, 2 for bad options. */
-int benchmark_main(int argc, char **argv);
+#define SUITE(name_, help_, fn_) benchmark_suite_fn fn_;
+#include "kernels/benchmark/suites.def"
+#undef SUITE
 
 #endif

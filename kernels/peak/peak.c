@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peak.c: calibration of the FMA peak, and its scalar variant. */
+/* peak.c: calibration of the FMA peak, and the scalar variants. */
 #include "kernels/peak/peak.h"
 
 #include "probes/perftop.h"
@@ -24,6 +24,21 @@ uint64_t peak_scalar(uint64_t rounds)
 		sum += s[i];
 	__asm__ volatile("" : : "m"(sum));
 	return rounds * 24;
+}
+
+float read_sum_scalar(const float *p, size_t n)
+{
+	float s[8] = {0};
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+#pragma GCC unroll 8
+		for (int c = 0; c < 8; c++)
+			s[c] += p[i + c];
+	}
+	for (; i < n; i++)
+		s[0] += p[i];
+	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
 double peak_measure_gflops(peak_fn *fn, uint64_t budget_ns)

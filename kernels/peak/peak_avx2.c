@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peak_avx2.c: the FMA peak of AVX2. */
+/* peak_avx2.c: the FMA peak and the read bandwidth of AVX2. */
 #include "kernels/peak/peak.h"
 
 #if defined(__x86_64__)
 #include "kernels/vec_avx2.h"
+
+#include "kernels/peak/read_sum.h"
 
 enum { CHAINS = 12 }; /* beyond latency x ports, within the registers */
 
@@ -23,5 +25,10 @@ uint64_t peak_avx2(uint64_t rounds)
 		s[0] = vec_add(s[0], s[i]);
 	VEC_KEEP(s[0]);
 	return rounds * CHAINS * VEC_LANES * 2;
+}
+
+float read_sum_avx2(const float *p, size_t n)
+{
+	return read_sum(p, n);
 }
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peak_avx512.c: the FMA peak of AVX-512. */
+/* peak_avx512.c: the FMA peak and the read bandwidth of AVX-512. */
 #include "kernels/peak/peak.h"
 
 #if defined(__x86_64__)
 #include "kernels/vec_avx512.h"
+
+#include "kernels/peak/read_sum.h"
 
 enum { CHAINS = 24 }; /* beyond latency x ports, within the registers */
 
@@ -23,5 +25,10 @@ uint64_t peak_avx512(uint64_t rounds)
 		s[0] = vec_add(s[0], s[i]);
 	VEC_KEEP(s[0]);
 	return rounds * CHAINS * VEC_LANES * 2;
+}
+
+float read_sum_avx512(const float *p, size_t n)
+{
+	return read_sum(p, n);
 }
 #endif

@@ -19,7 +19,7 @@ check "version is told" grep -q '^perftop [0-9]' "$T/out"
 run "$p"
 equal "no target and no terminal is bad usage" "$rc" 2
 check "and says what to give" one_line 'give -p PID'
-for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some' '-n no-such-process-here' 'benchmark'; do
+for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some' '-n no-such-process-here' 'benchmark --suite x'; do
 	# shellcheck disable=SC2086
 	run "$p" $bad
 	equal "bad usage: $bad" "$rc" 2

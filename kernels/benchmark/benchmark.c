@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* benchmark.c: suites, one after the other, and what they may ask for. */
+#include "kernels/benchmark/benchmark.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/benchmark/benchmark_state.h"
+
+const struct benchmark_suite benchmark_suites[] = {
+#define SUITE(name_, help_, fn_) {#name_, help_, fn_},
+#include "kernels/benchmark/suites.def"
+#undef SUITE
+};
+const uint32_t benchmark_suites_count = sizeof(benchmark_suites) / sizeof(benchmark_suites[0]);
+
+void benchmark_fail(struct benchmark *b, const char *contest, const char *what, int err)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s%s%s: %s", contest ? contest : "", contest ? ": " : "",
+		 what, strerror(-err));
+	benchmark_report_fail(b->report, b->suite, text);
+}
+
+void benchmark_release(struct benchmark *b)
+{
+	for (struct benchmark_block *at = b->blocks, *next; at; at = next) {
+		next = at->next;
+		free(at->memory);
+		free(at);
+	}
+	b->blocks = NULL;
+}
+
+int benchmark_run_suite(const struct benchmark_suite *s, const struct benchmark_options *o,
+			struct benchmark_report *r)
+{
+	struct benchmark b = {.options = o, .report = r, .suite = s->name, .seed = 1};
+	uint32_t failures = r->nfailures;
+	int err = s->run(&b);
+
+	benchmark_release(&b);
+	if (r->out_of_memory)
+		err = -ENOMEM;
+	if (err && r->nfailures == failures)
+		benchmark_fail(&b, NULL, "suite", err);
+	return err ? err : r->nfailures > failures ? -EIO : 0;
+}
+
+int benchmark_target(struct benchmark *b, const struct benchmark_target *t)
+{
+	int err = benchmark_report_add_target(b->report, b->suite, t);
+
+	if (err == -EINVAL)
+		benchmark_fail(b, t->name,
+			       "a target wants a name, a seed, a target, and a reason "
+			       "where nothing was measured",
+			       err);
+	return err;
+}
+
+enum isa benchmark_isa(const struct benchmark *b)
+{
+	return b->options->isa;
+}
+
+double benchmark_peak_gflops(const struct benchmark *b)
+{
+	return b->report->machine.peak_gflops[b->options->isa];
+}
+
+double benchmark_dram_gbytes_s(const struct benchmark *b)
+{
+	return b->report->machine.dram_gbytes_s;
+}
+
+bool benchmark_quick(const struct benchmark *b)
+{
+	return b->options->quick;
+}
+
+void *benchmark_alloc(struct benchmark *b, size_t bytes)
+{
+	struct benchmark_block *block = calloc(1, sizeof(*block));
+	size_t size = (bytes + 63) / 64 * 64;
+
+	if (block && size >= bytes)
+		block->memory = aligned_alloc(64, size ? size : 64);
+	if (!block || !block->memory) {
+		char what[64];
+
+		snprintf(what, sizeof(what), "%zu bytes of memory", bytes);
+		benchmark_fail(b, NULL, what, -ENOMEM);
+		free(block);
+		return NULL;
+	}
+	memset(block->memory, 0, size); /* touched now, not while something is measured */
+	block->next = b->blocks;
+	b->blocks = block;
+	return block->memory;
+}
+
+float *benchmark_floats(struct benchmark *b, size_t n)
+{
+	float *p = benchmark_alloc(b, n * sizeof(*p));
+
+	for (size_t i = 0; p && i < n; i++) {
+		b->seed = b->seed * 6364136223846793005ull + 1442695040888963407ull;
+		p[i] = (float)(b->seed >> 40) / (float)(1 << 23) - 1;
+	}
+	return p;
+}
