@@ -13,6 +13,7 @@
 #include "kernels/lora/lora.h"
 #include "kernels/patterns/distance.h"
 #include "kernels/patterns/matrix.h"
+#include "kernels/lora/lora_base.h"
 #include "kernels/peak/peak.h"
 #include "kernels/trajectory/trajectory.h"
 #include "probes/perftop.h"
@@ -23,6 +24,9 @@ enum kernel_kind {
 	KERNEL_lora_update,
 	KERNEL_lora_forward_batch,
 	KERNEL_lora_update_batch,
+	KERNEL_lora_base_forward,
+	KERNEL_lora_base_gradient,
+	KERNEL_lora_base_merge,
 	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_exp2,
@@ -47,6 +51,9 @@ struct kernel {
 		lora_update_fn *lora_update;
 		lora_forward_batch_fn *lora_forward_batch;
 		lora_update_batch_fn *lora_update_batch;
+		lora_base_forward_fn *lora_base_forward;
+		lora_base_gradient_fn *lora_base_gradient;
+		lora_base_merge_fn *lora_base_merge;
 		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		exp2_fn *exp2;
@@ -137,6 +144,26 @@ static inline int metered_lora_update_batch(const struct metered *m, const struc
 	perftop_add(m->flops, rows * lora_update_flops(l));
 	perftop_add(m->bytes, rows * lora_update_bytes(l));
 	return m->kernel->run.lora_update_batch(l, x, x_row, grad_y, grad_row, weight, rows, g);
+}
+
+static inline int metered_lora_base_forward(const struct metered *m, const struct lora_base *l,
+					    uint32_t layer, const float *x, size_t x_row, float *y,
+					    size_t y_row, uint32_t rows)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, rows * lora_base_forward_flops(l));
+	perftop_add(m->bytes, rows * lora_base_forward_bytes(l));
+	return m->kernel->run.lora_base_forward(l, layer, x, x_row, y, y_row, rows);
+}
+
+static inline int metered_lora_base_gradient(const struct metered *m, const struct lora_base *l,
+					     uint32_t layer, const struct lora_base_signal *s,
+					     struct lora_base_gradient *g)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, s->rows * lora_base_gradient_flops(l));
+	perftop_add(m->bytes, s->rows * lora_base_gradient_bytes(l));
+	return m->kernel->run.lora_base_gradient(l, layer, s, g);
 }
 
 #endif

@@ -99,6 +99,70 @@ static void micro_batch(uint32_t d, uint32_t rank)
 	line(what, t[2], t[3], 0, ROWS);
 }
 
+/* OpenBLAS has A and B as it likes them best, [rank][dim] both. */
+struct plain_layer {
+	const float *a, *b;
+};
+
+/*
+ * As many layers as fill half of a 512 KiB L2, one after the other, as a model asks for them. All
+ * ratios are of one request through one layer.
+ */
+static void base(uint32_t d, uint32_t rank, double target)
+{
+	const uint32_t layers = std::max(1u, 32768u / (rank * d));
+	struct lora_base l = {d, d, rank, layers, 1e-3f, nullptr};
+	std::vector<plain_layer> plain;
+	const struct kernel *forward = kernels_select("lora_base_forward", isa_best());
+	float *x = floats(d), *y = floats(d), *m = floats(2ul * rank * d * layers);
+	float h[LORA_BASE_MAX_RANK];
+	char what[96];
+
+	l.weights = floats(lora_base_floats(&l));
+	for (uint32_t i = 0; i < layers; i++) {
+		plain.push_back({m + 2ul * i * rank * d, m + (2ul * i + 1) * rank * d});
+		lora_base_set(&l, i, plain[i].a, plain[i].b);
+	}
+	auto ours = [&] {
+		for (uint32_t i = 0; i < layers; i++)
+			forward->run.lora_base_forward(&l, i, x, d, y, d, 1);
+	};
+	auto blas = [&] {
+		for (const plain_layer &p : plain) {
+			cblas_sgemv(CblasRowMajor, CblasNoTrans, rank, d, 1, p.a, d, x, 1, 0, h, 1);
+			cblas_sgemv(CblasRowMajor, CblasTrans, rank, d, l.scale, p.b, d, h, 1, 1, y,
+				    1);
+		}
+	};
+	auto t = contest(loops_for(ours), ours, blas);
+
+	snprintf(what, sizeof(what), "base forward r=%u d=%u, OpenBLAS sgemv x2", rank, d);
+	line(what, t[0], t[1], target, layers);
+}
+
+static void base_batch(uint32_t d, uint32_t rank, uint32_t rows)
+{
+	struct lora_base l = {d, d, rank, 1, 1e-3f, nullptr};
+	const struct kernel *forward = kernels_select("lora_base_forward", isa_best());
+	float *x = floats(rows * d), *y = floats(rows * d), *h = floats(rows * rank);
+	float *a = floats(rank * d), *b = floats(rank * d);
+	char what[96];
+
+	l.weights = floats(lora_base_floats(&l));
+	lora_base_set(&l, 0, a, b);
+	auto ours = [&] { forward->run.lora_base_forward(&l, 0, x, d, y, d, rows); };
+	auto blas = [&] {
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, rank, d, 1, x, d, a, d,
+			    0, h, rank);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, d, rank, l.scale, h,
+			    rank, b, d, 1, y, d);
+	};
+	auto t = contest(loops_for(ours), ours, blas);
+
+	snprintf(what, sizeof(what), "base forward of %u r=%u d=%u, sgemm x2", rows, rank, d);
+	line(what, t[0], t[1], 0, rows);
+}
+
 int main()
 {
 	printf("instruction set in use: %s\n", isa_name(isa_best()));
@@ -109,5 +173,10 @@ int main()
 	for (uint32_t rank = 1; rank <= 2; rank++)
 		for (uint32_t d : {256, 1024})
 			micro_batch(d, rank);
+	for (uint32_t rank : {4, 8, 16})
+		for (uint32_t d : {512, 1024, 2048})
+			base(d, rank, 1.4);
+	for (uint32_t rank : {4, 8, 16})
+		base_batch(1024, rank, 32);
 	return 0;
 }

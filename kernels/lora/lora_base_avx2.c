@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lora_base_avx2.c: base LoRA with AVX2. */
+#include "kernels/lora/lora_base.h"
+
+#if defined(__x86_64__)
+#include "kernels/vec_avx2.h"
+#include "kernels/lora/lora_base_loops.h"
+
+int lora_base_forward_avx2(const struct lora_base *l, uint32_t layer, const float *x, size_t x_row,
+			   float *y, size_t y_row, uint32_t rows)
+{
+	return base_forward(l, layer, x, x_row, y, y_row, rows);
+}
+
+int lora_base_gradient_avx2(const struct lora_base *l, uint32_t layer,
+			    const struct lora_base_signal *s, struct lora_base_gradient *g)
+{
+	return base_gradient(l, layer, s, g);
+}
+
+int lora_base_merge_avx2(const struct lora_base *l, uint32_t layer, float times, float *w,
+			 size_t w_row)
+{
+	return base_merge(l, layer, times, w, w_row);
+}
+#endif
