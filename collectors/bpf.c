@@ -35,6 +35,7 @@ struct bpf {
 	bool many;     /* other processes too */
 	uint32_t tgid; /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
+	bool sched_clocked; /* the run queues' clock may stand for CLOCK_MONOTONIC */
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
 	uint32_t nprograms;
 	struct {
@@ -146,7 +147,8 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.block_hist,
 		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
-	skel->rodata->tail_on = req->tails;
+	skel->rodata->tail_on = req->tails && req->nslots;
+	skel->rodata->sched_clocked = b->sched_clocked && !skel->rodata->tail_on;
 	resize_map(skel->maps.tail_slots, req->tails && req->nslots ? req->nslots : 1);
 	if (!req->tails)
 		resize_map(skel->maps.tails, (uint64_t)sysconf(_SC_PAGESIZE));
@@ -243,13 +245,17 @@ static int load(struct bpf *b, const struct bpf_request *req)
 	if (!b->skel)
 		return -ENOMEM;
 	err = perftop_bpf__load(b->skel);
-	if (err) {
-		perftop_bpf__destroy(b->skel);
-		b->skel = NULL;
-	} else {
+	if (!err) {
 		arm_last_slot(b, req);
+		return 0;
 	}
-	return err;
+	perftop_bpf__destroy(b->skel);
+	b->skel = NULL;
+	if (!b->sched_clocked)
+		return err;
+	/* A kernel whose run queues cannot be read, or that keeps no account of time in them. */
+	b->sched_clocked = false;
+	return load(b, req);
 }
 
 static bool in_first_pid_namespace(void)
@@ -336,6 +342,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(keep_message);
 	b->ncpu = procfs_cpu_ids();
+	b->sched_clocked = req->offcpu && clock_scheduler_shared();
 	b->pid = req->pid;
 	b->many = req->many;
 	list_programs(b, req);
@@ -370,6 +377,11 @@ struct perftop_bpf *bpf_skeleton(struct bpf *b)
 uint32_t bpf_ncpu(const struct bpf *b)
 {
 	return b->ncpu;
+}
+
+bool bpf_needs_wakes(const struct bpf *b)
+{
+	return !b->skel->rodata->sched_clocked;
 }
 
 uint64_t bpf_unfollowed(const struct bpf *b)

@@ -35,6 +35,8 @@ void bpf_free(struct bpf *b);
 
 struct perftop_bpf *bpf_skeleton(struct bpf *b);
 uint32_t bpf_ncpu(const struct bpf *b);	      /* CPU numbers: slots a histogram has in the arrays */
+/* Are waits timed by wake-ups? If not, on_sched_waking only adds who woke a thread. */
+bool bpf_needs_wakes(const struct bpf *b);
 uint64_t bpf_unfollowed(const struct bpf *b); /* children that found no place */
 uint64_t bpf_execs(const struct bpf *b);      /* by the target, since on_exec was attached */
 

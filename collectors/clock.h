@@ -3,6 +3,7 @@
 #ifndef PERFTOP_CLOCK_H
 #define PERFTOP_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -23,5 +24,12 @@ static inline uint64_t clock_real_ns(void)
 {
 	return clock_ns(CLOCK_REALTIME);
 }
+
+/*
+ * Does the scheduler's clock (the run queues' and sched_info's) show the same time on all CPUs? So
+ * it does where the kernel's clock source is a counter that they share; false where that is not
+ * known.
+ */
+bool clock_scheduler_shared(void);
 
 #endif

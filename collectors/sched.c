@@ -57,7 +57,7 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	/* As late as can be: what a thread was before is not known. */
 	skel->bss->attach_ns = clock_mono_ns();
 	err = bpf_attach_tp(b, "on_sched_switch", why, why_size);
-	if (!err)
+	if (!err && bpf_needs_wakes(b))
 		err = bpf_attach_tp(b, "on_sched_waking", why, why_size);
 	if (err)
 		return err;
@@ -74,6 +74,9 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	if (!sc->hist)
 		return -ENOMEM;
 	sc->stacks = wait_stacks_new(se, sc->locks, sc->no_stacks, sizeof(sc->no_stacks));
+	/* Who woke a thread stands beside its stack alone; without, that stays empty. */
+	if (sc->stacks && !bpf_needs_wakes(b))
+		bpf_attach_tp(b, "on_sched_waking", why, why_size);
 	return 0;
 }
 

@@ -31,7 +31,8 @@ struct session_config {
 	uint64_t interval_ns;	 /* between ticks */
 	uint32_t sample_hz;	 /* CPU samples a second and CPU; 0 = none */
 	enum syscall_mode syscalls;
-	bool offcpu; /* off-CPU time */
+	bool offcpu;	     /* off-CPU time */
+	bool no_wait_stacks; /* of it, the reasons alone: no stacks, no wakers */
 	enum heap_mode heap;
 	const char *heap_library; /* libperftop_heap.so, NULL = not found; for HEAP_SAMPLE */
 	bool heap_preloaded;	  /* the command was launched with it */

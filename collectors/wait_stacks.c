@@ -58,7 +58,7 @@ struct entry {
 struct sleeper {
 	uint32_t tid, entry;
 	uint64_t hash; /* of that entry: it may have given way to another */
-	uint64_t off_ns, seen;
+	uint64_t wait_id, seen;
 };
 
 struct wait_stacks {
@@ -273,14 +273,14 @@ static struct sleeper *sleeper_of(struct wait_stacks *w, const struct contract_t
 	for (uint32_t i = 0; i < SLEEPERS; i++) {
 		struct sleeper *s = &w->sleepers[i];
 
-		if (s->seen && s->tid == row->tid && s->off_ns == row->off_ns)
+		if (s->seen && s->tid == row->tid && s->wait_id == row->wait_id)
 			return s;
 		if (!old && s->seen + 1 < w->ticks)
 			old = s;
 	}
 	if (old)
 		*old = (struct sleeper){
-			.tid = row->tid, .off_ns = row->off_ns, .entry = UINT32_MAX};
+			.tid = row->tid, .wait_id = row->wait_id, .entry = UINT32_MAX};
 	return old;
 }
 
@@ -451,6 +451,10 @@ struct wait_stacks *wait_stacks_new(struct session *se, struct locks *locks, cha
 	struct perftop_bpf *skel = bpf_skeleton(session_bpf(se));
 	struct wait_stacks *w;
 
+	if (session_config(se)->no_wait_stacks) {
+		snprintf(why, why_size, "turned off by --no-wait-stacks");
+		return NULL;
+	}
 	if (!session_symbols(se)) {
 		snprintf(why, why_size, "no permission to read /proc/%d/maps", session_pid(se));
 		return NULL;

@@ -191,6 +191,7 @@ struct contract_thread {
 	__u64 run_delay_ns; /* runnable but waiting, since the thread's start */
 	__u64 blocked_ns;   /* in waits that are over, since it was first seen */
 	__u64 off_ns;	    /* CLOCK_MONOTONIC when it left its CPU; 0 while on one */
+	__u64 wait_id;	    /* tells this absence from the thread's others, as off_ns may not */
 	__u64 wake_ns;	    /* when it became runnable again, 0 = still blocked */
 	__u64 lock_addr;
 	__u64 nvcsw, nivcsw;

@@ -11,8 +11,18 @@ enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7 };
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
 const volatile __u32 nr_futex = 202;
-/* Threads seen first count from here; set before the first attach. */
+/* Threads seen first count from here, CLOCK_MONOTONIC; set before the first attach. */
 __u64 attach_ns = 0;
+
+/*
+ * Not 0: times are read off the run queue's clock, which the scheduler has just set, and time in
+ * the queue is the scheduler's own account. It saves a clock and the hook of each wake-up, which
+ * is then needed for the waker's name alone. Only where that clock is the same on all CPUs; and not
+ * with tails, which compare with CLOCK_MONOTONIC.
+ */
+const volatile __u32 sched_clocked = 0;
+__u64 sched_offset_ns = 0; /* from that clock to CLOCK_MONOTONIC */
+__u32 sched_reader = 0;	   /* tgid of the reader, whose switches refresh the offset */
 
 /* Waits on futexes that found no place in the map. */
 __u64 locks_lost = 0;
@@ -33,8 +43,9 @@ __u32 target_last_child = 0;
 
 /* All zero: not seen yet. */
 struct thread_state {
-	u64 off_ns, wake_ns;
-	u64 blocked_ns; /* in waits that are over; time in the run queue not included */
+	u64 off_ns, wake_ns; /* by sched_now() */
+	u64 run_delay_ns;    /* of the thread's life, when it left */
+	u64 blocked_ns;	     /* in waits that are over; time in the run queue not included */
 	u64 lock_addr;
 	u64 inode; /* with fd: see contract_socket_key; of WAIT_NET alone */
 	u64 stratum_ns, stratum_at, stratum_point; /* see stack_weight() */
@@ -84,6 +95,37 @@ struct {
 	__type(key, u32);
 	__type(value, u32);
 } stack_due SEC(".maps");
+
+/* By way of a task that leaves this CPU or comes to it: not every kernel names its run queues. */
+static __always_inline u64 sched_now(struct task_struct *task)
+{
+	return sched_clocked ? task->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
+}
+
+/* The run queue's clock was set a moment ago, as this switch began. */
+static __always_inline void sched_compare(struct task_struct *task)
+{
+	u64 clock = sched_now(task);
+
+	if (clock)
+		sched_offset_ns = bpf_ktime_get_ns() - clock;
+}
+
+static __always_inline u64 sched_offset(void)
+{
+	return sched_clocked ? *(volatile u64 *)&sched_offset_ns : 0;
+}
+
+/*
+ * How long a thread has been in the run queue since it left its CPU. A thread that goes from one
+ * queue to another has the time in the first added to run_delay.
+ */
+static __always_inline u64 sched_queued(u64 run_delay, u64 last_queued, u64 left_delay, u64 now)
+{
+	u64 ns = run_delay - left_delay;
+
+	return last_queued && last_queued < now ? ns + now - last_queued : ns;
+}
 
 /* Bits of __state and exit_state, from linux/sched.h. */
 enum { UNINTERRUPTIBLE = 0x2, STOPPED_OR_TRACED = 0xc, DEAD = 0x80 };
@@ -193,6 +235,8 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	} else {
 		wait_begin(prev, t, state, true);
 	}
+	if (sched_clocked)
+		t->run_delay_ns = prev->sched_info.run_delay;
 	t->off_ns = now;
 }
 
@@ -330,10 +374,13 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
  */
 static __always_inline void thread_adopt(struct task_struct *task, struct thread_state *t)
 {
-	u64 start = task->start_time;
+	u64 start = task->start_time, offset = sched_offset();
+	u64 woken = sched_clocked ? task->sched_info.last_queued + offset : t->wake_ns;
 
-	t->off_ns = start > attach_ns ? start : attach_ns;
-	if (start <= attach_ns && t->wake_ns)
+	t->off_ns = (start > attach_ns ? start : attach_ns) - offset;
+	if (sched_clocked)
+		t->run_delay_ns = task->sched_info.run_delay;
+	if (start <= attach_ns && woken > attach_ns)
 		wait_begin(task, t, 0, false);
 	else
 		t->wait = WAIT_RUNQ;
@@ -356,7 +403,13 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	off = t->off_ns;
 	if (!off)
 		return;
-	woken = t->wait == WAIT_RUNQ ? off : t->wake_ns;
+	if (t->wait == WAIT_RUNQ)
+		woken = off;
+	else if (sched_clocked)
+		woken = now - sched_queued(next->sched_info.run_delay, next->sched_info.last_queued,
+					   t->run_delay_ns, now);
+	else
+		woken = t->wake_ns;
 	if (woken < off || woken > now)
 		woken = now;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
@@ -377,9 +430,11 @@ int BPF_PROG(on_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	bool from = is_target(prev->tgid), to = is_target(next->tgid);
 	u64 now;
 
+	if (sched_clocked && (!sched_offset_ns || (u32)next->tgid == sched_reader))
+		sched_compare(next);
 	if (!from && !to)
 		return 0;
-	now = bpf_ktime_get_ns();
+	now = sched_now(from ? prev : next);
 	if (from)
 		thread_leaves(prev, preempt, now);
 	if (to)
@@ -406,7 +461,8 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
 	t->waker = current->pid;
 	t->waker_kind = woken_by(current);
 	__builtin_memcpy(t->waker_comm, current->comm, sizeof(t->waker_comm));
-	t->wake_ns = bpf_ktime_get_ns();
+	if (!sched_clocked)
+		t->wake_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
@@ -451,10 +507,49 @@ static __always_inline void thread_find(struct task_struct *task, struct thread_
 	if (!state || state & DEAD || task->on_cpu)
 		return;
 	wait_begin(task, t, state, false);
-	__sync_val_compare_and_swap(&t->off_ns, 0, attach_ns);
+	if (sched_clocked)
+		t->run_delay_ns = task->sched_info.run_delay;
+	__sync_val_compare_and_swap(&t->off_ns, 0, attach_ns - sched_offset());
 	/* It may have been woken, and have run, meanwhile. */
 	if (!task->__state || task->on_cpu)
 		t->off_ns = 0;
+}
+
+/* When the thread became runnable again, 0 while it has not. */
+static __always_inline u64 thread_woken(struct task_struct *task, struct thread_state *t, u64 now)
+{
+	u64 last;
+
+	if (!sched_clocked)
+		return t->wake_ns;
+	last = task->sched_info.last_queued;
+	if (!last || task->__state)
+		return 0;
+	return now - sched_queued(task->sched_info.run_delay, last, t->run_delay_ns, now);
+}
+
+/* What is known of the thread's present wait, and the sum of those that are over. */
+static __always_inline void thread_row(struct task_struct *task, struct thread_state *t,
+				       struct contract_thread *row)
+{
+	u64 offset = sched_offset(), off, woken;
+
+	if (!t->off_ns && !t->wait && !t->wake_ns)
+		thread_find(task, t);
+	row->blocked_ns = *(volatile u64 *)&t->blocked_ns;
+	off = *(volatile u64 *)&t->off_ns;
+	woken = thread_woken(task, t, row->at_ns - offset);
+	row->wait_id = off;
+	row->off_ns = off ? off + offset : 0;
+	row->wake_ns = woken ? woken + offset : 0;
+	row->wait = t->wait;
+	row->lock_addr = t->lock_addr;
+	row->lock_owner = t->lock_owner;
+	row->lock_op = t->lock_op;
+	row->inode = t->inode;
+	row->fd = t->fd;
+	if (off && row->wait != WAIT_RUNQ)
+		regs_row(row, (struct pt_regs *)bpf_task_pt_regs(task));
 }
 
 /* No target_tgid: any process; by its one row the reader learns a pid outside its namespace. */
@@ -465,6 +560,8 @@ int iter_threads(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct thread_state *t;
 
+	if (sched_clocked)
+		sched_reader = bpf_get_current_pid_tgid() >> 32;
 	if (!task || (target_tgid && !is_target(task->tgid)))
 		return 0;
 	row.at_ns = bpf_ktime_get_ns();
@@ -478,21 +575,8 @@ int iter_threads(struct bpf_iter__task *ctx)
 	row.nivcsw = task->nivcsw;
 	BPF_CORE_READ_INTO(&row.comm, task, comm);
 	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (t) {
-		if (!t->off_ns && !t->wait && !t->wake_ns)
-			thread_find(task, t);
-		row.blocked_ns = *(volatile u64 *)&t->blocked_ns;
-		row.off_ns = *(volatile u64 *)&t->off_ns;
-		row.wake_ns = t->wake_ns;
-		row.wait = t->wait;
-		row.lock_addr = t->lock_addr;
-		row.lock_owner = t->lock_owner;
-		row.lock_op = t->lock_op;
-		row.inode = t->inode;
-		row.fd = t->fd;
-		if (row.off_ns && row.wait != WAIT_RUNQ)
-			regs_row(&row, (struct pt_regs *)bpf_task_pt_regs(task));
-	}
+	if (t)
+		thread_row(task, t, &row);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
 }

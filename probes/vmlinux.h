@@ -22,11 +22,18 @@ struct pt_regs {
 		cs, flags, sp, ss;
 };
 #endif
+struct rq {
+	u64 clock;
+};
+struct cfs_rq {
+	struct rq *rq;
+};
 struct sched_entity {
 	u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
 };
 struct sched_info {
-	unsigned long long run_delay;
+	unsigned long long run_delay, last_queued;
 };
 /* A call whose return is probed: where its return address lay, and what it was. */
 struct return_instance {

@@ -24,6 +24,7 @@ enum {
 	OPT_SYSCALLS,
 	OPT_HEAP,
 	OPT_NO_OFFCPU,
+	OPT_NO_WAIT_STACKS,
 	OPT_HZ,
 	OPT_TARGET,
 	OPT_SLOWER,
@@ -60,6 +61,7 @@ static const struct option long_options[] = {
 	{"syscalls", required_argument, NULL, OPT_SYSCALLS},
 	{"heap", required_argument, NULL, OPT_HEAP},
 	{"no-offcpu", no_argument, NULL, OPT_NO_OFFCPU},
+	{"no-wait-stacks", no_argument, NULL, OPT_NO_WAIT_STACKS},
 	{"hz", required_argument, NULL, OPT_HZ},
 	{"target", required_argument, NULL, OPT_TARGET},
 	{"slower", required_argument, NULL, OPT_SLOWER},
@@ -279,6 +281,9 @@ static int set_measure(struct parser *p, int c, const char *arg)
 		return parse_double(p, "--max-overhead", arg, 1000000, &s->max_overhead_pct);
 	case OPT_NO_OFFCPU:
 		s->offcpu = false;
+		return 0;
+	case OPT_NO_WAIT_STACKS:
+		s->no_wait_stacks = true;
 		return 0;
 	case OPT_NO_BPF:
 		s->no_bpf = true;

@@ -38,6 +38,7 @@ void options_print_help(FILE *out)
 	      "                         trace: counts by eBPF, 1 us a call; off\n"
 	      "      --hz N             CPU samples a second and CPU, default 99; 0: none\n"
 	      "      --no-offcpu        do not measure blocked time\n"
+	      "      --no-wait-stacks   measure it by reason alone: no stacks, no wakers\n"
 	      "      --no-bpf           use /proc and in-process counters alone\n"
 	      "      --max-overhead PCT of a CPU that probes may take (default 5); over it the\n"
 	      "                         hottest are seen in windows, then taken off\n"

@@ -90,3 +90,10 @@ between "warm() its one" "$(share warm)" 15 35
 between "main() is above both, percent" \
 	"$(jq '[.cpu.functions[] | select(.name == "main") | .total_pct] | add' <<<"$last")" 95 100
 check "the CPU alert names hot()" grep -q '"subject":"hot"' "$T/busy.json"
+
+# By reason alone: what it leaves out it says, and what is left is as much.
+"$PERFTOP" --json --no-wait-stacks -d 250ms -- "$BUILD/tests/targets/waits" 2 >"$T/plain.out" 2>"$T/plain.err"
+last=$(grep '^{' "$T/plain.out" | tail -1)
+check "without stacks of waits their reasons stand" \
+	jq -e '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last" >/dev/null
+check "and it says that they were not asked for" grep -q 'turned off by --no-wait-stacks' <<<"$last"
