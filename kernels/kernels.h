@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/decode/decode.h"
 #include "kernels/ewc/ewc.h"
 #include "kernels/isa.h"
 #include "kernels/lora/lora.h"
@@ -20,6 +21,7 @@
 
 enum kernel_kind {
 	KERNEL_attention,
+	KERNEL_decode,
 	KERNEL_lora_forward,
 	KERNEL_lora_update,
 	KERNEL_lora_forward_batch,
@@ -47,6 +49,7 @@ struct kernel {
 	unsigned int features; /* of isa_features() that it needs */
 	union {
 		attention_fn *attention;
+		decode_fn *decode;
 		lora_forward_fn *lora_forward;
 		lora_update_fn *lora_update;
 		lora_forward_batch_fn *lora_forward_batch;
@@ -99,6 +102,15 @@ static inline int metered_attention(const struct metered *m, const struct attent
 	perftop_add(m->flops, attention_flops(a));
 	perftop_add(m->bytes, attention_bytes(a));
 	return m->kernel->run.attention(a, scratch, scratch_bytes);
+}
+
+static inline int metered_decode(const struct metered *m, const struct decode *d, void *scratch,
+				 size_t scratch_bytes)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, decode_flops(d));
+	perftop_add(m->bytes, decode_bytes(d));
+	return m->kernel->run.decode(d, scratch, scratch_bytes);
 }
 
 /* `rows` vectors at once, counted as one call: a single one takes less time than two clocks. */

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decode_loops.h: decode over the tiles: blocks of keys, online softmax, parts and their merge. */
+
+/* Rows of the pass in fours, twos and ones; keys in as many as a tile takes. */
+TILE void scores_rows(const enum kv_type type, const int mr, const struct decode_state *t,
+		      uint32_t row, uint32_t n, const struct decode_span *span, size_t k_row,
+		      uint32_t at)
+{
+	const uint32_t mk = VEC_LANES / mr;
+
+	for (uint32_t j = 0; j < span->n; j += mk) {
+		float *s = t->s + (size_t)row * t->stride + at + j;
+		const char *k = span->k + j * k_row;
+		uint32_t keys = span->n - j;
+
+		if (type == KV_I8)
+			score_tile_i8(mr, t, row, n, k, k_row, keys, s);
+		else
+			score_tile(type, mr, t, row, n, k, k_row, keys, s);
+	}
+}
+
+TILE void values_rows(const enum kv_type type, const int mr, const struct decode_state *t,
+		      uint32_t row, uint32_t n, const struct decode_span *span, size_t v_row,
+		      uint32_t at)
+{
+	const float *w = t->s + (size_t)row * t->stride + at;
+	const uint32_t whole = WHOLE(n);
+	const int np = VALUE_PAIRS(mr);
+	uint32_t c = 0;
+
+	for (; c + np * PAIR <= whole; c += np * PAIR)
+		value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w, !at);
+	for (; c < whole; c += PAIR)
+		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, !at);
+	if (c < n)
+		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, !at);
+}
+
+/* Logits of one row and block to weights; `n` computed, of which the row sees from..seen - 1. */
+TILE void softmax_row(const enum kv_type type, const struct decode_state *t, uint32_t r, uint32_t n,
+		      uint32_t from, uint32_t seen)
+{
+	float *s = t->s + (size_t)r * t->stride;
+	const uint32_t end = (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES;
+	vec top = vec_splat(-INFINITY), total = vec_zero(), m;
+	const vec scale = vec_splat(type == KV_I8 ? t->q_scale[r] : 1);
+	float old = t->max[r], max;
+
+	if (type == KV_I8)
+		for (uint32_t j = 0; j < n; j += VEC_LANES)
+			vec_store(s + j, vec_mul(vec_load(s + j),
+						 vec_mul(scale, vec_load(t->k_scale + j))));
+	for (uint32_t j = 0; j < from; j++)
+		s[j] = -INFINITY;
+	for (uint32_t j = seen; j < end; j++)
+		s[j] = -INFINITY;
+	for (uint32_t j = 0; j < end; j += VEC_LANES)
+		top = vec_max(top, vec_load(s + j));
+	max = vec_top(top);
+	max = old > max ? old : max;
+	t->max[r] = max;
+	m = vec_fix_max(vec_splat(max));
+	for (uint32_t j = 0; j < end; j += VEC_LANES) {
+		vec p = vec_exp2(vec_sub(vec_load(s + j), m));
+
+		total = vec_add(total, p);
+		if (type == KV_I8)
+			p = vec_mul(p, vec_load(t->v_scale + j));
+		vec_store(s + j, p);
+	}
+	t->factor[r] = exp2f(old - (max == -INFINITY ? 0 : max));
+	t->sum[r] = t->sum[r] * t->factor[r] + vec_sum(total);
+}
+
+/* Where key j is in the block of n keys from jb, or its nearer end. */
+static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
+{
+	return j < jb ? 0 : j - jb < n ? j - jb : n;
+}
+
+/* Keys jb to jb + n of KV head g. */
+TILE void block_add(const enum kv_type type, const struct decode_state *t, const struct decode *d,
+		    uint32_t g, uint32_t jb, uint32_t n)
+{
+	const size_t kv_row = d->kv.row_bytes;
+	const uint32_t dim = d->head_dim;
+	struct decode_span span;
+
+	for (uint32_t at = 0, r = 0; at < n; at += span.n, r = 0) {
+		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
+		if (type == KV_I8) {
+			memcpy(t->k_scale + at, span.k_scale, span.n * sizeof(float));
+			memcpy(t->v_scale + at, span.v_scale, span.n * sizeof(float));
+		}
+		for (; r + 4 <= t->rows; r += 4)
+			scores_rows(type, 4, t, r, dim, &span, kv_row, at);
+		for (; r + 2 <= t->rows; r += 2)
+			scores_rows(type, 2, t, r, dim, &span, kv_row, at);
+		for (; r < t->rows; r++)
+			scores_rows(type, 1, t, r, dim, &span, kv_row, at);
+	}
+	for (uint32_t r = 0; r < t->rows; r++) {
+		uint32_t first, last;
+
+		decode_visible(d, r, &first, &last);
+		softmax_row(type, t, r, n, within(first, jb, n), within(last, jb, n));
+	}
+	for (uint32_t at = 0, r = 0; at < n; at += span.n, r = 0) {
+		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
+		for (; r + 4 <= t->rows; r += 4)
+			values_rows(type, 4, t, r, dim, &span, kv_row, at);
+		for (; r + 2 <= t->rows; r += 2)
+			values_rows(type, 2, t, r, dim, &span, kv_row, at);
+		for (; r < t->rows; r++)
+			values_rows(type, 1, t, r, dim, &span, kv_row, at);
+	}
+}
+
+static void block_add_f32(const struct decode_state *t, const struct decode *d, uint32_t g,
+			  uint32_t jb, uint32_t n)
+{
+	block_add(KV_F32, t, d, g, jb, n);
+}
+
+static void block_add_bf16(const struct decode_state *t, const struct decode *d, uint32_t g,
+			   uint32_t jb, uint32_t n)
+{
+	block_add(KV_BF16, t, d, g, jb, n);
+}
+
+static void block_add_i8(const struct decode_state *t, const struct decode *d, uint32_t g,
+			 uint32_t jb, uint32_t n)
+{
+	block_add(KV_I8, t, d, g, jb, n);
+}
+
+/* A row of q, times scale * log2(e), in the order that load_pair reads the store in. */
+static void pack_row(const struct decode *d, struct decode_state *t, uint32_t r, const float *q)
+{
+	const float scale = (float)(d->scale * LOG2E);
+	float *x = t->q + (size_t)r * t->dim, max = 0, bad = 0;
+
+	memset(x, 0, t->dim * sizeof(*x));
+	for (uint32_t e = 0; e < d->head_dim; e++) {
+		float f = q[e] * scale;
+
+		x[e / PAIR * PAIR + pair_place(d->kv.type, e % PAIR)] = f;
+		max = fabsf(f) > max ? fabsf(f) : max;
+		bad += f * 0;
+	}
+	if (d->kv.type != KV_I8)
+		return;
+	t->q_scale[r] = bad == 0 ? max / 32767 : NAN;
+	for (uint32_t e = 0; e < t->dim; e++)
+		t->q16[(size_t)r * t->dim + e] =
+			(int16_t)(bad == 0 && max >= 0x1p-110f ? lrintf(x[e] / max * 32767) : 0);
+}
+
+static void part_start(struct decode_state *t, const struct decode *d, uint32_t g, void *mem)
+{
+	const uint32_t shared = d->heads / d->kv_heads;
+
+	decode_state_init(t, d, mem);
+	for (uint32_t r = 0; r < t->rows; r++) {
+		uint32_t h = g * shared + r % shared;
+
+		pack_row(d, t, r, d->q + h * d->q_head + r / shared * d->q_row);
+		t->max[r] = -INFINITY;
+		t->sum[r] = 0;
+	}
+	memset(t->o, 0, t->rows * (size_t)t->dim * sizeof(float));
+}
+
+/* Cut `cut` of KV head g's keys. */
+static void part_run(struct decode_state *t, const struct decode *d, uint32_t g, uint32_t cut,
+		     uint32_t cuts)
+{
+	/* Whole blocks a part. */
+	const uint32_t first = decode_first_key(d);
+	uint32_t blocks = (d->kv_len - first + t->block - 1) / t->block;
+	uint32_t from = first + (uint32_t)((uint64_t)blocks * cut / cuts) * t->block;
+	uint32_t to = first + (uint32_t)((uint64_t)blocks * (cut + 1) / cuts) * t->block;
+
+	to = to > d->kv_len ? d->kv_len : to;
+	for (uint32_t j = from; j < to; j += t->block) {
+		uint32_t n = to - j < t->block ? to - j : t->block;
+
+		if (d->kv.type == KV_F32)
+			block_add_f32(t, d, g, j, n);
+		else if (d->kv.type == KV_BF16)
+			block_add_bf16(t, d, g, j, n);
+		else
+			block_add_i8(t, d, g, j, n);
+	}
+}
+
+/* Adds part b to a: exact but for rounding, since a sum of exponentials knows its maximum. */
+static void part_merge(struct decode_state *a, const struct decode_state *b)
+{
+	for (uint32_t r = 0; r < a->rows; r++) {
+		float max = a->max[r] > b->max[r] ? a->max[r] : b->max[r];
+		float fix = max == -INFINITY ? 0 : max;
+		float wa = exp2f(a->max[r] - fix), wb = exp2f(b->max[r] - fix);
+		float *o = a->o + (size_t)r * a->dim;
+
+		a->max[r] = max;
+		a->sum[r] = a->sum[r] * wa + b->sum[r] * wb;
+		for (uint32_t c = 0; c < a->dim; c++)
+			o[c] = o[c] * wa + b->o[(size_t)r * a->dim + c] * wb;
+	}
+}
+
+static void part_finish(const struct decode_state *t, const struct decode *d, uint32_t g)
+{
+	const uint32_t shared = d->heads / d->kv_heads;
+
+	for (uint32_t r = 0; r < t->rows; r++) {
+		float *out = d->out + (g * shared + r % shared) * d->o_head + r / shared * d->o_row;
+		const float *o = t->o + (size_t)r * t->dim;
+		float inverse = t->sum[r] == 0 ? 0 : 1 / t->sum[r];
+
+		for (uint32_t e = 0; e < d->head_dim; e++)
+			out[e] = o[e / PAIR * PAIR + pair_place(d->kv.type, e % PAIR)] * inverse;
+	}
+}
+
+/* Worker w of `workers`: every workers-th part, each in a state of its own when heads are cut. */
+static void work(const struct decode *d, char *scratch, uint32_t w, uint32_t workers)
+{
+	const uint32_t cuts = decode_cuts(d), parts = d->kv_heads * cuts;
+	const size_t bytes = decode_state_bytes(d);
+
+	for (uint32_t i = w; i < parts; i += workers) {
+		struct decode_state t;
+
+		part_start(&t, d, i / cuts, scratch + (cuts > 1 ? i : w) * bytes);
+		part_run(&t, d, i / cuts, i % cuts, cuts);
+		if (cuts == 1)
+			part_finish(&t, d, i);
+	}
+}
+
+static int decode(const struct decode *d, void *scratch, size_t scratch_bytes)
+{
+	uint32_t workers, cuts;
+	int err = decode_check(d);
+
+	if (err)
+		return err;
+	if (!scratch || (uintptr_t)scratch % DECODE_ALIGN || scratch_bytes < decode_scratch(d))
+		return -EINVAL;
+	workers = d->threads > 1 ? d->threads : 1;
+	cuts = decode_cuts(d);
+#pragma omp parallel for num_threads(workers) schedule(static, 1) if (workers > 1)
+	for (uint32_t w = 0; w < workers; w++)
+		work(d, scratch, w, workers);
+	for (uint32_t g = 0; cuts > 1 && g < d->kv_heads; g++) {
+		char *mem = (char *)scratch + g * cuts * decode_state_bytes(d);
+		struct decode_state t, part;
+
+		decode_state_init(&t, d, mem);
+		for (uint32_t c = 1; c < cuts; c++) {
+			decode_state_init(&part, d, mem + c * decode_state_bytes(d));
+			part_merge(&t, &part);
+		}
+		part_finish(&t, d, g);
+	}
+	return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decode_state.c: sizes of decode's blocks and parts, and where they lie in scratch. */
+#include "kernels/decode/decode_state.h"
+
+#define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
+#define SPILL		16 /* keys of the largest tile */
+
+/*
+ * One to three rows read each key once: a long block, for few softmaxes. More rows read it once
+ * for each four, so it should stay in L1 meanwhile: 16 KiB of keys as f32.
+ */
+uint32_t decode_block(const struct decode *d)
+{
+	uint32_t rows = d->heads / d->kv_heads * d->q_len, block;
+
+	if (rows < 4)
+		return 256;
+	block = 4096 / ROUND_UP(d->head_dim, 16) / 16 * 16;
+	return block > 256 ? 256 : block < 32 ? 32 : block;
+}
+
+size_t decode_state_bytes(const struct decode *d)
+{
+	size_t rows = (size_t)(d->heads / d->kv_heads) * d->q_len;
+	size_t dim = ROUND_UP(d->head_dim, DECODE_PAD), block = decode_block(d) + SPILL;
+
+	/* q and o, q16 in half the room, scores, scales, four numbers a row. */
+	return (rows * (2 * dim + dim / 2 + block) + 2 * block + 4 * ROUND_UP(rows, 16)) *
+	       sizeof(float);
+}
+
+void decode_state_init(struct decode_state *t, const struct decode *d, void *mem)
+{
+	size_t rows;
+
+	t->rows = d->heads / d->kv_heads * d->q_len;
+	t->dim = ROUND_UP(d->head_dim, DECODE_PAD);
+	t->block = decode_block(d);
+	t->stride = t->block + SPILL;
+	rows = ROUND_UP(t->rows, 16);
+	t->q = mem;
+	t->o = t->q + t->rows * (size_t)t->dim;
+	t->s = t->o + t->rows * (size_t)t->dim;
+	t->k_scale = t->s + t->rows * (size_t)t->stride;
+	t->v_scale = t->k_scale + t->stride;
+	t->max = t->v_scale + t->stride;
+	t->sum = t->max + rows;
+	t->factor = t->sum + rows;
+	t->q_scale = t->factor + rows;
+	t->q16 = (int16_t *)(void *)(t->q_scale + rows);
+}
+
+uint32_t decode_first_key(const struct decode *d)
+{
+	uint32_t first, end;
+
+	decode_visible(d, 0, &first, &end);
+	return first;
+}
+
+/* Only when the KV heads alone do not spread evenly, and never below a block a part. */
+uint32_t decode_cuts(const struct decode *d)
+{
+	uint32_t keys = d->kv_len - decode_first_key(d);
+	uint32_t blocks = (keys + decode_block(d) - 1) / decode_block(d);
+	uint32_t cuts = d->threads;
+
+	if (cuts <= 1 || d->kv_heads % cuts == 0)
+		return 1;
+	return cuts < blocks ? cuts : blocks ? blocks : 1;
+}
+
+/* Cut heads keep the states of all their parts until they are merged. */
+size_t decode_parts(const struct decode *d)
+{
+	uint32_t cuts = decode_cuts(d);
+
+	if (cuts > 1)
+		return (size_t)d->kv_heads * cuts;
+	return d->threads > 1 ? d->threads : 1;
+}

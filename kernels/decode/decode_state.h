@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decode_state.h: the running softmax of the rows that share a KV head, and its place in scratch.
+ */
+#ifndef KERNELS_DECODE_STATE_H
+#define KERNELS_DECODE_STATE_H
+
+#include "kernels/decode/decode.h"
+
+/* Dimensions are padded to the longest pair of vectors, so that no loop over them has a remainder
+ * but the one that reads the store. */
+#define DECODE_PAD 32
+
+/*
+ * One part of a decode: rows (queries x heads of one KV head) against a range of keys. Arrays are
+ * in scratch, DECODE_ALIGN-aligned.
+ */
+struct decode_state {
+	float *q, *o;		   /* [rows][dim], q times scale * log2(e) */
+	int16_t *q16;		   /* [rows][dim], of int8: q / q_scale */
+	float *s;		   /* [rows][stride]: logits, then weights */
+	float *k_scale, *v_scale;  /* [block], of int8 */
+	float *max, *sum, *factor; /* [rows]; factor: of what was summed before this block */
+	float *q_scale;
+	uint32_t rows, dim, block; /* dim is padded */
+	uint32_t stride;	   /* block and a tile: a tile may write beyond a page's last key */
+};
+
+/* Keys a block: see decode.c for why. */
+uint32_t decode_block(const struct decode *d);
+size_t decode_state_bytes(const struct decode *d);
+void decode_state_init(struct decode_state *t, const struct decode *d, void *mem);
+
+/* Parts that each KV head's keys are cut into, and states that a call needs at once. The keys of a
+ * head are first_key..kv_len - 1: those before no query sees. */
+uint32_t decode_first_key(const struct decode *d);
+uint32_t decode_cuts(const struct decode *d);
+size_t decode_parts(const struct decode *d);
+
+/* A piece of a block whose rows lie side by side. */
+struct decode_span {
+	const char *k, *v;
+	const float *k_scale, *v_scale;
+	uint32_t n;
+};
+
+/* The longest such piece from key j on, at most up to end. */
+static inline struct decode_span decode_span_at(enum kv_type type, const struct kv_view *kv,
+						uint32_t g, uint32_t j, uint32_t end)
+{
+	uint32_t row = kv->pages ? j % kv->page_tokens : j;
+	size_t page = kv->pages ? kv->pages[j / kv->page_tokens] * kv->page_bytes : 0;
+	size_t at = page + g * kv->head_bytes + row * kv->row_bytes;
+	struct decode_span span = {(const char *)kv->k + at, (const char *)kv->v + at, NULL, NULL,
+				   end - j};
+
+	if (kv->pages && span.n > kv->page_tokens - row)
+		span.n = kv->page_tokens - row;
+	if (type == KV_I8) {
+		at = page + g * kv->scale_head_bytes + row * sizeof(float);
+		span.k_scale = (const float *)(const void *)((const char *)kv->k_scale + at);
+		span.v_scale = (const float *)(const void *)((const char *)kv->v_scale + at);
+	}
+	return span;
+}
+
+#endif
