@@ -31,6 +31,7 @@ enum kernel_kind {
 	KERNEL_lora_base_merge,
 	KERNEL_weights,
 	KERNEL_quantize,
+	KERNEL_quantize_rows,
 	KERNEL_exp2,
 	KERNEL_peak,
 	KERNEL_ewc_fisher,
@@ -59,6 +60,7 @@ struct kernel {
 		lora_base_merge_fn *lora_base_merge;
 		attention_weights_fn *weights;
 		quantize_fn *quantize;
+		quantize_rows_fn *quantize_rows;
 		exp2_fn *exp2;
 		peak_fn *peak;
 		ewc_fisher_fn *ewc_fisher;

@@ -30,4 +30,9 @@ float quantize_i8_avx512(const float *x, int8_t *codes, uint32_t n)
 	}
 	return max / 127;
 }
+
+void quantize_rows_i8_avx512(const struct quantize_rows *q)
+{
+	quantize_each_row(q, quantize_i8_avx512);
+}
 #endif

@@ -51,6 +51,22 @@ struct trajectory {
 typedef float quantize_fn(const float *x, int8_t *codes, uint32_t n);
 quantize_fn quantize_i8_scalar, quantize_i8_avx2, quantize_i8_avx512, quantize_i8_neon;
 
+/* Several vectors at once: row r from x + r * x_row, to codes + r * codes_step bytes, its scale to
+ * scale + r * scale_step bytes. As quantize_fn row by row, to the bit. */
+struct quantize_rows {
+	const float *x;
+	size_t x_row;
+	uint32_t rows, n;
+	int8_t *codes;
+	size_t codes_step;
+	float *scale;
+	size_t scale_step;
+};
+typedef void quantize_rows_fn(const struct quantize_rows *q);
+quantize_rows_fn quantize_rows_i8_scalar, quantize_rows_i8_avx2, quantize_rows_i8_avx512;
+/* For variants that gain nothing from several rows. */
+void quantize_each_row(const struct quantize_rows *q, quantize_fn *quantize);
+
 /* -EINVAL when dim is 0 or above TRAJECTORY_DIM. */
 int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, const float *query,
 		     uint32_t dim, uint64_t now_ns);
@@ -58,6 +74,14 @@ int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, c
 int trajectory_add_step(struct trajectory *t, quantize_fn *quantize, const float *activations,
 			const struct trajectory_attention *attention, float reward,
 			uint64_t now_ns);
+
+/*
+ * Several steps at once, of one time and one attention (NULL: none): activations [steps][dim],
+ * rewards [steps]. -ENOSPC when they would not fit: then none is added.
+ */
+int trajectory_add_steps(struct trajectory *t, quantize_rows_fn *quantize, const float *activations,
+			 uint32_t steps, const struct trajectory_attention *attention,
+			 const float *rewards, uint64_t now_ns);
 
 /* Keep the heaviest of one head's n <= 65536 weights (not negative, summing to at most 1). */
 void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, const float *weights,

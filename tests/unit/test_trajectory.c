@@ -82,6 +82,44 @@ static void instruction_sets_record_different_codes(void **state)
 	}
 }
 
+static void steps_recorded_together_differ(void **state)
+{
+	float x[TRAJECTORY_STEPS * TRAJECTORY_DIM + 1], rewards[TRAJECTORY_STEPS];
+	struct trajectory_attention attention;
+	static struct trajectory one, all;
+
+	memset(&attention, 7, sizeof(attention));
+	for (const struct kernel *k = kernels; k < kernels + kernels_count; k++) {
+		if (k->kind != KERNEL_quantize_rows || !kernels_supported(k))
+			continue;
+		for (uint32_t dim = 1; dim <= TRAJECTORY_DIM; dim += dim < 40 ? 1 : 23) {
+			for (uint32_t steps = 0; steps <= TRAJECTORY_STEPS; steps++) {
+				for (uint32_t i = 0; i < steps * dim; i++)
+					x[i + 1] = random_float();
+				for (uint32_t i = 0; i < steps; i++)
+					rewards[i] = random_float();
+				memset(&one, 0x55, sizeof(one));
+				trajectory_begin(&one, quantize_i8_scalar, 1, rewards, 1, 5);
+				one.dim = dim;
+				all = one;
+				for (uint32_t i = 0; i < steps; i++)
+					trajectory_add_step(&one, quantize_i8_scalar,
+							    x + 1 + i * dim, &attention, rewards[i],
+							    9);
+				assert_int_equal(trajectory_add_steps(&all, k->run.quantize_rows,
+								      x + 1, steps, &attention,
+								      rewards, 9),
+						 0);
+				assert_memory_equal(&one, &all, sizeof(one));
+			}
+		}
+		assert_int_equal(all.nsteps, TRAJECTORY_STEPS);
+		assert_int_equal(trajectory_add_steps(&all, k->run.quantize_rows, x, 1, NULL,
+						      rewards, 9),
+				 -ENOSPC);
+	}
+}
+
 static void heavy_attention_weights_are_lost(void **state)
 {
 	enum { N = 300 };
@@ -316,6 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recorded_vectors_come_back_too_far_off),
 		cmocka_unit_test(instruction_sets_record_different_codes),
+		cmocka_unit_test(steps_recorded_together_differ),
 		cmocka_unit_test(heavy_attention_weights_are_lost),
 		cmocka_unit_test(a_record_overflows),
 		cmocka_unit_test(ten_thousand_records_exceed_the_budget),
