@@ -33,4 +33,9 @@ float quantize_i8_neon(const float *x, int8_t *codes, uint32_t n)
 		codes[i] = (int8_t)lrintf(x[i] * f);
 	return max / 127;
 }
+
+void quantize_rows_i8_neon(const struct quantize_rows *q)
+{
+	quantize_each_row(q, quantize_i8_neon);
+}
 #endif

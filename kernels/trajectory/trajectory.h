@@ -63,7 +63,8 @@ struct quantize_rows {
 	size_t scale_step;
 };
 typedef void quantize_rows_fn(const struct quantize_rows *q);
-quantize_rows_fn quantize_rows_i8_scalar, quantize_rows_i8_avx2, quantize_rows_i8_avx512;
+quantize_rows_fn quantize_rows_i8_scalar, quantize_rows_i8_avx2, quantize_rows_i8_avx512,
+	quantize_rows_i8_neon;
 /* For variants that gain nothing from several rows. */
 void quantize_each_row(const struct quantize_rows *q, quantize_fn *quantize);
 
