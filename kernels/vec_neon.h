@@ -111,6 +111,10 @@ V vec vec_exp2(vec x)
 	return clear_lanes(p, small);
 }
 
+V vec vec_select_less(vec a, vec b, vec x, vec y)
+{
+	return vbslq_f32(vcltq_f32(a, b), x, y);
+}
 V uint32x4_t first_lanes(uint32_t n)
 {
 	static const uint32_t lanes[4] = {0, 1, 2, 3};

@@ -46,8 +46,11 @@ static inline size_t distance_code_bytes(uint32_t dim)
 }
 
 distance_fn distance_l2_ref, distance_l2_scalar, distance_l2_avx2, distance_l2_avx512;
+distance_fn distance_l2_neon;
 distance_fn distance_ip_ref, distance_ip_scalar, distance_ip_avx2, distance_ip_avx512;
+distance_fn distance_ip_neon;
 distance_fn distance_l2_i8_ref, distance_l2_i8_scalar, distance_l2_i8_avx2, distance_l2_i8_avx512;
+distance_fn distance_l2_i8_neon;
 
 /* norm2 of codes that are there. */
 float distance_code_norm2(const struct distance_code *c, uint32_t dim);
@@ -63,5 +66,6 @@ uint64_t distance_bytes(const struct distance_rows *r, size_t element_bytes);
 #define MEAN_ERROR 8e-6
 typedef int mean_fn(const struct distance_rows *r, float *out);
 mean_fn mean_rows_ref, mean_rows_scalar, mean_rows_avx2, mean_rows_avx512;
+mean_fn mean_rows_neon;
 
 #endif

@@ -37,6 +37,7 @@ struct matrix {
 enum { MATRIX_MAX_K = 1 << 24 }; /* indices are kept as floats in the lanes */
 typedef int matrix_fn(const struct matrix *m);
 matrix_fn matrix_ref, matrix_scalar, matrix_avx2, matrix_avx512;
+matrix_fn matrix_neon;
 
 /* Points in a block: what a variant of that isa wants. */
 uint32_t matrix_block(enum isa isa);

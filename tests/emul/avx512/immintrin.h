@@ -137,6 +137,10 @@ E __m512 emul512_shuffle_f32x4(__m512 a, __m512 b, int which)
 }
 #undef E
 
+/* SIMDe's alias wants the arguments of another. */
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
 #undef _mm512_maskz_loadu_ps
 #undef _mm512_mask_storeu_ps
 #undef _mm512_maskz_loadu_epi32
