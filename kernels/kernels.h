@@ -17,6 +17,8 @@
 #include "kernels/lora/lora_base.h"
 #include "kernels/peak/peak.h"
 #include "kernels/trajectory/trajectory.h"
+#include "kernels/vector/matmul.h"
+#include "kernels/vector/vector.h"
 #include "probes/perftop.h"
 
 enum kernel_kind {
@@ -29,6 +31,12 @@ enum kernel_kind {
 	KERNEL_lora_base_forward,
 	KERNEL_lora_base_gradient,
 	KERNEL_lora_base_merge,
+	KERNEL_vector_add,
+	KERNEL_vector_dot,
+	KERNEL_vector_scale,
+	KERNEL_vector_axpy,
+	KERNEL_vector_gather,
+	KERNEL_vector_matmul,
 	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_quantize_rows,
@@ -58,6 +66,12 @@ struct kernel {
 		lora_base_forward_fn *lora_base_forward;
 		lora_base_gradient_fn *lora_base_gradient;
 		lora_base_merge_fn *lora_base_merge;
+		vector_add_fn *vector_add;
+		vector_dot_fn *vector_dot;
+		vector_scale_fn *vector_scale;
+		vector_axpy_fn *vector_axpy;
+		vector_gather_fn *vector_gather;
+		vector_matmul_fn *vector_matmul;
 		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		quantize_rows_fn *quantize_rows;
@@ -178,6 +192,15 @@ static inline int metered_lora_base_gradient(const struct metered *m, const stru
 	perftop_add(m->flops, s->rows * lora_base_gradient_flops(l));
 	perftop_add(m->bytes, s->rows * lora_base_gradient_bytes(l));
 	return m->kernel->run.lora_base_gradient(l, layer, s, g);
+}
+
+static inline int metered_vector_matmul(const struct metered *m, const struct vector_matmul *mm,
+					void *scratch, size_t scratch_bytes)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, vector_matmul_flops(mm));
+	perftop_add(m->bytes, vector_matmul_bytes(mm));
+	return m->kernel->run.vector_matmul(mm, scratch, scratch_bytes);
 }
 
 #endif

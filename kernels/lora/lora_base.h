@@ -76,11 +76,11 @@ typedef int lora_base_merge_fn(const struct lora_base *l, uint32_t layer, float 
 			       size_t w_row);
 
 lora_base_forward_fn lora_base_forward_ref, lora_base_forward_scalar, lora_base_forward_avx2,
-	lora_base_forward_avx512;
+	lora_base_forward_avx512, lora_base_forward_neon;
 lora_base_gradient_fn lora_base_gradient_ref, lora_base_gradient_scalar, lora_base_gradient_avx2,
-	lora_base_gradient_avx512;
+	lora_base_gradient_avx512, lora_base_gradient_neon;
 lora_base_merge_fn lora_base_merge_ref, lora_base_merge_scalar, lora_base_merge_avx2,
-	lora_base_merge_avx512;
+	lora_base_merge_avx512, lora_base_merge_neon;
 
 /* One step down the mean gradient of each layer that has one; the gradient is then clear. */
 void lora_base_apply(struct lora_base *l, struct lora_base_gradient *g, float rate);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lora_base_neon.c: base LoRA with NEON. */
+#include "kernels/lora/lora_base.h"
+
+#if defined(__aarch64__) || defined(KERNELS_EMULATED)
+#include "kernels/vec_neon.h"
+#include "kernels/lora/lora_base_loops.h"
+
+int lora_base_forward_neon(const struct lora_base *l, uint32_t layer, const float *x, size_t x_row,
+			   float *y, size_t y_row, uint32_t rows)
+{
+	return base_forward(l, layer, x, x_row, y, y_row, rows);
+}
+
+int lora_base_gradient_neon(const struct lora_base *l, uint32_t layer,
+			    const struct lora_base_signal *s, struct lora_base_gradient *g)
+{
+	return base_gradient(l, layer, s, g);
+}
+
+int lora_base_merge_neon(const struct lora_base *l, uint32_t layer, float times, float *w,
+			 size_t w_row)
+{
+	return base_merge(l, layer, times, w, w_row);
+}
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vector_neon.c: operations on float vectors with NEON. */
+#include "kernels/vector/vector.h"
+
+#if defined(__aarch64__) || defined(KERNELS_EMULATED)
+#include "kernels/vec_neon.h"
+#include "kernels/vector/vector_loops.h"
+
+int vector_add_neon(const float *a, const float *b, float *out, size_t n)
+{
+	return vector_add(a, b, out, n);
+}
+
+int vector_dot_neon(const float *a, const float *b, size_t n, float *out)
+{
+	return vector_dot(a, b, n, out);
+}
+
+int vector_scale_neon(float s, const float *x, float *out, size_t n)
+{
+	return vector_scale(s, x, out, n);
+}
+
+int vector_axpy_neon(float s, const float *x, float *y, size_t n)
+{
+	return vector_axpy(s, x, y, n);
+}
+
+int vector_gather_neon(const float *table, uint32_t vocabulary, uint32_t dim, const uint32_t *index,
+		       size_t n, float *out)
+{
+	return vector_gather(table, vocabulary, dim, index, n, out);
+}
+#endif
