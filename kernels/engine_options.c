@@ -21,7 +21,7 @@ void engine_options_help(void)
 	     "limit\n"
 	     "  --duration TIME    stop after this long: 10s, 500ms, 2m (default: when told to)\n"
 	     "  --seq N            tokens of a query (default 384)\n"
-	     "  --dim D            of an attention head, 1-256 (default 64)\n"
+	     "  --dim D            of an attention head, 1-1024 (default 64)\n"
 	     "  --heads H          attention heads, 1-8 (default 8)\n"
 	     "  --kv-heads H       that they share as keys and values (default: as many)\n"
 	     "  --causal           a token attends to those before it only\n"

@@ -54,8 +54,11 @@ void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads
  */
 void attention_blocks(const struct attention *a, uint32_t *block_q, uint32_t *block_k)
 {
-	*block_q = a->block_q ? a->block_q : a->head_dim <= 64 ? 64 : 32;
-	*block_k = a->block_k ? a->block_k : 128;
+	const uint32_t dim = a->head_dim;
+
+	/* Heads beyond 256 are no usual ones: what 160 KiB of scratch allow. */
+	*block_q = a->block_q ? a->block_q : dim <= 64 ? 64 : dim <= 512 ? 32 : 16;
+	*block_k = a->block_k ? a->block_k : dim <= 256 ? 128 : 64;
 }
 
 size_t attention_flash_scratch(const struct attention *a)

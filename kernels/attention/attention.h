@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum {
-	ATTENTION_MAX_DIM = 256,
+	ATTENTION_MAX_DIM = 1024,
 	ATTENTION_MAX_BLOCK_Q = 64,
 	ATTENTION_MAX_BLOCK_K = 512,
 	ATTENTION_ALIGN = 64, /* what scratch memory must be aligned to, in bytes */

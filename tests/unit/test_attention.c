@@ -160,10 +160,11 @@ static void check_shape(uint32_t heads, uint32_t kv_heads, uint32_t q_len, uint3
 
 static void wrong_answer_at_some_head_dim(void **state)
 {
-	static const uint32_t dims[] = {1,   2,	  3,   4,   5,	 7,   8,   9,	11,  12,  13,
-					15,  16,  17,  24,  31,	 32,  33,  48,	63,  64,  65,
-					66,  72,  80,  95,  96,	 97,  99,  100, 101, 102, 103,
-					112, 127, 128, 129, 130, 200, 255, 256};
+	static const uint32_t dims[] = {1,   2,	  3,   4,   5,	 7,   8,   9,	 11,  12,
+					13,  15,  16,  17,  24,	 31,  32,  33,	 48,  63,
+					64,  65,  66,  72,  80,	 95,  96,  97,	 99,  100,
+					101, 102, 103, 112, 127, 128, 129, 130,	 200, 255,
+					256, 257, 384, 511, 512, 513, 768, 1023, 1024};
 
 	for (size_t i = 0; i < COUNT(dims); i++) {
 		check_shape(2, 2, 37, 41, dims[i], false);

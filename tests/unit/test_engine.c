@@ -78,7 +78,7 @@ static void bad_options_are_accepted_or_crash(void **state)
 	static char *const bad[][2] = {
 		{"--workers", "0"},	{"--workers", "x"},    {"--load", "-1"},
 		{"--load", "nan"},	{"--duration", "5 s"}, {"--duration", "-1s"},
-		{"--seq", "0"},		{"--seq", "1e3"},      {"--dim", "257"},
+		{"--seq", "0"},		{"--seq", "1e3"},      {"--dim", "1025"},
 		{"--heads", "9"},	{"--isa", "vax"},      {"--buffer", "1"},
 		{"--drain-delay", ""},	{"--kv-heads", "3"},   {"--no-such", "1"},
 		{"--verbose", "extra"},
