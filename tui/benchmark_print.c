@@ -63,9 +63,9 @@ void benchmark_print_targets(const struct benchmark_report *r, FILE *out)
 		const struct benchmark_verdict *v = &r->targets[i];
 
 		counts[v->status]++;
-		fprintf(out, "%-*s%-*s%-*s%12s  %s\n", INDENT, benchmark_status_name(v->status),
+		fprintf(out, "%-*s%-*s%-*s%12s%s%s\n", INDENT, benchmark_status_name(v->status),
 			NAME_WIDTH, v->t.name, TARGET_WIDTH, v->t.target, measured_text(buf, &v->t),
-			v->t.baseline ? v->t.baseline : "");
+			v->t.baseline ? "  " : "", v->t.baseline ? v->t.baseline : "");
 		snprintf(line, sizeof(line), "[%s]%s%s", v->t.seed, v->t.reason ? " " : "",
 			 v->t.reason ? v->t.reason : "");
 		print_wrapped(line, out);

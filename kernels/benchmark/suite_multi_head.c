@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* suite_multi_head.c: many heads, and heads that share keys and values. */
+#include <math.h>
+#include <stdio.h>
+
+#include "kernels/benchmark/attention_cases.h"
+
+static int mha_targets(struct benchmark *b, const struct attention *a, const double *ns)
+{
+	char name[64];
+	int err;
+
+	snprintf(name, sizeof(name), "multi-head attention, S=%u H=%u", a->q_len, a->heads);
+	err = benchmark_target(b, &(struct benchmark_target){
+					  .name = name,
+					  .seed = "V3 benchmark results, 3.1 and appendix C",
+					  .target = "< 200 ms",
+					  .limit = 200,
+					  .measured = ns[ATTENTION_FLASH] / 1e6,
+					  .unit = "ms",
+				  });
+	snprintf(name, sizeof(name), "its speed-up, S=%u H=%u", a->q_len, a->heads);
+	return err ? err
+		   : benchmark_target(b,
+				      &(struct benchmark_target){
+					      .name = name,
+					      .seed = "attention integration, performance targets",
+					      .target = "2.49x-7.47x",
+					      .limit = 2.49,
+					      .at_least = true,
+					      .measured = attention_speedup(ns[ATTENTION_TEXTBOOK],
+									    ns[ATTENTION_FLASH]),
+					      .unit = "x",
+					      .baseline = "textbook loop",
+				      });
+}
+
+static int by_shape(struct benchmark *b, uint32_t len, uint32_t heads)
+{
+	double ns[ATTENTION_ENTRIES];
+	struct attention a;
+	int err;
+
+	attention_set_packed(&a, heads, heads, len, len, benchmark_quick(b) ? 16 : 64);
+	err = attention_contest(b, "all heads in one call", &a, attention_entries,
+				ATTENTION_ENTRIES, ns);
+	return err ? err : mha_targets(b, &a, ns);
+}
+
+/* The same eight query heads over fewer key and value heads: the same FLOPs from less memory. */
+static int by_sharing(struct benchmark *b, uint32_t len)
+{
+	static const struct attention_entry entries[] = {
+		{.kernel = "attention_flash", .baseline = "mha", .kv_heads = 8},
+		{.kernel = "attention_flash", .kv_heads = 4},
+		{.kernel = "attention_flash", .kv_heads = 2},
+		{.kernel = "attention_flash", .kv_heads = 1},
+	};
+	enum { COUNT = sizeof(entries) / sizeof(entries[0]) };
+	double ns[COUNT];
+	struct attention a;
+	int err;
+
+	attention_set_packed(&a, 8, 8, len, len, benchmark_quick(b) ? 16 : 64);
+	err = attention_contest(b, "shared keys and values", &a, entries, COUNT, ns);
+	for (uint32_t i = 1; i < COUNT && !err; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s time, 8 query heads on %u, S=%u",
+			 entries[i].kv_heads == 1 ? "MQA" : "GQA", entries[i].kv_heads, len);
+		err = benchmark_target(b, &(struct benchmark_target){
+						  .name = name,
+						  .seed = "V3 benchmark results, 3.2",
+						  .target = "1.00x, +-5 %",
+						  .limit = 0.95,
+						  .at_least = true,
+						  .measured = attention_speedup(ns[0], ns[i]),
+						  .unit = "x",
+						  .baseline = "flash, MHA",
+					  });
+	}
+	return err;
+}
+
+int suite_multi_head(struct benchmark *b)
+{
+	static const struct {
+		uint32_t len, heads;
+	} shapes[] = {{128, 8}, {256, 8}, {512, 8}, {256, 16}};
+	int err = 0;
+
+	if (benchmark_quick(b)) {
+		err = by_shape(b, 32, 4);
+		return err ? err : by_sharing(b, 32);
+	}
+	for (uint32_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && !err; i++)
+		err = by_shape(b, shapes[i].len, shapes[i].heads);
+	return err ? err : by_sharing(b, 256);
+}
