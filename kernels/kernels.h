@@ -16,6 +16,7 @@
 #include "kernels/patterns/matrix.h"
 #include "kernels/lora/lora_base.h"
 #include "kernels/peak/peak.h"
+#include "kernels/quant/quant.h"
 #include "kernels/trajectory/trajectory.h"
 #include "kernels/vector/matmul.h"
 #include "kernels/vector/vector.h"
@@ -37,6 +38,10 @@ enum kernel_kind {
 	KERNEL_vector_axpy,
 	KERNEL_vector_gather,
 	KERNEL_vector_matmul,
+	KERNEL_quant_decode,
+	KERNEL_quant_matvec,
+	KERNEL_quant_expand,
+	KERNEL_quant_matvec_i8,
 	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_quantize_rows,
@@ -72,6 +77,10 @@ struct kernel {
 		vector_axpy_fn *vector_axpy;
 		vector_gather_fn *vector_gather;
 		vector_matmul_fn *vector_matmul;
+		quant_decode_fn *quant_decode;
+		quant_matvec_fn *quant_matvec;
+		quant_expand_fn *quant_expand;
+		quant_matvec_i8_fn *quant_matvec_i8;
 		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		quantize_rows_fn *quantize_rows;
@@ -201,6 +210,15 @@ static inline int metered_vector_matmul(const struct metered *m, const struct ve
 	perftop_add(m->flops, vector_matmul_flops(mm));
 	perftop_add(m->bytes, vector_matmul_bytes(mm));
 	return m->kernel->run.vector_matmul(mm, scratch, scratch_bytes);
+}
+
+static inline int metered_quant_matvec(const struct metered *m, const struct quant_matrix *q,
+				       const float *x, float *y)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, quant_matvec_flops(q));
+	perftop_add(m->bytes, quant_matvec_bytes(q));
+	return m->kernel->run.quant_matvec(q, x, y);
 }
 
 #endif

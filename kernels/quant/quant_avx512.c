@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quant_avx512.c: products of coded matrices with AVX-512. */
+#include "kernels/quant/quant.h"
+
+#if defined(__x86_64__)
+#include "kernels/vec_avx512.h"
+
+static inline vec load_codes(const uint8_t *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+static inline void load_halves(const uint8_t *p, vec *low, vec *high)
+{
+	__m512i w = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+
+	*low = _mm512_cvtepi32_ps(_mm512_and_si512(w, _mm512_set1_epi32(15)));
+	*high = _mm512_cvtepi32_ps(_mm512_srli_epi32(w, 4));
+}
+
+#include "kernels/quant/quant_loops.h"
+
+int quant_matvec_avx512(const struct quant_matrix *q, const float *x, float *y)
+{
+	return matvec(q, x, y);
+}
+
+int quant_expand_avx512(const struct quant_matrix *q, const float *h, float *y)
+{
+	return expand(q, h, y);
+}
+
+int quant_decode_avx512(const struct quant_matrix *q, float *w, size_t w_row)
+{
+	return decode(q, w, w_row);
+}
+#endif
