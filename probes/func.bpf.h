@@ -80,12 +80,16 @@ static __always_inline u32 func_slot(void *ctx)
 	return (u32)bpf_get_attach_cookie(ctx);
 }
 
-static __always_inline bool func_has_turn(void *ctx)
+static __always_inline bool func_cookie_has_turn(u64 cookie)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx);
 	u32 slot = (u32)cookie;
 
 	return slot < CONTRACT_FUNC_SLOTS && func_turn[slot] == cookie >> 32;
+}
+
+static __always_inline bool func_has_turn(void *ctx)
+{
+	return func_cookie_has_turn(bpf_get_attach_cookie(ctx));
 }
 
 static __always_inline void func_called(u32 slot)
@@ -154,23 +158,28 @@ SEC("uprobe")
 int func_session(struct pt_regs *ctx)
 {
 	struct tail_frame *tail = 0;
-	u64 now, *begin;
+	u64 now, cookie, *begin;
+	u32 slot;
 
 	if (bpf_session_is_return()) {
 		now = bpf_ktime_get_ns();
 		begin = bpf_session_cookie();
+		slot = func_slot(ctx);
 		if (begin)
-			func_record(func_slot(ctx), now - *begin);
+			func_record(slot, now - *begin);
 		if (begin && tail_on)
-			tail_leave(ctx, func_slot(ctx), *begin, now, true);
+			tail_leave(ctx, slot, *begin, now, true);
 		return 0;
 	}
-	if (!func_has_turn(ctx))
+	/* Read once: each call of a helper tells. */
+	cookie = bpf_get_attach_cookie(ctx);
+	slot = (u32)cookie;
+	if (!func_cookie_has_turn(cookie))
 		return 1; /* no return wanted */
-	func_called(func_slot(ctx));
+	func_called(slot);
 	begin = bpf_session_cookie();
 	if (tail_on)
-		tail = tail_enter(func_slot(ctx), func_sp(ctx));
+		tail = tail_enter(slot, func_sp(ctx));
 	now = bpf_ktime_get_ns();
 	if (begin)
 		*begin = now;
