@@ -232,6 +232,7 @@ static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 	read_allocator(h);
 	fill_allocator(h, out);
 	heap_mm_tick(&h->mm, se, s);
+	out->fault_ns = s->page_faults.mean_ns;
 	if (h->sampler)
 		sampling = heap_sampler_tick(h->sampler, se, s);
 	else if (out->mode == HEAP_TRACE)

@@ -242,6 +242,7 @@ void heap_sites_report(struct heap_sites *h, uint64_t now_ns, struct heap_report
 	r->alloc_objects = h->alloc_objects;
 	r->lifetime_unknown = h->lifetime_unknown;
 	memcpy(r->lifetimes, h->lifetimes, sizeof(r->lifetimes));
+	memcpy(r->lifetime_bytes, h->lifetime_bytes, sizeof(r->lifetime_bytes));
 	r->lifetime_p50_ns = lifetime_quantile(h->lifetimes, 0.5);
 	r->lifetime_p99_ns = lifetime_quantile(h->lifetimes, 0.99);
 	r->live_samples = h->live_samples;

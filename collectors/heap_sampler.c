@@ -210,6 +210,7 @@ static void fill_ages(struct heap_sampler *hs, struct snapshot *s)
 		while (g + 1 < HEAP_GENERATIONS && 1ull << i > heap_generation_top_ns[g])
 			g++;
 		s->heap_ages[g].freed_count += (uint64_t)(r->lifetimes[i] + 0.5);
+		s->heap_ages[g].freed_bytes += (uint64_t)(r->lifetime_bytes[i] + 0.5);
 	}
 }
 

@@ -129,12 +129,15 @@ static void on_alloc(struct heap_sites *h, const struct heap_event *e)
 static void on_free(struct heap_sites *h, const struct heap_event *e)
 {
 	struct live *l = &h->live[e->index];
+	uint32_t bin;
 	uint64_t ns;
 
 	if (!e->id || l->id != e->id) /* taken before we came */
 		return;
 	ns = e->time_ns > l->time_ns ? e->time_ns - l->time_ns : 0;
-	h->lifetimes[ns ? 63 - __builtin_clzll(ns) : 0] += l->weight;
+	bin = ns ? 63 - (uint32_t)__builtin_clzll(ns) : 0;
+	h->lifetimes[bin] += l->weight;
+	h->lifetime_bytes[bin] += l->weight * (double)l->bytes;
 	forget(h, l);
 }
 
@@ -254,6 +257,7 @@ void heap_sites_reset(struct heap_sites *h)
 	h->alloc_bytes = h->alloc_objects = h->lifetime_unknown = 0;
 	h->first_ns = h->history_ns;
 	memset(h->lifetimes, 0, sizeof(h->lifetimes));
+	memset(h->lifetime_bytes, 0, sizeof(h->lifetime_bytes));
 	memset(h->pauses, 0, sizeof(h->pauses));
 	for (uint32_t i = 0; i < h->nsites; i++) {
 		struct site *s = &h->sites[i];

@@ -46,6 +46,7 @@ struct heap_report {
 	double alloc_bytes, alloc_objects; /* sampled since the library began to be read */
 	double generation_bytes[HEAP_GENERATIONS], generation_objects[HEAP_GENERATIONS];
 	double lifetimes[HEAP_LIFETIMES];	   /* objects freed, by how long they lived */
+	double lifetime_bytes[HEAP_LIFETIMES];	   /* and their bytes */
 	double lifetime_unknown;		   /* objects freed whose record was lost */
 	uint64_t lifetime_p50_ns, lifetime_p99_ns; /* of those freed */
 	uint32_t live_samples;

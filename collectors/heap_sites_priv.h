@@ -42,7 +42,7 @@ struct heap_sites {
 	heap_stack_fn *stack;
 	void *arg;
 	double live_bytes, live_objects, alloc_bytes, alloc_objects, lifetime_unknown;
-	double lifetimes[HEAP_LIFETIMES];
+	double lifetimes[HEAP_LIFETIMES], lifetime_bytes[HEAP_LIFETIMES];
 	struct heap_pause pauses[PAUSES];
 	uint64_t lost, first_ns, history_ns; /* first_ns: of the first sample, or the reset */
 	uint32_t live_samples, nsites;

@@ -268,7 +268,7 @@ struct snap_heap {
 	double growth_bytes_s;	      /* of live bytes, or of anonymous memory, over a minute */
 	double brk_rate, mmap_rate, munmap_rate, madvise_rate; /* calls a second */
 	double mapped_rate, unmapped_rate;		       /* bytes a second, by those calls */
-	uint64_t fault_ns; /* a page fault's mean cost to the program; 0 = not known */
+	uint64_t fault_ns; /* CPU time of a page fault, the mean; 0 = too few samples to tell */
 	uint64_t sample_mean_bytes, samples, dropped;
 };
 

@@ -479,6 +479,9 @@ static void lifetimes_are_those_of_what_was_freed(void **unused)
 	heap_sites_report(w.h, 4 * SECOND, w.r);
 	assert_true(fabs(w.r->lifetimes[9] - 90) < 1e-6);
 	assert_true(fabs(w.r->lifetimes[29] - 10) < 1e-6);
+	/* Weighted like the objects: ten of 100,000 bytes each. */
+	assert_true(fabs(w.r->lifetime_bytes[9] - 90 * 100000.0) < 1e-3);
+	assert_true(fabs(w.r->lifetime_bytes[29] - 10 * 100000.0) < 1e-3);
 	assert_in_range(w.r->lifetime_p50_ns, 512, 1023);
 	assert_in_range(w.r->lifetime_p99_ns, 1 << 29, 1 << 30);
 	assert_int_equal(w.r->live_samples, 0);

@@ -137,6 +137,7 @@ static void put_bytes_rate(struct surface *s, struct rect r, int *x, int *y, con
 static int draw_rates(const struct snapshot *sn, struct surface *s, struct rect r)
 {
 	const struct snap_heap *h = &sn->heap;
+	char b[FORMAT_SIZE];
 	int x = r.x, y = r.y;
 
 	if (h->alloc_rate > 0 || h->free_rate > 0) {
@@ -151,6 +152,8 @@ static int draw_rates(const struct snapshot *sn, struct surface *s, struct rect 
 	put_bytes_rate(s, r, &x, &y, "taken", h->mapped_rate);
 	put_bytes_rate(s, r, &x, &y, "given back", h->unmapped_rate);
 	put_rate(s, r, &x, &y, "page faults", sn->proc.minflt_rate + sn->proc.majflt_rate);
+	if (h->fault_ns)
+		put(s, r, &x, &y, "each", format_ns(b, h->fault_ns));
 	return y + 1 - r.y;
 }
 
