@@ -59,11 +59,17 @@ void grid_update(struct grid *g, const struct grid_model *m, const void *data)
 {
 	char name[SNAP_NAME];
 
-	g->total = m->rows(data);
-	g->n = 0;
-	for (uint32_t row = 0; row < g->total && g->n < GRID_ROWS; row++) {
+	uint32_t all = m->rows(data);
+
+	g->total = g->n = 0;
+	for (uint32_t row = 0; row < all; row++) {
 		double key = 0;
 
+		if (m->hidden && m->hidden(data, row))
+			continue;
+		g->total++;
+		if (g->n == GRID_ROWS)
+			continue;
 		if (g->filter[0]) {
 			m->name(data, row, name, sizeof(name));
 			if (!strcasestr(name, g->filter))

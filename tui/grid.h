@@ -35,6 +35,8 @@ struct grid_model {
 	uint32_t ncolumns;
 	uint32_t sort; /* column sorted by at the start */
 	uint32_t (*rows)(const void *data);
+	/* A row that is left out as if it were not there; NULL: none is. */
+	bool (*hidden)(const void *data, uint32_t row);
 	/* What identifies a row over time, and what the filter looks in. */
 	void (*name)(const void *data, uint32_t row, char *buf, size_t size);
 	/* Sort key of a number column, largest first. Text columns sort by name(). */

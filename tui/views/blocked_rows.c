@@ -96,6 +96,32 @@ static uint32_t rows(const void *data)
 	return s->nlocks + s->nwait_stacks + s->nsockets;
 }
 
+/* Waits on a word without a name that may be idleness, where a stack of the same place stands too.
+ */
+static bool is_shown_by_stack(const struct snapshot *s, const struct snap_lock *l)
+{
+	if (l->is_mutex || !l->site[0] || (l->name[0] && strcmp(l->name, "heap") != 0))
+		return false;
+	for (uint32_t i = 0; i < s->nwait_stacks; i++) {
+		const struct snap_wait_stack *st = &s->wait_stacks[i];
+		uint32_t place = blocked_stack_place(s, st);
+
+		if (st->reason == BLOCKED_FUTEX && place < s->nsymbols &&
+		    !strcmp(s->symbols[place].name, l->site))
+			return true;
+	}
+	return false;
+}
+
+static bool hidden(const void *data, uint32_t row)
+{
+	const struct snapshot *s = ((const struct ui *)data)->shown;
+	uint32_t i;
+
+	return blocked_row_kind(s, row, &i) == BLOCKED_ROW_LOCK &&
+	       is_shown_by_stack(s, &s->locks[i]);
+}
+
 static void name(const void *data, uint32_t row, char *buf, size_t size)
 {
 	const struct snapshot *s = ((const struct ui *)data)->shown;
@@ -292,6 +318,7 @@ const struct grid_model blocked_rows_model = {
 	.ncolumns = COLUMNS,
 	.sort = COL_SHARE,
 	.rows = rows,
+	.hidden = hidden,
 	.name = name,
 	.value = value,
 	.cell = cell,

@@ -163,10 +163,21 @@ static const char *without_sites(const struct snapshot *sn)
 	}
 }
 
+/* What is missing, unless the verdict below it says so in the same words. */
+static int draw_notice(const struct ui *ui, struct surface *s, struct rect r)
+{
+	const struct snap_section *sec = view_section(ui, "heap");
+	const char *why = sec ? strstr(sec->reason, ": ") : NULL;
+
+	if (why && ui->shown->nheap && strstr(ui->shown->heap.words, why + 2))
+		return 0;
+	return view_notice(ui, "heap", s, r);
+}
+
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	const struct snapshot *sn = ui->shown;
-	int used = view_notice(ui, "heap", s, r), list;
+	int used = draw_notice(ui, s, r), list;
 
 	r.y += used;
 	r.h -= used;

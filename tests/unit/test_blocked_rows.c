@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_blocked_rows.c: what stands in the list of the Blocked tab, and what stands there already.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tui/ui.h"
+#include "tui/views/blocked_rows.h"
+
+static struct ui *make_ui(struct snapshot *s)
+{
+	struct ui *ui = calloc(1, sizeof(*ui));
+
+	assert_non_null(ui);
+	ui->shown = s;
+	s->nsymbols = 1;
+	snprintf(s->symbols[0].name, sizeof(s->symbols[0].name), "worker_main");
+	snprintf(s->symbols[0].module, sizeof(s->symbols[0].module), "app");
+	s->nwait_stacks = 1;
+	s->wait_stacks[0] = (struct snap_wait_stack){
+		.reason = BLOCKED_FUTEX, .ns = 1, .nframes = 1, .frames = {0}};
+	return ui;
+}
+
+static void add(struct snapshot *s, const char *name, const char *site, bool is_mutex)
+{
+	struct snap_lock *l = &s->locks[s->nlocks++];
+
+	l->addr = 0x1000 + s->nlocks;
+	l->is_mutex = is_mutex;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	snprintf(l->site, sizeof(l->site), "%s", site);
+}
+
+static void an_idle_wait_is_listed_once(void **state)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	struct grid *g = calloc(1, sizeof(*g));
+	struct ui *ui;
+
+	(void)state;
+	assert_non_null(s);
+	assert_non_null(g);
+	ui = make_ui(s);
+	add(s, "", "worker_main", false);	   /* 0: the stack says more */
+	add(s, "heap", "worker_main", false);	   /* 1: the heap is no name */
+	add(s, "pool.idle", "worker_main", false); /* 2: has a name, which no stack has */
+	add(s, "", "accept_loop", false);	   /* 3: no stack of it was taken */
+	add(s, "", "worker_main", true);	   /* 4: contention, with its holder */
+	grid_init(g, &blocked_rows_model);
+	grid_update(g, &blocked_rows_model, ui);
+	assert_int_equal(g->n, 4);
+	assert_int_equal(g->total, 4);
+	for (uint32_t i = 0; i < g->n; i++)
+		assert_true(g->order[i].row >= 2);
+	/* Only waits on futexes are the same: a stack that sleeps there is another wait. */
+	s->wait_stacks[0].reason = BLOCKED_SLEEP;
+	grid_update(g, &blocked_rows_model, ui);
+	assert_int_equal(g->n, 6);
+	free(ui);
+	free(g);
+	free(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(an_idle_wait_is_listed_once)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
