@@ -62,6 +62,27 @@ int benchmark_target(struct benchmark *b, const struct benchmark_target *t)
 	return err;
 }
 
+int benchmark_time_target(struct benchmark *b, const struct benchmark_limit *l, double measured_ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = {{"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"ns", 1}};
+	uint32_t u = 0;
+
+	while (u < 3 && l->ns < units[u].ns)
+		u++;
+	return benchmark_target(b, &(struct benchmark_target){
+					   .name = l->name,
+					   .seed = l->seed,
+					   .target = l->target,
+					   .limit = l->ns / units[u].ns,
+					   .measured = measured_ns / units[u].ns,
+					   .unit = units[u].unit,
+					   .reason = l->reason,
+				   });
+}
+
 enum isa benchmark_isa(const struct benchmark *b)
 {
 	return b->options->isa;

@@ -88,6 +88,14 @@ struct benchmark_target {
 };
 int benchmark_target(struct benchmark *b, const struct benchmark_target *t);
 
+/* The common case: an absolute time below a limit, told in the unit that suits the limit. */
+struct benchmark_limit {
+	const char *name, *seed, *target;
+	double ns;
+	const char *reason;
+};
+int benchmark_time_target(struct benchmark *b, const struct benchmark_limit *l, double measured_ns);
+
 /* The instruction set that the run uses, and the machine's measured ceilings (0: not measured). */
 enum isa benchmark_isa(const struct benchmark *b);
 double benchmark_peak_gflops(const struct benchmark *b);
