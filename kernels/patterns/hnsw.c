@@ -223,12 +223,30 @@ static int take_slot(struct hnsw *h, uint32_t *id)
 	return 0;
 }
 
-int hnsw_insert(struct hnsw *h, const float *vector, uint32_t *id)
+/* On each level of the node: candidates by a walk, links of them, and links back. */
+static void link_node(struct hnsw *h, uint32_t id)
 {
-	const void *query;
+	const void *query = hnsw_row(h, id);
+	int level = h->level[id];
 	float distance;
 	uint32_t from;
-	int err, level;
+
+	if (h->top == HNSW_NONE)
+		return;
+	from = hnsw_descend(h, h->own, query, level, &distance);
+	for (int l = level < h->top ? level : h->top; l >= 0; l--) {
+		hnsw_walk(h, h->own, query, l, h->o.build_ef, from, distance);
+		if (!h->own->live.n)
+			continue;
+		from = h->own->live.at[0].id;
+		distance = h->own->live.at[0].distance;
+		hnsw_connect(h, id, l, h->own->live.at, h->own->live.n);
+	}
+}
+
+int hnsw_insert(struct hnsw *h, const float *vector, uint32_t *id)
+{
+	int err;
 
 	if (!h || !vector || !id || !hnsw_finite(vector, h->o.dim))
 		return -EINVAL;
@@ -236,25 +254,24 @@ int hnsw_insert(struct hnsw *h, const float *vector, uint32_t *id)
 	if (err)
 		return err;
 	hnsw_slot_fill(h, *id, vector);
-	level = h->level[*id];
-	if (h->top != HNSW_NONE) {
-		query = hnsw_row(h, *id);
-		from = hnsw_descend(h, h->own, query, level, &distance);
-		for (int l = level < h->top ? level : h->top; l >= 0; l--) {
-			hnsw_walk(h, h->own, query, l, h->o.build_ef, from, distance);
-			if (!h->own->live.n)
-				continue;
-			from = h->own->live.at[0].id & ~HNSW_SEEN;
-			distance = h->own->live.at[0].distance;
-			hnsw_connect(h, *id, l, h->own->live.at, h->own->live.n);
-		}
-	}
+	link_node(h, *id);
 	h->state[*id] = HNSW_LIVE;
 	h->live++;
-	if (level > h->top) {
-		h->top = level;
+	if (h->level[*id] > h->top) {
+		h->top = h->level[*id];
 		h->entry = *id;
 	}
+	return 0;
+}
+
+int hnsw_update(struct hnsw *h, uint32_t id, const float *vector)
+{
+	if (!h || !vector || !hnsw_finite(vector, h->o.dim))
+		return -EINVAL;
+	if (id >= h->used || h->state[id] != HNSW_LIVE)
+		return -ENOENT;
+	hnsw_slot_fill(h, id, vector);
+	link_node(h, id);
 	return 0;
 }
 
@@ -263,6 +280,7 @@ void hnsw_stats(const struct hnsw *h, struct hnsw_stats *s)
 	*s = (struct hnsw_stats){
 		.count = h->live,
 		.deleted = h->dead,
+		.slots = h->used,
 		.levels = (uint32_t)(h->top + 1),
 		.memory_bytes = h->used * (h->row_bytes + 2 * sizeof(uint32_t) + 2 +
 					   (h->o.storage == HNSW_I8 ? h->vector_bytes : 0)) +

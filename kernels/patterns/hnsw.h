@@ -50,11 +50,14 @@ void hnsw_free(struct hnsw *h);
  */
 int hnsw_insert(struct hnsw *h, const float *vector, uint32_t *id);
 
+/* Another vector under the same number, with links of its own. As hnsw_insert(), or -ENOENT. */
+int hnsw_update(struct hnsw *h, uint32_t id, const float *vector);
+
 /*
  * No search finds it any more. Its node still leads to others until a repair, which happens by
- * itself when one node in eight is deleted, or when an insertion needs the room: every node that
- * links to deleted ones chooses anew among its links and theirs (Singh et al. 2021, "FreshDiskANN",
- * section 4.3). -ENOENT when there is no such vector.
+ * itself when one node in eight is deleted (but 16), or when an insertion needs the room: every
+ * node that links to deleted ones chooses anew among its links and theirs (Singh et al. 2021,
+ * "FreshDiskANN", section 4.3). -ENOENT when there is no such vector.
  */
 int hnsw_delete(struct hnsw *h, uint32_t id);
 int hnsw_repair(struct hnsw *h);
@@ -74,6 +77,7 @@ int hnsw_search_exact(const struct hnsw *h, const float *query, uint32_t k, stru
 
 struct hnsw_stats {
 	uint32_t count, deleted; /* vectors that can be found; nodes that wait for a repair */
+	uint32_t slots;		 /* numbers in use are below */
 	uint32_t levels;
 	uint64_t memory_bytes;	 /* of vectors, codes, links and the rest, that are in use */
 	uint64_t reserved_bytes; /* of address space */
@@ -92,6 +96,8 @@ uint64_t hnsw_searcher_distances(const struct hnsw_searcher *s);
  * -EPROTO for another version, else the error of the file system.
  */
 int hnsw_save(const struct hnsw *h, const char *path);
+/* What it writes, for a file of the caller's; *data to be given to free(). */
+int hnsw_pack(const struct hnsw *h, void **data, size_t *size);
 struct hnsw *hnsw_load(const char *path, const struct hnsw_options *o, int *err);
 /* From memory: what hnsw_load() does once the checksum was right. */
 struct hnsw *hnsw_parse(const void *data, size_t size, const struct hnsw_options *o, int *err);

@@ -63,22 +63,22 @@ static void pack_rows(const struct hnsw *h, char *vectors, char *links)
 	}
 }
 
-int hnsw_save(const struct hnsw *h, const char *path)
+int hnsw_pack(const struct hnsw *h, void **data, size_t *size)
 {
 	struct hnsw_header f;
 	struct hnsw_layout l;
-	struct iovec part;
-	char *mem, *p;
-	int err;
+	char *p;
 
-	if (!h || !path)
+	if (!h || !data || !size)
 		return -EINVAL;
 	f = (struct hnsw_header){h->o.dim,   h->o.links, h->o.storage, h->o.capacity, h->used,
 				 h->nblocks, h->entry,	 h->top,       h->random,     0};
 	l = layout_of(&f);
-	p = mem = calloc(1, l.total);
-	if (!mem)
+	p = calloc(1, l.total);
+	if (!p)
 		return -ENOMEM;
+	*data = p;
+	*size = l.total;
 	memcpy(p, &f, sizeof(f));
 	p += l.header;
 	memcpy(p, h->level, h->used);
@@ -88,9 +88,18 @@ int hnsw_save(const struct hnsw *h, const char *path)
 	pack_rows(h, p, p + l.vectors);
 	p += l.vectors + l.links;
 	memcpy(p, h->blocks.mem, l.blocks);
-	part = (struct iovec){mem, l.total};
+	return 0;
+}
+
+int hnsw_save(const struct hnsw *h, const char *path)
+{
+	struct iovec part = {0};
+	int err = path ? hnsw_pack(h, &part.iov_base, &part.iov_len) : -EINVAL;
+
+	if (err)
+		return err;
 	err = durable_save(path, hnsw_kind, HNSW_VERSION, &part, 1);
-	free(mem);
+	free(part.iov_base);
 	return err;
 }
 

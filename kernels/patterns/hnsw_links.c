@@ -91,11 +91,17 @@ static void link_back(struct hnsw *h, uint32_t id, int level, uint32_t to)
 	choose_links(h, id, level, n + 1);
 }
 
-void hnsw_connect(struct hnsw *h, uint32_t id, int level, const struct neighbour *near, uint32_t n)
+void hnsw_connect(struct hnsw *h, uint32_t id, int level, struct neighbour *near, uint32_t n)
 {
 	struct hnsw_links *links = hnsw_links(h, id, level);
+	uint32_t others = 0;
 
-	links->count = choose(h, near, n, h->o.links, links->id);
+	for (uint32_t i = 0; i < n; i++) /* an updated node finds itself */
+		if (near[i].id != id)
+			near[others++] = near[i];
+	if (!others)
+		return;
+	links->count = choose(h, near, others, h->o.links, links->id);
 	for (uint32_t i = 0; i < links->count; i++)
 		link_back(h, links->id[i], level, id);
 }

@@ -119,7 +119,7 @@ uint32_t hnsw_descend(const struct hnsw *h, struct hnsw_searcher *s, const void 
 void hnsw_walk(const struct hnsw *h, struct hnsw_searcher *s, const void *query, int level,
 	       uint32_t ef, uint32_t from, float distance);
 
-/* hnsw_links.c: the links of a new node to candidates, and theirs to it. */
-void hnsw_connect(struct hnsw *h, uint32_t id, int level, const struct neighbour *near, uint32_t n);
+/* hnsw_links.c: links of a node to candidates, which it reorders, and theirs to it. */
+void hnsw_connect(struct hnsw *h, uint32_t id, int level, struct neighbour *near, uint32_t n);
 
 #endif

@@ -47,9 +47,9 @@ void pattern_store_free(struct pattern_store *s);
 /*
  * An observation: `count` of them (>= 1) with their mean embedding and quality. It is merged into
  * the most similar pattern when that is similar enough: embedding and quality become the means
- * weighted by the counts. At capacity the pattern of least worth (see prune) goes first. *id is the
- * pattern it became or joined; id may be NULL. Returns 1 when merged, 0 when new; -EINVAL for an
- * embedding without length or not finite, a quality that is not finite, or count 0.
+ * weighted by the counts. At capacity one pattern in 64, those of least worth (see prune), go
+ * first. *id is the pattern it became or joined; id may be NULL. Returns 1 when merged, 0 when new;
+ * -EINVAL for an embedding without length or not finite, a quality that is not finite, or count 0.
  */
 int pattern_store_add(struct pattern_store *s, const float *embedding, float quality,
 		      uint32_t count, uint32_t kind, uint64_t now_ns, uint64_t *id);
@@ -84,10 +84,14 @@ int pattern_store_position(const struct pattern_store *s, uint64_t id);
 /* Bytes in use by all of it. */
 uint64_t pattern_store_bytes(const struct pattern_store *s);
 
-/* As hnsw_save() and hnsw_load(): whole or not at all, checked, nothing in it believed. */
+/* As hnsw_save() and hnsw_load(): whole or not at all, checked, nothing in it believed. dim comes
+ * from the file, capacity when it is larger there. */
 int pattern_store_save(const struct pattern_store *s, const char *path);
 struct pattern_store *pattern_store_load(const char *path, const struct pattern_store_options *o,
 					 int *err);
+/* From memory: what pattern_store_load() does once the checksum was right. */
+struct pattern_store *pattern_store_parse(const void *data, size_t size,
+					  const struct pattern_store_options *o, int *err);
 
 /* Patterns up to which a search is exact: there it is the faster one, measured at dim 256. */
 enum { PATTERN_EXACT_MAX = 2048 };

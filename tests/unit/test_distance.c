@@ -395,7 +395,7 @@ static void a_nearer_row_is_missed(void **state)
 			assert_true(got[i].distance == all[got[i].id]);
 			for (uint32_t j = 0; j < N; j++)
 				nearer += all[j] < got[i].distance ||
-					  (all[j] == got[i].distance && j < got[i].id);
+					  (j < got[i].id && all[j] == got[i].distance);
 			assert_int_equal(nearer, i);
 		}
 	}
