@@ -43,4 +43,7 @@ pid_t procfs_live_tid(pid_t pid);
 /* Link /proc/PID/NAME into buf; returns its length or -errno. */
 ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
 
+/* Are pids here what the kernel counts? True where /proc does not say. */
+bool procfs_in_first_pid_namespace(void);
+
 #endif
