@@ -3,6 +3,7 @@
 #ifndef PERFTOP_PROCFS_H
 #define PERFTOP_PROCFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
