@@ -6,29 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/loops/published.h"
 #include "kernels/lora/lora.h"
 
-/*
- * readers + 2 copies of the weights. `current` says which one to read; a reader announces the one
- * that it is reading; the learner writes into a copy that is neither current nor announced, of
- * which there is always one, and then makes it current. (Hazard pointers, M. Michael 2004, with a
- * fixed set of copies: nothing is ever freed.)
- *
- * Progress: the learner is wait-free; a reader goes round again only when a new copy was published
- * between its two loads. Memory is the caller's.
- */
-struct lora_reader {
-	uint64_t announced; /* copy + 1, or 0 */
-	char pad[56];
-};
-
+/* readers + 2 copies (published.h), so that the learner never waits. Memory is the caller's. */
 struct lora_shared {
-	uint64_t current;
-	char pad[56];
-	struct lora_reader *readers;
+	struct published turn;
 	struct lora *copies; /* all of one shape */
-	uint32_t nreaders;
-	uint32_t writing; /* the learner's */
 };
 
 /* Bytes for lora_shared_init: readers, copies and their weights. */
