@@ -39,6 +39,9 @@ int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, c
 	t->id = id;
 	t->start_ns = now_ns;
 	t->quality = 0;
+	t->pattern = 0;
+	t->expected = 0;
+	t->spare = 0;
 	t->dim = dim;
 	t->nsteps = 0;
 	t->query_scale = quantize(query, t->query, dim);

@@ -43,6 +43,9 @@ struct trajectory {
 	float query_scale;
 	uint32_t dim;
 	uint32_t nsteps;
+	uint64_t pattern; /* that was found for it; 0: none; the caller's too */
+	float expected;	  /* quality of that pattern */
+	float spare;
 	int8_t query[TRAJECTORY_DIM];
 	struct trajectory_step steps[TRAJECTORY_STEPS];
 };
