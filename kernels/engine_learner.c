@@ -1,103 +1,125 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_learner.c: the thread that drains trajectories and teaches micro-LoRA. */
-#include <math.h>
+/* engine_learner.c: the thread that drains trajectories and runs the slow loops. */
 #include <string.h>
 #include <time.h>
 
 #include "kernels/engine_state.h"
 #include "kernels/ordered.h"
 
-/*
- * Down the mean gradient, by at most MAX_STEP: a gradient from ten samples in 256 dimensions is
- * mostly noise. Stable below 2 / (var(x) |B|^2), about 1 for the data of make_data(); one in a
- * hundred of it lets the noise average out, and rewards level off after half a minute at 500 QPS.
- */
-#define RATE	 0.01f
-#define MAX_STEP 0.02f
-
 /* A pause is cut into these, so that stopping does not wait for a long one. */
 #define NAP_NS (20 * 1000 * 1000ull)
 
-struct batch {
-	uint64_t drained;
-	double reward;
+struct learner {
+	struct engine *engine;
+	double reward; /* a running mean over about the last 16 drains */
+	bool any;
+	uint64_t seed;	       /* of dreams */
+	uint64_t b_due, c_due; /* when the next cycles are */
 };
 
-/*
- * Evolution strategies (Salimans et al. 2017): the steps of a trajectory answered the same query
- * with different noise, so  gradient of loss by y = -mean((reward - mean reward) * noise) /
- * sigma^2, the noise being a step's activations less their mean. Baselines of K samples cost K / (K
- * - 1).
- */
-static void gradient_of(const struct trajectory *t, float *grad)
+/* All that is there now. */
+static void drain(struct learner *l)
 {
-	float steps[TRAJECTORY_STEPS][ENGINE_DIM], mean[ENGINE_DIM] = {0};
-	const float k = (float)t->nsteps;
-	float reward = 0;
-
-	memset(grad, 0, ENGINE_DIM * sizeof(*grad));
-	for (uint32_t s = 0; s < t->nsteps; s++) {
-		trajectory_read_step(t, s, steps[s]);
-		reward += t->steps[s].reward / k;
-		for (uint32_t d = 0; d < t->dim; d++)
-			mean[d] += steps[s][d] / k;
-	}
-	for (uint32_t s = 0; s < t->nsteps; s++) {
-		/* Rewards are a mean over dimensions; the loss is their half sum. */
-		float f = -(t->steps[s].reward - reward) * ENGINE_DIM /
-			  (2 * ENGINE_SIGMA * ENGINE_SIGMA * (k - 1));
-
-		for (uint32_t d = 0; d < t->dim; d++)
-			grad[d] += f * (steps[s][d] - mean[d]);
-	}
-}
-
-static void learn_one(struct engine *e, const struct lora *lora, const struct trajectory *t)
-{
-	float x[ENGINE_DIM], grad[ENGINE_DIM];
-
-	if (t->nsteps < 2 || t->dim != ENGINE_DIM)
-		return;
-	trajectory_read_query(t, x);
-	gradient_of(t, grad);
-	metered_lora_update(&e->metrics.lora_update, lora, x, grad, 1, &e->gradient);
-}
-
-static float step_rate(const struct lora *l, const struct lora_gradient *g)
-{
-	double sum = 0, norm;
-
-	for (size_t i = 0; i < (size_t)l->rank * l->dim_in; i++)
-		sum += (double)g->a[i] * g->a[i];
-	for (size_t i = 0; i < (size_t)l->rank * l->dim_out; i++)
-		sum += (double)g->b[i] * g->b[i];
-	norm = sqrt(sum) / (g->count ? g->count : 1);
-	return norm * RATE <= MAX_STEP ? RATE : (float)(MAX_STEP / norm);
-}
-
-/* All that is there now, then one step of the weights. */
-static void drain(struct engine *e, struct batch *b)
-{
+	struct engine *e = l->engine;
 	const uint64_t start = perftop_now_ns(), most = e->ring.capacity;
 	const struct trajectory *t;
-	struct lora *next = NULL;
+	double reward = 0;
+	uint64_t n = 0;
 
-	b->drained = 0;
-	b->reward = 0;
-	while (b->drained < most && (t = trajectory_ring_peek(&e->ring))) {
-		if (!next)
-			next = lora_shared_begin(&e->shared);
-		b->reward += t->quality;
-		learn_one(e, next, t);
+	for (; n < most && (t = trajectory_ring_peek(&e->ring)); n++) {
+		reward += t->quality;
+		if (e->options.learning == ENGINE_LEARN_FULL)
+			loop_b_stage(&e->loop_b, t);
 		trajectory_ring_release(&e->ring);
-		b->drained++;
 	}
-	if (!next)
+	perftop_set(e->metrics.used, (int64_t)trajectory_ring_used(&e->ring));
+	if (!n)
 		return;
-	lora_apply(next, &e->gradient, step_rate(next, &e->gradient));
-	lora_shared_publish(&e->shared);
-	perftop_add(e->metrics.drained, b->drained);
+	perftop_add(e->metrics.drained, n);
 	perftop_record(e->metrics.drain, perftop_now_ns() - start);
+	reward /= (double)n;
+	l->reward = l->any ? l->reward + (reward - l->reward) / 16 : reward;
+	l->any = true;
+	perftop_set(e->metrics.reward, (int64_t)(l->reward * 1000));
+	perftop_set(e->metrics.staged, e->loop_b.staged);
+}
+
+static void show_learned(const struct engine *e)
+{
+	const struct engine_metrics *m = &e->metrics;
+
+	perftop_set(m->patterns, pattern_store_count(e->learned.patterns));
+	perftop_set(m->memories, e->learned.graph.count);
+	perftop_set(m->tasks, (int64_t)e->learned.ewc.finished);
+}
+
+/* The learner is the last of the readers of micro-LoRA. */
+static void save(struct engine *e)
+{
+	const uint32_t reader = e->options.workers;
+	const uint64_t start = perftop_now_ns();
+	int err;
+
+	if (!e->options.state)
+		return;
+	err = learned_save(&e->learned, lora_shared_acquire(&e->shared, reader), e->options.state);
+	lora_shared_release(&e->shared, reader);
+	e->saves += !err;
+	e->save_failures += err != 0;
+	e->save_error = err;
+	if (err) {
+		e->last_save_error = err;
+		perftop_inc(e->metrics.save_failures);
+	} else {
+		perftop_record(e->metrics.save, perftop_now_ns() - start);
+	}
+}
+
+static void cycle_b(struct engine *e)
+{
+	const uint64_t start = perftop_now_ns();
+	struct loop_b_result r;
+
+	if (!loop_b_cycle(&e->loop_b, start, &r) && r.trajectories >= 2)
+		perftop_record(e->metrics.loop_b, perftop_now_ns() - start);
+	perftop_set(e->metrics.staged, e->loop_b.staged);
+}
+
+static void cycle_c(struct learner *l)
+{
+	struct engine *e = l->engine;
+	const struct loop_c_options o = LOOP_C_OPTIONS_DEFAULT;
+	const uint64_t start = perftop_now_ns();
+	struct loop_c_result r;
+
+	if (loop_c_cycle(&e->learned, &o, &l->seed, start, &r))
+		return;
+	perftop_record(e->metrics.loop_c, perftop_now_ns() - start);
+	perftop_add(e->metrics.dreams, r.dreams);
+	perftop_add(e->metrics.dreams_kept, r.kept);
+	perftop_add(e->metrics.links, r.links);
+}
+
+/* The cycles that are due; the next ones count from now, so that none pile up. */
+static void run_slow_loops(struct learner *l)
+{
+	struct engine *e = l->engine;
+	uint64_t now = perftop_now_ns();
+	bool b = now >= l->b_due, c = now >= l->c_due;
+
+	if (e->options.learning != ENGINE_LEARN_FULL || !(b || c))
+		return;
+	if (b)
+		cycle_b(e);
+	if (c)
+		cycle_c(l);
+	show_learned(e);
+	save(e);
+	now = perftop_now_ns();
+	if (b)
+		l->b_due = now + e->options.loop_b_ns;
+	if (c)
+		l->c_due = now + e->options.loop_c_ns;
 }
 
 /* Sleeps in pieces, and keeps the gauge of the buffer fresh while it does. */
@@ -118,22 +140,25 @@ static void pause_for(const struct engine *e, uint64_t ns)
 void *engine_learner_run(void *arg)
 {
 	struct engine *e = arg;
-	double reward = 0;
-	bool any = false, last = false;
-	struct batch b;
+	uint64_t now = perftop_now_ns();
+	struct learner l = {
+		.engine = e,
+		.seed = now,
+		.b_due = now + e->options.loop_b_ns,
+		.c_due = now + e->options.loop_c_ns,
+	};
+	bool last = false;
 
 	while (!last) {
 		last = ordered_load_64(&e->stop_learner);
 		pause_for(e, e->options.drain_delay_ns);
-		drain(e, &b);
-		perftop_set(e->metrics.used, (int64_t)trajectory_ring_used(&e->ring));
-		if (!b.drained)
-			continue;
-		/* A running mean over about the last 16 drains. */
-		b.reward /= (double)b.drained;
-		reward = any ? reward + (b.reward - reward) / 16 : b.reward;
-		any = true;
-		perftop_set(e->metrics.reward, (int64_t)(reward * 1000));
+		drain(&l);
+		run_slow_loops(&l);
 	}
+	/* What the time since the last cycle has taught is not lost. */
+	if (e->options.learning == ENGINE_LEARN_FULL)
+		cycle_b(e);
+	if (e->options.learning != ENGINE_LEARN_NONE)
+		save(e);
 	return NULL;
 }

@@ -29,6 +29,12 @@ void engine_options_help(void)
 	     "it)\n"
 	     "  --buffer N         trajectories that the buffer holds (default 1024)\n"
 	     "  --drain-delay TIME how long the learner waits between drains (default 5ms)\n"
+	     "  --learning WHAT    none: attention alone; micro: each request teaches micro-LoRA;\n"
+	     "                     full: patterns, base LoRA, EWC++ and dreams too (default)\n"
+	     "  --loop-b TIME      from one background cycle to the next (default 10s)\n"
+	     "  --loop-c TIME      from one deep cycle to the next (default 60s)\n"
+	     "  --state DIR        keep what was learned there, and go on from it\n"
+	     "  --state-fresh      begin anew when it cannot be read; the file is set aside\n"
 	     "  --die-with-parent  stop when the thread that started the engine ends\n"
 	     "  --verbose          say when it starts and what it did\n"
 	     "  --help             this text");
@@ -100,6 +106,11 @@ enum {
 	ISA,
 	BUFFER,
 	DRAIN_DELAY,
+	LEARNING,
+	LOOP_B,
+	LOOP_C,
+	STATE,
+	STATE_FRESH,
 	DIE_WITH_PARENT,
 	VERBOSE,
 	HELP
@@ -117,6 +128,11 @@ static const struct option long_options[] = {
 	{"isa", required_argument, NULL, ISA},
 	{"buffer", required_argument, NULL, BUFFER},
 	{"drain-delay", required_argument, NULL, DRAIN_DELAY},
+	{"learning", required_argument, NULL, LEARNING},
+	{"loop-b", required_argument, NULL, LOOP_B},
+	{"loop-c", required_argument, NULL, LOOP_C},
+	{"state", required_argument, NULL, STATE},
+	{"state-fresh", no_argument, NULL, STATE_FRESH},
 	{"die-with-parent", no_argument, NULL, DIE_WITH_PARENT},
 	{"verbose", no_argument, NULL, VERBOSE},
 	{"help", no_argument, NULL, HELP},
@@ -132,6 +148,25 @@ static int parse_isa(const char *text, enum isa *isa)
 	if (err == -ENOTSUP)
 		return bad("isa", text, "this CPU does not have it");
 	return err ? bad("isa", text, "give scalar, neon, avx2, avx512 or auto") : 0;
+}
+
+static int parse_learning(const char *text, enum engine_learning *learning)
+{
+	static const char *const names[] = {"none", "micro", "full"};
+
+	for (int i = 0; i < 3; i++) {
+		if (strcmp(text, names[i]) != 0)
+			continue;
+		*learning = (enum engine_learning)i;
+		return 0;
+	}
+	return bad("learning", text, "give none, micro or full");
+}
+
+static int parse_folder(const char *text, const char **folder)
+{
+	*folder = text;
+	return *text ? 0 : bad("state", text, "give a folder");
 }
 
 static int parse_one(struct engine_options *o, int option, const char *value)
@@ -170,6 +205,17 @@ static int parse_one(struct engine_options *o, int option, const char *value)
 		return parse_number("buffer", value, 2, 1 << 20, &o->buffer);
 	case DRAIN_DELAY:
 		return parse_time("drain-delay", value, &o->drain_delay_ns);
+	case LEARNING:
+		return parse_learning(value, &o->learning);
+	case LOOP_B:
+		return parse_time("loop-b", value, &o->loop_b_ns);
+	case LOOP_C:
+		return parse_time("loop-c", value, &o->loop_c_ns);
+	case STATE:
+		return parse_folder(value, &o->state);
+	case STATE_FRESH:
+		o->state_fresh = true;
+		return 0;
 	case CAUSAL:
 		o->causal = true;
 		return 0;
@@ -204,6 +250,9 @@ int engine_options_parse(struct engine_options *o, int argc, char **argv)
 		.heads = 8,
 		.buffer = 1024,
 		.drain_delay_ns = 5 * 1000 * 1000,
+		.learning = ENGINE_LEARN_FULL,
+		.loop_b_ns = 10ull * 1000 * 1000 * 1000,
+		.loop_c_ns = 60ull * 1000 * 1000 * 1000,
 	};
 	optind = 0; /* glibc: start afresh, whatever was parsed before */
 	while (!err && (c = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
@@ -215,6 +264,10 @@ int engine_options_parse(struct engine_options *o, int argc, char **argv)
 	if (optind < argc) {
 		fprintf(stderr, "perftop engine: %s: it takes options only, see --help\n",
 			argv[optind]);
+		return -EINVAL;
+	}
+	if (o->state_fresh && !o->state) {
+		fputs("perftop engine: --state-fresh goes with --state DIR\n", stderr);
 		return -EINVAL;
 	}
 	if (!o->kv_heads)

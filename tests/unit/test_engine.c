@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,7 +83,8 @@ static void bad_options_are_accepted_or_crash(void **state)
 		{"--seq", "0"},		{"--seq", "1e3"},      {"--dim", "1025"},
 		{"--heads", "9"},	{"--isa", "vax"},      {"--buffer", "1"},
 		{"--drain-delay", ""},	{"--kv-heads", "3"},   {"--no-such", "1"},
-		{"--verbose", "extra"},
+		{"--verbose", "extra"}, {"--learning", "all"}, {"--loop-b", "x"},
+		{"--loop-c", "-1s"},	{"--state", ""},       {"--state-fresh", "--verbose"},
 	};
 	char text[4096];
 
@@ -148,6 +151,187 @@ static void a_signal_does_not_end_it(void **state)
 		assert_int_equal(kill(pid, signals[i]), 0);
 		assert_int_equal(end_engine(pid, out, text, sizeof(text)), 0);
 	}
+}
+
+static void learning_is_not_what_was_asked_for(void **state)
+{
+	unsigned long long served, recorded, dropped, b, c;
+	char text[4096];
+
+	assert_int_equal(run_engine(ARGS(SMALL, "--duration", "100ms", "--load", "0", "--verbose",
+					 "--learning", "none"),
+				    text, sizeof(text)),
+			 0);
+	counts(text, &served, &recorded, &dropped);
+	assert_true(served > 0 && recorded == 0 && dropped == 0);
+	assert_int_equal(run_engine(ARGS(SMALL, "--duration", "100ms", "--load", "0", "--verbose",
+					 "--learning", "micro"),
+				    text, sizeof(text)),
+			 0);
+	counts(text, &served, &recorded, &dropped);
+	assert_true(served > 0 && recorded > 0);
+	assert_null(strstr(text, "cycles b"));
+	assert_int_equal(run_engine(ARGS(SMALL, "--duration", "300ms", "--load", "0", "--verbose",
+					 "--loop-b", "20ms", "--loop-c", "50ms"),
+				    text, sizeof(text)),
+			 0);
+	assert_int_equal(sscanf(strstr(text, "cycles b"), "cycles b %llu c %llu", &b, &c), 2);
+	assert_true(b >= 2 && c >= 1);
+}
+
+#define STATE(f) "--state", (f), "--loop-b", "10ms", "--loop-c", "25ms", "--load", "0", "--verbose"
+
+static void state_path(const char *folder, const char *file, char *path, size_t size)
+{
+	assert_true(snprintf(path, size, "%s/%s", folder, file) < (int)size);
+}
+
+static void folder_remove(const char *folder)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	assert_int_equal(system(command), 0);
+}
+
+static unsigned long long cycles(const char *text)
+{
+	const char *at = strstr(text, "cycles b ");
+
+	if (!at)
+		fail_msg("it said: %s", text);
+	return strtoull(at + 9, NULL, 10);
+}
+
+static void a_new_run_begins_from_nothing(void **state)
+{
+	char folder[] = "/tmp/test_engine.XXXXXX", text[4096], path[128];
+	unsigned long long first, second;
+
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "200ms"), text,
+				    sizeof(text)),
+			 0);
+	first = cycles(text);
+	assert_true(first >= 2);
+	state_path(folder, "learned.state", path, sizeof(path));
+	assert_int_equal(access(path, R_OK), 0);
+	assert_int_equal(
+		run_engine(ARGS(SMALL, STATE(folder), "--duration", "1ms"), text, sizeof(text)), 0);
+	second = cycles(text);
+	assert_in_range(second, first, first + 2);
+	folder_remove(folder);
+}
+
+static void damage(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "damage", 6, 100), 6);
+	close(fd);
+}
+
+static void a_damaged_state_is_overwritten(void **state)
+{
+	char folder[] = "/tmp/test_engine.XXXXXX", text[4096], path[128], kept[128], bytes[106];
+	int fd;
+
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "100ms"), text,
+				    sizeof(text)),
+			 0);
+	state_path(folder, "learned.state", path, sizeof(path));
+	state_path(folder, "learned.state.bad-1", kept, sizeof(kept));
+	damage(path);
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "100ms"), text,
+				    sizeof(text)),
+			 1);
+	assert_non_null(strstr(text, "learned.state is damaged"));
+	assert_non_null(strstr(text, "--state-fresh"));
+	assert_int_equal(access(kept, F_OK), -1);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_memory_equal(bytes + 100, "damage", 6); /* it was left alone */
+	close(fd);
+	assert_int_equal(
+		run_engine(ARGS(SMALL, STATE(folder), "--duration", "100ms", "--state-fresh"), text,
+			   sizeof(text)),
+		0);
+	assert_non_null(strstr(text, kept));
+	fd = open(kept, O_RDONLY);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_memory_equal(bytes + 100, "damage", 6); /* and is kept */
+	close(fd);
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "10ms"), text,
+				    sizeof(text)),
+			 0);
+	folder_remove(folder);
+}
+
+static void two_engines_write_one_state(void **state)
+{
+	char folder[] = "/tmp/test_engine.XXXXXX", text[4096], other[4096];
+	pid_t pid;
+	int out;
+
+	assert_non_null(mkdtemp(folder));
+	pid = start_engine(ARGS(SMALL, STATE(folder)), &out);
+	assert_int_equal(read(out, text, 7), 7);
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "10ms"), other,
+				    sizeof(other)),
+			 1);
+	assert_non_null(strstr(other, "another engine"));
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	assert_int_equal(end_engine(pid, out, text, sizeof(text)), 0);
+	folder_remove(folder);
+}
+
+/* At whatever moment: while it loads, learns, or writes. */
+static void a_kill_leaves_a_state_that_cannot_be_loaded(void **state)
+{
+	char folder[] = "/tmp/test_engine.XXXXXX", text[4096];
+	unsigned long long last = 0, now;
+
+	assert_non_null(mkdtemp(folder));
+	for (int round = 0; round < 25; round++) {
+		struct timespec nap = {0, (long)(round * 7919 % 60) * 1000000};
+		pid_t pid;
+		int out;
+
+		pid = start_engine(ARGS(SMALL, STATE(folder)), &out);
+		assert_int_equal(read(out, text, 7), 7);
+		nanosleep(&nap, NULL);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(end_engine(pid, out, text, sizeof(text)), -SIGKILL);
+		if (round % 5 != 4)
+			continue;
+		if (run_engine(ARGS(SMALL, STATE(folder), "--duration", "1ms"), text, sizeof(text)))
+			fail_msg("after a kill: %s", text);
+		now = cycles(text);
+		assert_true(now >= last); /* it went on from there */
+		last = now;
+	}
+	assert_true(last > 0);
+	folder_remove(folder);
+}
+
+static void a_state_that_cannot_be_written_is_no_failure(void **state)
+{
+	char folder[] = "/tmp/test_engine.XXXXXX", text[4096], path[128];
+
+	assert_non_null(mkdtemp(folder));
+	state_path(folder, "learned.state.tmp", path, sizeof(path));
+	assert_int_equal(mkdir(path, 0700), 0); /* in the way of every save */
+	assert_int_equal(run_engine(ARGS(SMALL, STATE(folder), "--duration", "50ms"), text,
+				    sizeof(text)),
+			 1);
+	assert_non_null(strstr(text, "could not be written"));
+	folder_remove(folder);
+	assert_int_equal(run_engine(ARGS(SMALL, STATE("/proc/no"), "--duration", "50ms"), text,
+				    sizeof(text)),
+			 1);
+	assert_non_null(strstr(text, "--state /proc/no"));
 }
 
 static void it_outlives_its_parent(void **state)
@@ -251,6 +435,12 @@ int main(void)
 		cmocka_unit_test(it_does_not_end_when_its_duration_does),
 		cmocka_unit_test(a_full_buffer_stops_it),
 		cmocka_unit_test(a_signal_does_not_end_it),
+		cmocka_unit_test(learning_is_not_what_was_asked_for),
+		cmocka_unit_test(a_new_run_begins_from_nothing),
+		cmocka_unit_test(a_damaged_state_is_overwritten),
+		cmocka_unit_test(two_engines_write_one_state),
+		cmocka_unit_test(a_kill_leaves_a_state_that_cannot_be_loaded),
+		cmocka_unit_test(a_state_that_cannot_be_written_is_no_failure),
 		cmocka_unit_test(it_outlives_its_parent),
 		cmocka_unit_test(weights_change_while_a_worker_reads_them),
 	};
