@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_rows.c: kernels and the trajectory buffer, from the engine's counters in the snapshot. */
+/* engine_rows.c: kernels, trajectory buffer and learning, from the engine's counters. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +9,9 @@
 #include "collectors/session.h"
 
 /*
- * The engine names its metrics kernel.NAME.ISA.{ns,flops,bytes}, trajectory.* and
- * machine.peak_gflops_x1000. Any program that uses these names gets the same rows.
+ * The engine names its metrics kernel.NAME.ISA.{ns,flops,bytes}, trajectory.*, learning.*,
+ * pattern.*, dream.* and machine.peak_gflops_x1000. Any program that uses these names gets the same
+ * rows.
  */
 struct kernel_track {
 	char key[96]; /* NAME.ISA */
@@ -136,11 +137,53 @@ static void fill_trajectory(struct snapshot *s)
 		t->contention_pct = 100.0 * (double)value(s, "trajectory.cas_failures") / attempts;
 }
 
+static const struct snap_latency *find_hist(const struct snapshot *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->nlatency; i++)
+		if (s->latency[i].source == LATENCY_COUNTER && !strcmp(s->latency[i].name, name))
+			return &s->latency[i];
+	return NULL;
+}
+
+static struct snap_loop loop_of(const struct snapshot *s, const char *name)
+{
+	const struct snap_latency *l = find_hist(s, name);
+
+	return l ? (struct snap_loop){l->count, l->p50, l->p99, l->max, l->rate}
+		 : (struct snap_loop){0};
+}
+
+static void fill_learning(struct snapshot *s)
+{
+	struct snap_learning *l = &s->learning;
+	const double searches = (double)value(s, "pattern.searches");
+
+	if (!find(s, "learning.reward_x1000"))
+		return;
+	s->nlearning = 1;
+	s->loop_a = loop_of(s, "learning.loop_a");
+	s->loop_b = loop_of(s, "learning.loop_b");
+	s->loop_c = loop_of(s, "learning.loop_c");
+	l->reward = (double)value(s, "learning.reward_x1000") / 1000;
+	l->update_rate = rate(s, "learning.updates");
+	l->patterns = (uint64_t)value(s, "pattern.count");
+	l->memories = (uint64_t)value(s, "memory.nodes");
+	l->tasks = (uint64_t)value(s, "ewc.tasks");
+	l->dreams = (uint64_t)value(s, "dream.made");
+	l->dreams_kept = (uint64_t)value(s, "dream.kept");
+	l->links = (uint64_t)value(s, "dream.links");
+	l->staged = (uint64_t)value(s, "learning.staged");
+	l->save_failures = (uint64_t)value(s, "learning.save_failures");
+	if (searches > 0)
+		l->pattern_found_pct = 100.0 * (double)value(s, "pattern.found") / searches;
+}
+
 static void engine_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	fill_kernels(priv, s);
 	fill_trajectory(s);
-	if (s->nkernels || s->ntrajectory)
+	fill_learning(s);
+	if (s->nkernels || s->ntrajectory || s->nlearning)
 		session_section(se, "engine", SECTION_LIVE, NULL, "%u kernels", s->nkernels);
 	else
 		session_section(se, "engine", SECTION_ABSENT, "",

@@ -16,7 +16,8 @@
  *   cpu {its fields, functions [{}], stacks [{count, frames ["name (module)"]}], leaf first}
  *   cost {} · latency [] · syscalls []
  *   blocked {total_ns, by_reason {REASON: ns}, rows [], locks []}; total_ns sums by_reason
- *   threads [] · counters [] · kernels [] · alerts [] · events [] · trajectory {} or null
+ *   threads [] · counters [] · kernels [] · alerts [] · events [] · trajectory {} or null ·
+ *   learning {} or null
  *
  * Members of a row are those of snapshot_fields.c, in its order, so a new field appears by
  * itself. Enums are their names. Times are integer ns, sizes integer bytes; fractions have three

@@ -356,6 +356,22 @@ struct snap_trajectory {
 	double drained_rate, recorded_rate, dropped_rate;
 };
 
+/* One learning loop: how often it ran, and how long a run took. */
+struct snap_loop {
+	uint64_t count, p50, p99, max; /* ns */
+	double rate;
+};
+
+struct snap_learning {
+	double reward;	    /* mean; 0 is the best there is */
+	double update_rate; /* steps of micro-LoRA a second */
+	uint64_t patterns, memories, tasks;
+	double pattern_found_pct; /* of the searches */
+	uint64_t dreams, dreams_kept, links;
+	uint64_t staged;	/* trajectories that wait for loop B */
+	uint64_t save_failures; /* states that could not be written */
+};
+
 struct snap_alert {
 	char id[48];	   /* stable while the condition lasts */
 	char rule[32];	   /* row of rules.def */
@@ -392,15 +408,17 @@ struct snapshot {
 	uint32_t truncated;	      /* rows that did not fit, all arrays together */
 
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
-		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nwait_stacks,
-		ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes, nheap_ages,
-		nheap_sites, nreclaim, npage_faults;
+		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nlearning,
+		nwait_stacks, ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes,
+		nheap_ages, nheap_sites, nreclaim, npage_faults;
 
 	struct snap_target target;
 	struct snap_proc proc;
 	struct snap_cpu cpu;
 	struct snap_cost cost;
-	struct snap_trajectory trajectory;   /* valid when ntrajectory is 1 */
+	struct snap_trajectory trajectory; /* valid when ntrajectory is 1 */
+	struct snap_learning learning;	   /* valid when nlearning is 1, as the loops are */
+	struct snap_loop loop_a, loop_b, loop_c;
 	struct snap_heap heap;		     /* valid when nheap is 1 */
 	struct snap_pauses heap_pauses;	     /* the same */
 	struct snap_reclaim reclaim;	     /* valid when nreclaim is 1 */

@@ -366,6 +366,20 @@ static const struct field trajectory_fields[] = {
 	F(snap_trajectory, dropped_rate, FIELD_F64),
 };
 
+static const struct field learning_fields[] = {
+	F(snap_learning, reward, FIELD_F64),	    F(snap_learning, update_rate, FIELD_F64),
+	F(snap_learning, patterns, FIELD_U64),	    F(snap_learning, memories, FIELD_U64),
+	F(snap_learning, tasks, FIELD_U64),	    F(snap_learning, pattern_found_pct, FIELD_F64),
+	F(snap_learning, dreams, FIELD_U64),	    F(snap_learning, dreams_kept, FIELD_U64),
+	F(snap_learning, links, FIELD_U64),	    F(snap_learning, staged, FIELD_U64),
+	F(snap_learning, save_failures, FIELD_U64),
+};
+
+static const struct field loop_fields[] = {
+	F(snap_loop, count, FIELD_U64), F(snap_loop, p50, FIELD_U64),  F(snap_loop, p99, FIELD_U64),
+	F(snap_loop, max, FIELD_U64),	F(snap_loop, rate, FIELD_F64),
+};
+
 static const struct field alert_fields[] = {
 	FS(snap_alert, id),
 	FS(snap_alert, rule),
@@ -447,6 +461,10 @@ const struct table snapshot_tables[] = {
 	ROWS("alerts", alerts, SNAP_ALERTS, nalerts, alert_fields),
 	ROWS("events", events, SNAP_EVENTS, nevents, event_fields),
 	MAYBE("trajectory", trajectory, ntrajectory, trajectory_fields),
+	MAYBE("learning", learning, nlearning, learning_fields),
+	MAYBE_IN("learning", "loop_a", "loop_a", loop_a, nlearning, loop_fields),
+	MAYBE_IN("learning", "loop_b", "loop_b", loop_b, nlearning, loop_fields),
+	MAYBE_IN("learning", "loop_c", "loop_c", loop_c, nlearning, loop_fields),
 	MAYBE("reclaim", reclaim, nreclaim, reclaim_fields),
 };
 const uint32_t snapshot_ntables = N(snapshot_tables);

@@ -360,6 +360,27 @@ static void write_counters(const struct text_report *r, const struct snapshot *s
 	}
 }
 
+static void write_learning(const struct text_report *r, const struct snapshot *s, FILE *out)
+{
+	const struct snap_learning *t = &s->learning;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE];
+	struct line l;
+
+	if (!s->nlearning)
+		return;
+	begin(&l, "learning");
+	addf(&l, "loop A p50 %s p99 %s", format_ns(a, s->loop_a.p50), format_ns(b, s->loop_a.p99));
+	addf(&l, "  B %llu times p50 %s  C %llu times p50 %s", (unsigned long long)s->loop_b.count,
+	     format_ns(a, s->loop_b.p50), (unsigned long long)s->loop_c.count,
+	     format_ns(b, s->loop_c.p50));
+	addf(&l, "  reward %.3f  patterns %s  dreams kept %llu of %llu", t->reward,
+	     format_count(c, (double)t->patterns), (unsigned long long)t->dreams_kept,
+	     (unsigned long long)t->dreams);
+	if (t->save_failures)
+		addf(&l, "  not saved %llu times", (unsigned long long)t->save_failures);
+	end(r, &l, out);
+}
+
 static void write_engine(const struct text_report *r, const struct snapshot *s, FILE *out)
 {
 	const struct snap_trajectory *t = &s->trajectory;
@@ -378,6 +399,7 @@ static void write_engine(const struct text_report *r, const struct snapshot *s, 
 		     k->name, k->isa);
 		end(r, &l, out);
 	}
+	write_learning(r, s, out);
 	if (!s->ntrajectory)
 		return;
 	begin(&l, "trajectory");

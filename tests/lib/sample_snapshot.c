@@ -423,6 +423,20 @@ static void fill_engine(struct snapshot *s, uint32_t tick)
 						 .recorded_rate = 1740,
 						 .dropped_rate = 260,
 						 .drained_rate = 1740};
+	s->nlearning = 1;
+	s->loop_a = (struct snap_loop){100000 + 2000ull * tick, 31000, 58000, 410000, 2000};
+	s->loop_b = (struct snap_loop){12, 18400000, 31000000, 31000000, 0.1};
+	s->loop_c = (struct snap_loop){2, 6100000, 7200000, 7200000, 0};
+	s->learning = (struct snap_learning){.reward = -0.021,
+					     .update_rate = 498,
+					     .patterns = 373,
+					     .memories = 1384,
+					     .tasks = 2,
+					     .pattern_found_pct = 99.4,
+					     .dreams = 100,
+					     .dreams_kept = 17,
+					     .links = 44,
+					     .staged = 310};
 	l = add_latency(s, tick, "engine.query", "engine", 2000, 510000, 0.25);
 	l->source = LATENCY_COUNTER;
 	l->cost_ns = 0;

@@ -120,6 +120,7 @@ static void an_empty_snapshot_is_valid_and_says_null_for_no_engine(void **state)
 	json_t *root = parse(s, true);
 
 	assert_true(json_is_null(json_object_get(root, "trajectory")));
+	assert_true(json_is_null(json_object_get(root, "learning")));
 	assert_int_equal(json_array_size(json_object_get(root, "latency")), 0);
 	assert_int_equal(
 		json_integer_value(json_object_get(json_object_get(root, "blocked"), "total_ns")),

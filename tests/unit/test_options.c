@@ -294,7 +294,8 @@ static void text_has_a_line_for_each_subject_and_news_only_once(void **state)
 	static const char *const words[] = {"\ncpu ",	     "\nmemory ",  "\nblocked ",
 					    "\nfunction ",   "\nlatency ", "\nsyscall ",
 					    "\nlock ",	     "\ncounter ", "\nkernel ",
-					    "\ntrajectory ", "\nalert ",   "\ncost "};
+					    "\ntrajectory ", "\nalert ",   "\ncost ",
+					    "\nlearning "};
 	struct text_report r = {.ascii = true};
 	struct snapshot *s = snapshot_new();
 	char *text = NULL, *again;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_panel.h: kernels and the trajectory buffer, for the views that show them. */
+/* engine_panel.h: the trajectory buffer, learning and kernels, for the views that show them. */
 #ifndef PERFTOP_ENGINE_PANEL_H
 #define PERFTOP_ENGINE_PANEL_H
 

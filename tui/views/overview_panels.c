@@ -268,7 +268,7 @@ static void counters(const struct ui *ui, struct surface *s, struct rect r)
 
 static int engine_rows(const struct snapshot *s)
 {
-	return (int)(s->ntrajectory + (s->nkernels ? s->nkernels + 1 : 0));
+	return (int)(s->ntrajectory + s->nlearning + (s->nkernels ? s->nkernels + 1 : 0));
 }
 
 static void engine(const struct ui *ui, struct surface *s, struct rect r)

@@ -90,7 +90,7 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	static const char *const sections[] = {"counters", NULL};
 	int used = 0;
 
-	if (ui->shown->nkernels || ui->shown->ntrajectory)
+	if (ui->shown->nkernels || ui->shown->ntrajectory || ui->shown->nlearning)
 		used = engine_panel_draw(ui, s, (struct rect){r.x, r.y, r.w, r.h - 4});
 	r.y += used;
 	r.h -= used;
