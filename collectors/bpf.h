@@ -34,7 +34,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 void bpf_free(struct bpf *b);
 
 struct perftop_bpf *bpf_skeleton(struct bpf *b);
-uint32_t bpf_ncpu(const struct bpf *b);	      /* CPU numbers: slots a histogram has in the arrays */
+uint32_t bpf_ncpu(const struct bpf *b); /* CPU numbers: slots a histogram has in the arrays */
 /* Are waits timed by wake-ups? If not, on_sched_waking only adds who woke a thread. */
 bool bpf_needs_wakes(const struct bpf *b);
 uint64_t bpf_unfollowed(const struct bpf *b); /* children that found no place */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sched.bpf.h: time off the CPU by reason, futex waits by address, and the target's threads. Long
- * because what a context switch records of a wait is one program, whose parts share its state.
+ * sched.bpf.h: time off the CPU by reason, futex waits by address, and the target's threads.
+ * Long because what a context switch records of a wait is one program, whose parts share its state.
  */
 #ifndef PERFTOP_SCHED_BPF_H
 #define PERFTOP_SCHED_BPF_H

@@ -467,14 +467,12 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 	int c, err, before = 1;
 
 	set_defaults(o);
-	if (argc > 1 && !strcmp(argv[1], "engine")) {
+	if (argc > 1 && !strcmp(argv[1], "engine"))
 		o->command = OPTIONS_ENGINE;
-		return 0;
-	}
-	if (argc > 1 && !strcmp(argv[1], "benchmark")) {
+	else if (argc > 1 && !strcmp(argv[1], "benchmark"))
 		o->command = OPTIONS_BENCHMARK;
+	if (o->command == OPTIONS_ENGINE || o->command == OPTIONS_BENCHMARK)
 		return 0;
-	}
 	optind = 0; /* begin anew, also when this is not the first command line of the process */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+:p:n:d:e:o:hV", long_options, NULL)) != -1) {
