@@ -3,6 +3,7 @@
 #include "kernels/isa.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,39 @@ unsigned int isa_features(void)
 	f |= ISA_HAS_NEON | ISA_HAS_AVX512 | ISA_HAS_AVX512_VNNI | ISA_HAS_AVX512_BF16;
 #endif
 	return f;
+}
+
+void isa_describe(char *text, size_t size)
+{
+	const unsigned int f = isa_features();
+	const struct {
+		const char *name;
+		bool has;
+	} all[] = {
+#if defined(__x86_64__)
+		{"sse4.1", __builtin_cpu_supports("sse4.1")},
+		{"sse4.2", __builtin_cpu_supports("sse4.2")},
+		{"avx2", __builtin_cpu_supports("avx2")},
+		{"fma", __builtin_cpu_supports("fma")},
+		{"avx512f", __builtin_cpu_supports("avx512f")},
+		{"avx512bw", __builtin_cpu_supports("avx512bw")},
+		{"avx512vl", __builtin_cpu_supports("avx512vl")},
+		{"avx512dq", __builtin_cpu_supports("avx512dq")},
+#endif
+		{"f16c", f & ISA_HAS_F16C},
+		{"avx-vnni", f & ISA_HAS_AVX_VNNI},
+		{"avx512-vnni", f & ISA_HAS_AVX512_VNNI},
+		{"avx512-bf16", f & ISA_HAS_AVX512_BF16},
+		{"neon", f & ISA_HAS_NEON},
+	};
+	size_t used = 0;
+
+	if (size)
+		text[0] = '\0';
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].has && used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "",
+						 all[i].name);
 }
 
 bool isa_supports(enum isa isa)

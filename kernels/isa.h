@@ -4,6 +4,7 @@
 #define KERNELS_ISA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* In order of preference: a later one is faster wherever it exists. */
 enum isa { ISA_SCALAR, ISA_NEON, ISA_AVX2, ISA_AVX512, ISA_COUNT };
@@ -20,6 +21,12 @@ enum {
 	ISA_HAS_AVX512_VNNI = 1 << 5, /* int8 dot products */
 	ISA_HAS_AVX512_BF16 = 1 << 6, /* bf16 dot products and rounding */
 };
+
+/*
+ * The CPU's vector extensions, as reports list them: "sse4.1 sse4.2 avx2 fma ...", those that the
+ * kernel lets programs use; cut off at size.
+ */
+void isa_describe(char *text, size_t size);
 
 /* What the CPU and the kernel together allow (CPUID and XGETBV). */
 unsigned int isa_features(void);

@@ -31,29 +31,6 @@ static void read_cpu_name(char *name, size_t size)
 		snprintf(name, size, "%s", u.machine);
 }
 
-static void name_features(char *text, size_t size)
-{
-	static const struct {
-		unsigned int bit;
-		const char *name;
-	} features[] = {
-		{ISA_HAS_AVX2_FMA, "avx2+fma"},
-		{ISA_HAS_AVX512, "avx512f+bw+vl+dq"},
-		{ISA_HAS_NEON, "neon"},
-		{ISA_HAS_F16C, "f16c"},
-		{ISA_HAS_AVX_VNNI, "avx-vnni"},
-		{ISA_HAS_AVX512_VNNI, "avx512-vnni"},
-		{ISA_HAS_AVX512_BF16, "avx512-bf16"},
-	};
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
-		if (isa_features() & features[i].bit && used < size)
-			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "",
-						 features[i].name);
-}
-
 /* What sysconf knows, or something usual: virtual machines and ARM often say 0. */
 static size_t cache_bytes(int name, size_t usual)
 {
@@ -120,7 +97,7 @@ void benchmark_machine_measure(struct benchmark_machine *m, const struct benchma
 
 	*m = (struct benchmark_machine){.isa = o->isa, .cpus = cpus > 0 ? (uint32_t)cpus : 1};
 	read_cpu_name(m->cpu, sizeof(m->cpu));
-	name_features(m->features, sizeof(m->features));
+	isa_describe(m->features, sizeof(m->features));
 	for (uint32_t i = 0; i < kernels_count; i++)
 		if (kernels[i].kind == KERNEL_peak && kernels_supported(&kernels[i]))
 			m->peak_gflops[kernels[i].isa] = peak_measure_gflops(

@@ -53,7 +53,7 @@ static void selection_differs_from_sorting(void **state)
 {
 	for (int n = 1; n < 200; n += 7) {
 		for (int levels = 0; levels < 4; levels++) {
-			float v[200], sorted[200], work[200];
+			float v[200] = {0}, sorted[200], work[200];
 
 			for (int i = 0; i < n; i++)
 				v[i] = levels ? rintf(random_float() * (float)levels)
