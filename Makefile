@@ -59,7 +59,7 @@ BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 # Variants of instruction sets that this CPU lacks, by loops: for the tests that go through the
 # table of kernels, and no other.
-EMUL_SRCS      := $(if $(filter x86_64,$(ARCH)),$(shell grep -l kernels_supported $(UNIT_SRCS)))
+EMUL_SRCS      := $(if $(filter x86_64,$(ARCH)),$(shell grep -lE 'kernels_supported|attention_problem.h' $(UNIT_SRCS)))
 ifeq ($(FLAVOUR),emul)
 NEEDED    += -DKERNELS_EMULATED
 UNIT_SRCS := $(EMUL_SRCS)

@@ -46,8 +46,12 @@ size_t kernels_attention_scratch(const struct kernel *k, const struct attention 
 {
 	if (!strcmp(k->name, "attention_standard"))
 		return attention_standard_scratch(a);
-	if (!strcmp(k->name, "attention_textbook"))
+	if (k->run.attention == attention_textbook_scalar)
 		return attention_textbook_scratch(a);
+	if (!strcmp(k->name, "attention_memory_efficient"))
+		return attention_memory_efficient_scratch(a);
+	if (!strcmp(k->name, "attention_chunked"))
+		return attention_chunked_scratch(a);
 	return attention_flash_scratch(a);
 }
 

@@ -73,22 +73,22 @@ V vec vec_max(vec a, vec b)
 }
 
 /*
- * 2^x = 2^floor(x) * p(x - floor(x)); p is the minimax polynomial of degree 5 on [0, 1] (Remez),
- * relative error 7.5e-8. The exponent is added as an integer, so below -126 the result is made 0.
+ * 2^x = 2^n * p(x - n), n the nearest integer; p is the minimax polynomial of degree 5 on
+ * [-1/2, 1/2] (Remez), relative error 7.5e-8. The exponent is added as an
+ * integer, so below -126 the result is made 0; n of a NaN is 2^31, which shifts out.
  */
 V vec vec_exp2(vec x)
 {
 	vec small = _mm256_cmp_ps(x, vec_splat(-126), _CMP_LT_OQ);
-	vec n = _mm256_floor_ps(vec_max(vec_splat(-126), x)); /* a NaN x is kept */
-	vec f = vec_sub(x, n), p = vec_splat(0x1.ec3209a1a1746p-10f);
+	__m256i n = _mm256_cvtps_epi32(x);
+	vec f = vec_sub(x, _mm256_cvtepi32_ps(n)), p = vec_splat(0x1.5c08e6p-10f);
 
-	p = vec_fma(p, f, vec_splat(0x1.26900cdc15e28p-7f));
-	p = vec_fma(p, f, vec_splat(0x1.c9544648fe152p-5f));
-	p = vec_fma(p, f, vec_splat(0x1.ebd5a8d9ce783p-3f));
-	p = vec_fma(p, f, vec_splat(0x1.62e4f5a9084dfp-1f));
-	p = vec_fma(p, f, vec_splat(0x1.fffffd7c4cf59p-1f));
-	p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p),
-						 _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+	p = vec_fma(p, f, vec_splat(0x1.3d0c52p-7f));
+	p = vec_fma(p, f, vec_splat(0x1.c6b6e4p-5f));
+	p = vec_fma(p, f, vec_splat(0x1.ebf918p-3f));
+	p = vec_fma(p, f, vec_splat(0x1.62e428p-1f));
+	p = vec_fma(p, f, vec_splat(0x1.000002p+0f));
+	p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(n, 23)));
 	return _mm256_andnot_ps(small, p);
 }
 

@@ -7,11 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/isa.h"
+
 enum {
 	ATTENTION_MAX_DIM = 1024,
-	ATTENTION_MAX_BLOCK_Q = 64,
+	ATTENTION_MAX_BLOCK_Q = 128,
 	ATTENTION_MAX_BLOCK_K = 512,
-	ATTENTION_ALIGN = 64, /* what scratch memory must be aligned to, in bytes */
+	ATTENTION_MAX_SPAN = 64, /* queries whose scores are in memory at once, of a block */
+	ATTENTION_CHUNK = 8,	 /* blocks of keys in a chunk of attention_chunked */
+	ATTENTION_ALIGN = 64,	 /* what scratch memory must be aligned to, in bytes */
 };
 
 /*
@@ -38,23 +42,26 @@ struct attention {
 	size_t q_head, q_row, k_head, k_row, v_head, v_row, o_head, o_row;
 	float scale; /* usually 1 / sqrt(head_dim) */
 	bool causal;
-	uint32_t block_q; /* queries a block: 16, 32, 48 or 64; 0 is the tuned default */
+	uint32_t block_q; /* queries a block, a multiple of 16; 0 is the tuned default */
 	uint32_t block_k; /* keys a block, up to ATTENTION_MAX_BLOCK_K; 0 is the tuned default */
 	float *lse; /* NULL, or [heads][q_len]: the natural log of each query's sum of exponentials,
 		     * what the backward pass starts from; -inf for a query that sees no key */
-	uint32_t window;  /* 0: none */
+	uint32_t window; /* 0: none */
 };
 
 /* Returns 0, or -EINVAL for a shape out of range, a null pointer, or too small a scratch. */
 typedef int attention_fn(const struct attention *a, void *scratch, size_t scratch_bytes);
 
 /*
- * Scratch bytes that a variant needs, ATTENTION_ALIGN-aligned: flash is O(block) whatever the
- * sequence length, at most 160 KiB with the default blocks; textbook one row of scores; standard a
+ * Scratch bytes that a variant needs whatever its instruction set, ATTENTION_ALIGN-aligned. Flash
+ * is O(block) at any sequence length, at most 160 KiB with the default blocks, and chunked
+ * likewise; textbook one row of scores; memory-efficient the rows of a chunk of queries; standard a
  * whole kv_len x q_len matrix of scores.
  */
 size_t attention_flash_scratch(const struct attention *a);
+size_t attention_chunked_scratch(const struct attention *a);
 size_t attention_textbook_scratch(const struct attention *a);
+size_t attention_memory_efficient_scratch(const struct attention *a);
 size_t attention_standard_scratch(const struct attention *a);
 
 /* Packed [head][row][dim] strides, 1/sqrt(dim), for tests and benchmarks. Pointers are left NULL.
@@ -66,8 +73,9 @@ void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads
 int attention_check(const struct attention *a);
 /* Query i sees keys first..end - 1; none when they are equal. */
 void attention_visible(const struct attention *a, uint32_t i, uint32_t *first, uint32_t *end);
-/* Blocks that flash uses for a: the caller's, or the tuned ones. */
-void attention_blocks(const struct attention *a, uint32_t *block_q, uint32_t *block_k);
+/* Blocks of a with that instruction set: the caller's, or the tuned ones. */
+void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q,
+		      uint32_t *block_k);
 
 /* Useful work: 4 * dim for each visible query-key pair; bytes of Q, K, V and out, once each. */
 uint64_t attention_flops(const struct attention *a);
@@ -82,9 +90,11 @@ uint64_t attention_bytes(const struct attention *a);
 #define ATTENTION_ERROR 4e-6
 int attention_ref(const struct attention *a, void *scratch, size_t scratch_bytes);
 
-attention_fn attention_textbook_scalar;
-attention_fn attention_flash_scalar;
+attention_fn attention_textbook_scalar, attention_flash_scalar, attention_chunked_scalar;
 attention_fn attention_flash_avx2, attention_standard_avx2;
+attention_fn attention_memory_efficient_avx2, attention_chunked_avx2;
+attention_fn attention_memory_efficient_avx512, attention_chunked_avx512;
+attention_fn attention_memory_efficient_neon, attention_chunked_neon;
 attention_fn attention_flash_avx512, attention_standard_avx512;
 attention_fn attention_flash_neon, attention_standard_neon;
 

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention_avx512.c: flash and standard attention with AVX-512 (F, DQ). */
+/* attention_avx512.c: flash, memory-efficient, chunked and standard attention with AVX-512 (F, DQ).
+ */
 #include "kernels/attention/attention.h"
 
 #if defined(__x86_64__)
 #include "kernels/vec_avx512.h"
 
+#define TILE_ISA  ISA_AVX512
 #define SPAN_VECS 4
 /* 24 accumulators of 32 registers: 4 vectors by 6 keys, 3 by 8, 2 by 12; 1 by 14 hides latency. */
 #define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : (nr) == 2 ? 12 : 14)
 
 #include "kernels/attention/attention_tiles.h"
 #include "kernels/attention/attention_flash.h"
+#include "kernels/attention/attention_whole.h"
 #include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
@@ -21,6 +24,17 @@ int attention_flash_avx512(const struct attention *a, void *scratch, size_t scra
 int attention_standard_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	return standard(a, scratch, scratch_bytes);
+}
+
+int attention_memory_efficient_avx512(const struct attention *a, void *scratch,
+				      size_t scratch_bytes)
+{
+	return memory_efficient(a, scratch, scratch_bytes);
+}
+
+int attention_chunked_avx512(const struct attention *a, void *scratch, size_t scratch_bytes)
+{
+	return chunked(a, scratch, scratch_bytes);
 }
 
 int attention_weights_avx512(const struct attention *a, uint32_t h, uint32_t i, float *weights)

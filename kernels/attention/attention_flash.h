@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention_flash.h: flash and standard attention over the tiles; after attention_tiles.h. */
+/* attention_flash.h: a block of queries over the tiles, and flash attention; after
+ * attention_tiles.h. */
 
 #define LOG2E		1.44269504088896340736
 #define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
 
-/* Vectors of dim x rows floats, to and from the transposed block; absent rows are zeros. */
-static void load_queries(struct tiles *t, const float *q, size_t q_row, uint32_t rows, float scale)
+#define MAX_SPANS	(ATTENTION_MAX_BLOCK_Q / VEC_LANES / 2)
+
+/* The queries under way: rows i0 .. i0 + rows - 1 of head h, cut into spans. */
+struct block {
+	const struct attention *a;
+	const float *k, *v; /* of the head's first key */
+	float *mem;	    /* spans' queries, outputs, [4][bq] of state, ones, a span's scores */
+	const float *ones;  /* a span's alpha when there is nothing to rescale */
+	uint32_t h, i0, rows;
+	uint32_t bq; /* rows that mem is for */
+	uint32_t spans;
+	struct span span[MAX_SPANS];
+};
+
+/* Rows of q to the transposed span; absent rows are zeros. */
+static void load_queries(const struct span *t, const float *q, size_t q_row, uint32_t rows,
+			 float scale)
 {
+	const size_t width = t->vecs * VEC_LANES;
 	vec r[VEC_LANES];
 
 	for (uint32_t c = 0; c < t->vecs; c++) {
@@ -22,13 +39,14 @@ static void load_queries(struct tiles *t, const float *q, size_t q_row, uint32_t
 			}
 			vec_transpose(r);
 			for (uint32_t l = 0; l < n; l++)
-				vec_store(t->qt + (size_t)(d + l) * t->bq + c * VEC_LANES, r[l]);
+				vec_store(t->qt + (d + l) * width + c * VEC_LANES, r[l]);
 		}
 	}
 }
 
-static void store_output(const struct tiles *t, float *o, size_t o_row, uint32_t rows)
+static void store_output(const struct span *t, float *o, size_t o_row, uint32_t rows)
 {
+	const size_t width = t->vecs * VEC_LANES;
 	vec r[VEC_LANES];
 
 	for (uint32_t c = 0; c < t->vecs; c++) {
@@ -37,12 +55,10 @@ static void store_output(const struct tiles *t, float *o, size_t o_row, uint32_t
 
 		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
 			uint32_t n = t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES;
+			const float *ot = t->ot + d * width + c * VEC_LANES;
 
 			for (uint32_t i = 0; i < VEC_LANES; i++)
-				r[i] = i < n ? vec_mul(inv,
-						       vec_load(t->ot + (size_t)(d + i) * t->bq +
-								c * VEC_LANES))
-					     : vec_zero();
+				r[i] = i < n ? vec_mul(inv, vec_load(ot + i * width)) : vec_zero();
 			vec_transpose(r);
 			for (uint32_t i = 0; i < VEC_LANES && c * VEC_LANES + i < rows; i++)
 				vec_store_first(o + (c * VEC_LANES + i) * o_row + d, r[i], n);
@@ -51,7 +67,7 @@ static void store_output(const struct tiles *t, float *o, size_t o_row, uint32_t
 }
 
 /* Natural log of each query's sum of exponentials; the tiles' maximum and sum are in base 2. */
-static void store_lse(const struct tiles *t, float *lse, uint32_t rows)
+static void store_lse(const struct span *t, float *lse, uint32_t rows)
 {
 	for (uint32_t i = 0; lse && i < rows; i++)
 		lse[i] = t->sum[i] == 0 ? -INFINITY
@@ -63,17 +79,8 @@ static uint32_t clamp(int64_t x, uint32_t max)
 	return x < 0 ? 0 : x > max ? max : (uint32_t)x;
 }
 
-/* The first key that some query of the block at i0 sees. */
-static uint32_t first_key(const struct attention *a, uint32_t i0)
-{
-	uint32_t first, end;
-
-	attention_visible(a, i0, &first, &end);
-	return first;
-}
-
 /* How many of n keys from jb each vector of queries from i0 sees, and where a mask has work. */
-static void set_limits(struct tiles *t, const struct attention *a, uint32_t i0, int64_t jb,
+static void set_limits(struct span *t, const struct attention *a, uint32_t i0, int64_t jb,
 		       uint32_t n)
 {
 	for (uint32_t c = 0; c < t->vecs; c++) {
@@ -86,63 +93,80 @@ static void set_limits(struct tiles *t, const struct attention *a, uint32_t i0, 
 	}
 }
 
-/* Key `seen + x` is hidden from the lanes below it; one that fades, from the lanes past it. */
-static void mask_scores(const struct tiles *t, const struct attention *a, uint32_t i0, int64_t jb)
+/* The maximum of vector c so far and of its scores in this block. */
+static void take_top(const struct span *t, uint32_t c)
 {
+	const size_t width = t->vecs * VEC_LANES;
+	const float *s = t->st + c * VEC_LANES;
+	vec m = vec_load(t->max + c * VEC_LANES), m1 = m;
+	uint32_t j = 0;
+
+	for (; j + 2 <= t->limit[c]; j += 2) {
+		m = vec_max(m, vec_load(s + j * width));
+		m1 = vec_max(m1, vec_load(s + (j + 1) * width));
+	}
+	if (j < t->limit[c])
+		m = vec_max(m, vec_load(s + j * width));
+	vec_store(t->top + c * VEC_LANES, vec_max(m, m1));
+}
+
+/*
+ * Key `seen + x` is hidden from the lanes below it; one that fades, from the lanes past it. The
+ * tiles took the maximum of hidden scores too, so a vector that hides any takes it again.
+ */
+static void mask_scores(const struct span *t, const struct attention *a, uint32_t i0, int64_t jb)
+{
+	const size_t width = t->vecs * VEC_LANES;
+
 	for (uint32_t c = 0; c < t->vecs; c++) {
 		float *s = t->st + c * VEC_LANES;
 		int64_t at = jb - ((int64_t)i0 + c * VEC_LANES + a->kv_len - a->q_len);
 
+		if (t->seen[c] == t->limit[c] && !t->faded[c])
+			continue;
 		for (uint32_t j = t->seen[c]; j < t->limit[c]; j++)
-			vec_store(s + (size_t)j * t->bq,
-				  vec_keep_from(vec_load(s + (size_t)j * t->bq),
-						(uint32_t)(at + j)));
+			vec_store(s + j * width,
+				  vec_keep_from(vec_load(s + j * width), (uint32_t)(at + j)));
 		for (uint32_t j = 0; j < t->faded[c]; j++)
-			vec_store(s + (size_t)j * t->bq,
-				  vec_keep_first(vec_load(s + (size_t)j * t->bq),
+			vec_store(s + j * width,
+				  vec_keep_first(vec_load(s + j * width),
 						 clamp(at + j + a->window, VEC_LANES)));
+		take_top(t, c);
 	}
 }
 
-static void softmax_block(struct tiles *t)
+static void softmax_span(const struct span *t)
 {
+	const size_t width = t->vecs * VEC_LANES;
+
 	for (uint32_t c = 0; c < t->vecs; c++) {
-		float *s = t->st + c * VEC_LANES;
+		const size_t at = c * VEC_LANES;
 		const uint32_t n = t->limit[c];
-		const size_t bq = t->bq;
-		vec old = vec_load(t->max + c * VEC_LANES), m = old, m1 = old;
+		vec m = vec_load(t->top + at), old = vec_load(t->max + at);
 		vec l0 = vec_zero(), l1 = vec_zero(), alpha;
+		float *s = t->st + at;
 		uint32_t j;
 
-		for (j = 0; j + 2 <= n; j += 2) {
-			m = vec_max(m, vec_load(s + j * bq));
-			m1 = vec_max(m1, vec_load(s + (j + 1) * bq));
-		}
-		if (j < n)
-			m = vec_max(m, vec_load(s + j * bq));
-		m = vec_max(m, m1);
-		vec_store(t->max + c * VEC_LANES, m);
+		vec_store(t->max + at, m);
 		m = vec_fix_max(m);
 		alpha = vec_exp2(vec_sub(old, m));
-		for (j = 0; j + 2 <= n; j += 2) {
-			vec p0 = vec_exp2(vec_sub(vec_load(s + j * bq), m));
-			vec p1 = vec_exp2(vec_sub(vec_load(s + (j + 1) * bq), m));
+		for (j = 0; j + 2 <= n; j += 2, s += 2 * width) {
+			vec p0 = vec_exp2(vec_sub(vec_load(s), m));
+			vec p1 = vec_exp2(vec_sub(vec_load(s + width), m));
 
-			vec_store(s + j * bq, p0);
-			vec_store(s + (j + 1) * bq, p1);
+			vec_store(s, p0);
+			vec_store(s + width, p1);
 			l0 = vec_add(l0, p0);
 			l1 = vec_add(l1, p1);
 		}
 		if (j < n) {
-			vec p0 = vec_exp2(vec_sub(vec_load(s + j * bq), m));
+			vec p0 = vec_exp2(vec_sub(vec_load(s), m));
 
-			vec_store(s + j * bq, p0);
+			vec_store(s, p0);
 			l0 = vec_add(l0, p0);
 		}
-		vec_store(t->alpha + c * VEC_LANES, alpha);
-		l0 = vec_add(l0, l1);
-		vec_store(t->sum + c * VEC_LANES,
-			  vec_fma(vec_load(t->sum + c * VEC_LANES), alpha, l0));
+		vec_store(t->alpha + at, alpha);
+		vec_store(t->sum + at, vec_fma(vec_load(t->sum + at), alpha, vec_add(l0, l1)));
 	}
 }
 
@@ -151,149 +175,187 @@ static void softmax_block(struct tiles *t)
  * skipped a vector (not a block) at a time. The first segment holds every vector still in play, so
  * it alone rescales O.
  */
-static void scores_block(const struct tiles *t, const float *k, size_t k_row)
+static void scores_span(const struct span *t, const float *k, size_t k_row)
 {
+	memcpy(t->top, t->max, t->vecs * VEC_LANES * sizeof(float));
 	for (uint32_t c = 0, j = 0; c < t->vecs; j = t->limit[c++])
 		if (t->limit[c] > j)
-			scores(t, c, t->vecs, k, k_row, j, t->limit[c] - j);
+			scores(t, c, k + j * k_row, k_row, j, t->limit[c] - j);
 }
 
-static void values_block(const struct tiles *t, const float *v, size_t v_row, const float *ones)
+static void values_span(const struct span *t, const float *v, size_t v_row, const float *ones)
 {
 	const float *alpha = t->alpha;
 
 	for (uint32_t c = 0, j = 0; c < t->vecs; j = t->limit[c++]) {
 		if (t->limit[c] <= j)
 			continue;
-		values(t, c, t->vecs, v, v_row, j, t->limit[c] - j, alpha);
+		values(t, c, v + j * v_row, v_row, j, t->limit[c] - j, alpha);
 		alpha = ones;
 	}
 }
 
-static void tiles_init(struct tiles *t, const struct attention *a, float *mem, uint32_t bq)
+/* Floats of a block's memory before its scores. */
+static size_t block_floats(size_t dim, uint32_t bq)
 {
-	size_t dim = ROUND_UP(a->head_dim, 16);
-
-	t->bq = bq;
-	t->dim = a->head_dim;
-	t->qt = mem;
-	t->ot = t->qt + dim * bq;
-	t->max = t->ot + dim * bq;
-	t->sum = t->max + bq;
-	t->alpha = t->sum + bq;
-	t->st = t->alpha + 2 * bq; /* a vector of ones follows alpha */
-	for (uint32_t i = 0; i < bq; i++)
-		t->alpha[bq + i] = 1;
+	return (2 * dim + 4) * bq + ATTENTION_MAX_SPAN;
 }
 
-static void tiles_start(struct tiles *t, const struct attention *a, uint32_t h, uint32_t i0,
-			uint32_t rows)
+/* Cuts the queries into spans as even as can be: a narrow one leaves multipliers idle. */
+static void block_init(struct block *b, uint32_t h, uint32_t i0, uint32_t rows)
 {
-	t->vecs = (rows + VEC_LANES - 1) / VEC_LANES;
-	load_queries(t, a->q + h * a->q_head + i0 * a->q_row, a->q_row, rows,
-		     (float)(a->scale * LOG2E));
-	memset(t->ot, 0, (size_t)t->dim * t->bq * sizeof(float));
-	memset(t->sum, 0, t->bq * sizeof(float));
-	for (uint32_t i = 0; i < t->bq; i++)
-		t->max[i] = -INFINITY;
-}
+	const struct attention *a = b->a;
+	const uint32_t kv = h / (a->heads / a->kv_heads), dim = a->head_dim, bq = b->bq;
+	const uint32_t vecs = (rows + VEC_LANES - 1) / VEC_LANES;
+	float *ot = b->mem + (size_t)dim * bq, *state = ot + (size_t)dim * bq;
 
-static void flash_rows(struct tiles *t, const struct attention *a, uint32_t h, uint32_t i0,
-		       uint32_t rows, uint32_t block_k)
-{
-	const uint32_t kv = h / (a->heads / a->kv_heads);
-	const int64_t offset = (int64_t)a->kv_len - a->q_len;
-	int64_t end = a->causal ? (int64_t)i0 + rows + offset : a->kv_len;
+	b->h = h;
+	b->i0 = i0;
+	b->rows = rows;
+	b->k = a->k + kv * a->k_head;
+	b->v = a->v + kv * a->v_head;
+	b->spans = (vecs + SPAN_VECS - 1) / SPAN_VECS;
+	b->ones = state + 4 * bq;
+	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
+		struct span *t = &b->span[i];
 
-	tiles_start(t, a, h, i0, rows);
-	for (int64_t jb = first_key(a, i0); jb < end; jb += block_k) {
-		uint32_t n = end - jb < block_k ? (uint32_t)(end - jb) : block_k;
-
-		set_limits(t, a, i0, jb, n);
-		scores_block(t, a->k + kv * a->k_head + jb * a->k_row, a->k_row);
-		mask_scores(t, a, i0, jb);
-		softmax_block(t);
-		values_block(t, a->v + kv * a->v_head + jb * a->v_row, a->v_row, t->alpha + t->bq);
+		t->vecs = vecs / b->spans + (i < vecs % b->spans);
+		t->dim = dim;
+		t->qt = b->mem + (size_t)dim * at;
+		t->ot = ot + (size_t)dim * at;
+		t->max = state + at;
+		t->sum = t->max + bq;
+		t->alpha = t->sum + bq;
+		t->top = t->alpha + bq;
+		t->st = b->mem + block_floats(dim, bq);
+		at += t->vecs * VEC_LANES;
 	}
-	store_output(t, a->out + h * a->o_head + i0 * a->o_row, a->o_row, rows);
-	store_lse(t, a->lse ? a->lse + (size_t)h * a->q_len + i0 : NULL, rows);
+	for (uint32_t i = 0; i < SPAN_VECS * VEC_LANES; i++)
+		state[4 * bq + i] = 1;
+}
+
+/* Nothing seen so far. */
+static void span_clear(const struct span *t)
+{
+	const uint32_t width = t->vecs * VEC_LANES;
+
+	memset(t->ot, 0, (size_t)t->dim * width * sizeof(float));
+	memset(t->sum, 0, width * sizeof(float));
+	for (uint32_t l = 0; l < width; l++)
+		t->max[l] = -INFINITY;
+}
+
+static void block_start(struct block *b)
+{
+	const struct attention *a = b->a;
+	const float *q = a->q + b->h * a->q_head + b->i0 * a->q_row;
+
+	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
+		load_queries(&b->span[i], q + at * a->q_row, a->q_row, b->rows - at,
+			     (float)(a->scale * LOG2E));
+		span_clear(&b->span[i]);
+		at += b->span[i].vecs * VEC_LANES;
+	}
+}
+
+static void block_finish(const struct block *b)
+{
+	const struct attention *a = b->a;
+
+	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
+		const struct span *t = &b->span[i];
+		const uint32_t width = t->vecs * VEC_LANES;
+		const uint32_t rows = b->rows - at < width ? b->rows - at : width;
+		const size_t row = b->i0 + at;
+
+		store_output(t, a->out + b->h * a->o_head + row * a->o_row, a->o_row, rows);
+		store_lse(t, a->lse ? a->lse + (size_t)b->h * a->q_len + row : NULL, rows);
+		at += width;
+	}
+}
+
+/* Keys that some query of the block sees. */
+static void block_keys(const struct block *b, uint32_t *first, uint32_t *end)
+{
+	uint32_t ignored;
+
+	attention_visible(b->a, b->i0, first, &ignored);
+	attention_visible(b->a, b->i0 + b->rows - 1, &ignored, end);
+}
+
+/* Keys jb .. jb + n - 1 into the block's running maximum, sum and output. */
+static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
+{
+	const struct attention *a = b->a;
+	uint32_t i = b->i0;
+
+	for (uint32_t s = 0; s < b->spans; s++) {
+		struct span *t = &b->span[s];
+
+		set_limits(t, a, i, jb, n);
+		scores_span(t, b->k + jb * a->k_row, a->k_row);
+		mask_scores(t, a, i, jb);
+		softmax_span(t);
+		values_span(t, b->v + jb * a->v_row, a->v_row, b->ones);
+		i += t->vecs * VEC_LANES;
+	}
+}
+
+/* Keys j .. end - 1 in equal blocks, none longer than block_k. */
+static void block_add_range(struct block *b, uint32_t j, uint32_t end, uint32_t block_k)
+{
+	const uint32_t blocks = (end - j + block_k - 1) / block_k;
+
+	for (uint32_t i = 0, n; i < blocks; i++, j += n) {
+		n = (end - j + blocks - i - 1) / (blocks - i);
+		block_add_keys(b, j, n);
+	}
+}
+
+/* Calls rows(b) for every block of queries, cut evenly as well. */
+TILE int for_blocks(const struct attention *a, float *mem, uint32_t block_q,
+		    void (*rows)(struct block *b))
+{
+	const uint32_t blocks = (a->q_len + block_q - 1) / block_q;
+	const uint32_t even = ROUND_UP((a->q_len + blocks - 1) / blocks, VEC_LANES);
+	struct block b = {.a = a, .mem = mem, .bq = block_q};
+
+	for (uint32_t h = 0; h < a->heads; h++) {
+		for (uint32_t i = 0; i < a->q_len; i += even) {
+			block_init(&b, h, i, a->q_len - i < even ? a->q_len - i : even);
+			rows(&b);
+		}
+	}
+	return 0;
+}
+
+static void flash_rows(struct block *b)
+{
+	uint32_t first, end, block_q, block_k;
+
+	attention_blocks(b->a, TILE_ISA, &block_q, &block_k);
+	block_keys(b, &first, &end);
+	block_start(b);
+	block_add_range(b, first, end, block_k);
+	block_finish(b);
+}
+
+static int check_call(const struct attention *a, const void *scratch, size_t scratch_bytes,
+		      size_t (*need)(const struct attention *a))
+{
+	if (attention_check(a))
+		return -EINVAL;
+	if (!scratch || (uintptr_t)scratch % ATTENTION_ALIGN || scratch_bytes < need(a))
+		return -EINVAL;
+	return 0;
 }
 
 TILE int flash(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	uint32_t block_q, block_k;
-	struct tiles t;
-	int err = attention_check(a);
 
-	if (err)
-		return err;
-	if (!scratch || (uintptr_t)scratch % ATTENTION_ALIGN ||
-	    scratch_bytes < attention_flash_scratch(a))
+	if (check_call(a, scratch, scratch_bytes, attention_flash_scratch))
 		return -EINVAL;
-	attention_blocks(a, &block_q, &block_k);
-	tiles_init(&t, a, scratch, block_q);
-	for (uint32_t h = 0; h < a->heads; h++)
-		for (uint32_t i = 0; i < a->q_len; i += block_q)
-			flash_rows(&t, a, h, i, a->q_len - i < block_q ? a->q_len - i : block_q,
-				   block_k);
-	return 0;
-}
-
-/*
- * The standard kernel: the same tiles, but the whole S x S of a head is written, then softmaxed,
- * then multiplied: three passes over memory. It is what flash is compared with, fairly.
- */
-static void standard_head(struct tiles *t, const struct attention *a, uint32_t h, float *sums)
-{
-	const uint32_t kv = h / (a->heads / a->kv_heads), bq = t->bq;
-	const int64_t offset = (int64_t)a->kv_len - a->q_len;
-	struct tiles b = *t;
-
-	for (int pass = 0; pass < 3; pass++) {
-		for (uint32_t i = 0; i < a->q_len; i += bq) {
-			uint32_t rows = a->q_len - i < bq ? a->q_len - i : bq;
-			int64_t end = a->causal ? (int64_t)i + rows + offset : a->kv_len;
-			size_t j = first_key(a, i);
-
-			b.st = t->st + (size_t)i * a->kv_len;
-			b.sum = sums + i;
-			b.vecs = (rows + VEC_LANES - 1) / VEC_LANES;
-			set_limits(&b, a, i, (int64_t)j, clamp(end - (int64_t)j, a->kv_len));
-			if (pass == 0) {
-				tiles_start(&b, a, h, i, rows);
-				scores_block(&b, a->k + kv * a->k_head + j * a->k_row, a->k_row);
-				mask_scores(&b, a, i, (int64_t)j);
-			} else if (pass == 1) {
-				for (uint32_t l = 0; l < bq; l++)
-					b.max[l] = -INFINITY;
-				softmax_block(&b);
-				store_lse(&b, a->lse ? a->lse + (size_t)h * a->q_len + i : NULL,
-					  rows);
-			} else {
-				memset(b.ot, 0, (size_t)b.dim * bq * sizeof(float));
-				values_block(&b, a->v + kv * a->v_head + j * a->v_row, a->v_row,
-					     b.alpha + bq);
-				store_output(&b, a->out + h * a->o_head + i * a->o_row, a->o_row,
-					     rows);
-			}
-		}
-	}
-}
-
-TILE int standard(const struct attention *a, void *scratch, size_t scratch_bytes)
-{
-	struct tiles t;
-	float *sums;
-	int err = attention_check(a);
-
-	if (err)
-		return err;
-	if (!scratch || (uintptr_t)scratch % ATTENTION_ALIGN ||
-	    scratch_bytes < attention_standard_scratch(a))
-		return -EINVAL;
-	tiles_init(&t, a, scratch, ATTENTION_MAX_BLOCK_Q);
-	sums = t.st + ROUND_UP(a->q_len, ATTENTION_MAX_BLOCK_Q) * (size_t)a->kv_len;
-	for (uint32_t h = 0; h < a->heads; h++)
-		standard_head(&t, a, h, sums);
-	return 0;
+	attention_blocks(a, TILE_ISA, &block_q, &block_k);
+	return for_blocks(a, scratch, block_q, flash_rows);
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention_neon.c: flash and standard attention with NEON. */
+/* attention_neon.c: flash, memory-efficient, chunked and standard attention with NEON. */
 #include "kernels/attention/attention.h"
 
 #if defined(__aarch64__) || defined(KERNELS_EMULATED)
 #include "kernels/vec_neon.h"
 
+#define TILE_ISA  ISA_NEON
 #define SPAN_VECS 4
 /* 24 accumulators of 32 registers: 4 vectors by 6 keys, 3 by 8, 2 by 12; 1 by 14 hides latency. */
 #define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : (nr) == 2 ? 12 : 14)
 
 #include "kernels/attention/attention_tiles.h"
 #include "kernels/attention/attention_flash.h"
+#include "kernels/attention/attention_whole.h"
 #include "kernels/attention/attention_weights.h"
 
 int attention_flash_neon(const struct attention *a, void *scratch, size_t scratch_bytes)
@@ -21,6 +23,16 @@ int attention_flash_neon(const struct attention *a, void *scratch, size_t scratc
 int attention_standard_neon(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	return standard(a, scratch, scratch_bytes);
+}
+
+int attention_memory_efficient_neon(const struct attention *a, void *scratch, size_t scratch_bytes)
+{
+	return memory_efficient(a, scratch, scratch_bytes);
+}
+
+int attention_chunked_neon(const struct attention *a, void *scratch, size_t scratch_bytes)
+{
+	return chunked(a, scratch, scratch_bytes);
 }
 
 int attention_weights_neon(const struct attention *a, uint32_t h, uint32_t i, float *weights)

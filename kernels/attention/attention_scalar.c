@@ -116,10 +116,64 @@ int attention_flash_scalar(const struct attention *a, void *scratch, size_t scra
 		return err;
 	if (!scratch || scratch_bytes < attention_flash_scratch(a))
 		return -EINVAL;
-	attention_blocks(a, &block_q, &block_k);
+	attention_blocks(a, ISA_SCALAR, &block_q, &block_k);
 	for (uint32_t h = 0; h < a->heads; h++)
 		for (uint32_t i = 0; i < a->q_len; i++)
 			flash_row(a, h, i, block_k, scratch);
+	return 0;
+}
+
+/* A result of chunk's own keys into the row's: each is weighted by the exponential of its maximum.
+ */
+static void merge_chunk(float *max, float *sum, float *out, float chunk_max, float chunk_sum,
+			const float *chunk, uint32_t dim)
+{
+	float m = chunk_max > *max ? chunk_max : *max, fix = m == -INFINITY ? 0 : m;
+	float w0 = expf(*max - fix), w1 = expf(chunk_max - fix);
+
+	for (uint32_t d = 0; d < dim; d++)
+		out[d] = out[d] * w0 + chunk[d] * w1;
+	*sum = *sum * w0 + chunk_sum * w1;
+	*max = m;
+}
+
+static void chunked_row(const struct attention *a, uint32_t h, uint32_t i, uint32_t keys, float *p)
+{
+	uint32_t kv = h / (a->heads / a->kv_heads), dim = a->head_dim, first, end;
+	float *out = a->out + h * a->o_head + i * a->o_row, *chunk = p + keys;
+	float max = -INFINITY, sum = 0;
+
+	attention_visible(a, i, &first, &end);
+	memset(out, 0, dim * sizeof(*out));
+	for (uint32_t j = first; j < end; j += keys) {
+		float chunk_max = -INFINITY, chunk_sum = 0;
+
+		memset(chunk, 0, dim * sizeof(*chunk));
+		flash_block(a, a->q + h * a->q_head + i * a->q_row,
+			    a->k + kv * a->k_head + j * a->k_row,
+			    a->v + kv * a->v_head + j * a->v_row, end - j < keys ? end - j : keys,
+			    p, &chunk_max, &chunk_sum, chunk);
+		merge_chunk(&max, &sum, out, chunk_max, chunk_sum, chunk, dim);
+	}
+	for (uint32_t d = 0; d < dim; d++)
+		out[d] = sum == 0 ? 0 : out[d] / sum;
+	if (a->lse)
+		a->lse[(size_t)h * a->q_len + i] = max + logf(sum);
+}
+
+int attention_chunked_scalar(const struct attention *a, void *scratch, size_t scratch_bytes)
+{
+	uint32_t block_q, block_k;
+	int err = attention_check(a);
+
+	if (err)
+		return err;
+	if (!scratch || scratch_bytes < attention_chunked_scratch(a))
+		return -EINVAL;
+	attention_blocks(a, ISA_SCALAR, &block_q, &block_k);
+	for (uint32_t h = 0; h < a->heads; h++)
+		for (uint32_t i = 0; i < a->q_len; i++)
+			chunked_row(a, h, i, block_k, scratch);
 	return 0;
 }
 

@@ -16,7 +16,7 @@
  * head dimension works without a remainder loop. Q is transposed on the way in with
  * scale * log2(e) folded in, so the softmax is in base 2; O is transposed on the way out.
  *
- *   S^T = K Q^T     rows of TILE_KEYS keys by up to MAX_VECS vectors of queries, in registers
+ *   S^T = K Q^T     rows of TILE_KEYS keys by up to SPAN_VECS vectors of queries, in registers
  *   m' = max(m, S^T), alpha = 2^(m - m'), P^T = 2^(S^T - m'), l = l alpha + sum P^T
  *   O^T = O^T alpha + V^T P^T
  * Online softmax: Milakov and Gimelshein 2018; blocks: Dao et al. 2022, algorithm 1.
@@ -26,91 +26,91 @@
 #include <string.h>
 
 #define TILE	 static inline __attribute__((always_inline))
-#define MAX_VECS (ATTENTION_MAX_BLOCK_Q / VEC_LANES)
 #define MAX_TILE 14
 
-struct tiles {
-	float *qt, *ot; /* [dim][bq] */
-	float *st;	/* [block_k][bq] */
-	float *max, *sum, *alpha;
-	uint32_t bq, vecs; /* row length of the above in floats, and vectors in use */
-	uint32_t dim;
-	uint32_t limit[MAX_VECS]; /* keys of this block that vector v sees, not decreasing in v */
-	uint32_t seen[MAX_VECS];  /* keys not past any lane's position: from here to limit is masked
+/*
+ * A block of queries is cut into spans of up to SPAN_VECS vectors, each with its own contiguous
+ * memory: a span's queries, scores and outputs are read as streams, and share no cache set by way
+ * of a stride.
+ */
+struct span {
+	float *qt, *ot; /* [dim][vecs * VEC_LANES] */
+	float *st;	/* [keys][vecs * VEC_LANES] */
+	float *max, *sum, *alpha, *top;
+	uint32_t vecs, dim;
+	uint32_t limit[SPAN_VECS]; /* keys of this block that vector v sees, not decreasing in v */
+	uint32_t seen[SPAN_VECS]; /* keys not past any lane's position: from here to limit is masked
 				   */
-	uint32_t faded[MAX_VECS]; /* keys before this one have left the window of some lane: masked
-				   */
+	uint32_t faded[SPAN_VECS]; /* keys before this one have left the window of some lane: masked
+				    */
 };
 
-/* mr keys by nr vectors of queries: s[r][c] = sum over d of k[r][d] * qt[d][c] */
-TILE void score_tile(const int mr, const int nr, const struct tiles *t, const float *qt,
-		     const float *k, size_t k_row, float *s)
+TILE void tile_zero(const int mr, const int nr, vec acc[MAX_TILE][SPAN_VECS])
 {
-	vec acc[MAX_TILE][MAX_VECS];
-	const size_t bq = t->bq;
-	const uint32_t dim = t->dim;
-
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++)
 #pragma GCC unroll 16
 		for (int c = 0; c < nr; c++)
 			acc[r][c] = vec_zero();
-	for (uint32_t d = 0; d < dim; d++, qt += bq) {
-		vec q[MAX_VECS];
+}
+
+/* acc[r][c] += b[r * b_row] * x[c], one step of an outer product */
+TILE void tile_step(const int mr, const int nr, const float *x, const float *b, size_t b_row,
+		    vec acc[MAX_TILE][SPAN_VECS])
+{
+	vec v[SPAN_VECS];
+
+#pragma GCC unroll 16
+	for (int c = 0; c < nr; c++)
+		v[c] = vec_load(x + c * VEC_LANES);
+#pragma GCC unroll 16
+	for (int r = 0; r < mr; r++) {
+		vec f = vec_splat(b[(size_t)r * b_row]);
 
 #pragma GCC unroll 16
 		for (int c = 0; c < nr; c++)
-			q[c] = vec_load(qt + c * VEC_LANES);
+			acc[r][c] = vec_fma(f, v[c], acc[r][c]);
+	}
+}
+
+/* mr keys by nr vectors: s[r][c] = sum over d of k[r][d] * qt[d][c]; top[c] = max over r of it */
+TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, uint32_t dim,
+		     const float *k, size_t k_row, float *s, float *top)
+{
+	vec acc[MAX_TILE][SPAN_VECS];
+
+	tile_zero(mr, nr, acc);
+	for (uint32_t d = 0; d < dim; d++, qt += width, k++)
+		tile_step(mr, nr, qt, k, k_row, acc);
+#pragma GCC unroll 16
+	for (int c = 0; c < nr; c++) {
+		vec m = vec_load(top + c * VEC_LANES);
+
 #pragma GCC unroll 16
 		for (int r = 0; r < mr; r++) {
-			vec b = vec_splat(k[(size_t)r * k_row + d]);
-
-#pragma GCC unroll 16
-			for (int c = 0; c < nr; c++)
-				acc[r][c] = vec_fma(b, q[c], acc[r][c]);
+			m = vec_max(m, acc[r][c]);
+			vec_store(s + r * width + c * VEC_LANES, acc[r][c]);
 		}
+		vec_store(top + c * VEC_LANES, m);
 	}
-#pragma GCC unroll 16
-	for (int r = 0; r < mr; r++)
-#pragma GCC unroll 16
-		for (int c = 0; c < nr; c++)
-			vec_store(s + (size_t)r * bq + c * VEC_LANES, acc[r][c]);
 }
 
 /* mr of the head's dimensions by nr vectors: o[r][c] = o[r][c] * alpha[c] + sum v[j][r] s[j][c] */
-TILE void value_tile(const int mr, const int nr, const struct tiles *t, const float *s, uint32_t n,
+TILE void value_tile(const int mr, const int nr, size_t width, const float *s, uint32_t n,
 		     const float *v, size_t v_row, const float *alpha, float *o)
 {
-	vec acc[MAX_TILE][MAX_VECS];
-	const size_t bq = t->bq;
+	vec acc[MAX_TILE][SPAN_VECS];
 
-#pragma GCC unroll 16
-	for (int r = 0; r < mr; r++)
-#pragma GCC unroll 16
-		for (int c = 0; c < nr; c++)
-			acc[r][c] = vec_zero();
-	for (uint32_t j = 0; j < n; j++, s += bq, v += v_row) {
-		vec p[MAX_VECS];
-
-#pragma GCC unroll 16
-		for (int c = 0; c < nr; c++)
-			p[c] = vec_load(s + c * VEC_LANES);
-#pragma GCC unroll 16
-		for (int r = 0; r < mr; r++) {
-			vec b = vec_splat(v[r]);
-
-#pragma GCC unroll 16
-			for (int c = 0; c < nr; c++)
-				acc[r][c] = vec_fma(b, p[c], acc[r][c]);
-		}
-	}
+	tile_zero(mr, nr, acc);
+	for (uint32_t j = 0; j < n; j++, s += width, v += v_row)
+		tile_step(mr, nr, s, v, 1, acc);
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++) {
 		vec f = vec_load(alpha + c * VEC_LANES);
 
 #pragma GCC unroll 16
 		for (int r = 0; r < mr; r++) {
-			float *at = o + (size_t)r * bq + c * VEC_LANES;
+			float *at = o + r * width + c * VEC_LANES;
 
 			vec_store(at, vec_fma(vec_load(at), f, acc[r][c]));
 		}
@@ -140,67 +140,83 @@ TILE void value_tile(const int mr, const int nr, const struct tiles *t, const fl
 	} while (0)
 
 #define DEFINE_SPANS(NR)                                                                        \
-	static void score_span_##NR(const struct tiles *t, const float *qt, const float *k,     \
-				    size_t k_row, uint32_t n, float *s)                         \
+	static __attribute__((noinline)) void score_span_##NR(const struct span *t, uint32_t c, \
+							      const float *k, size_t k_row,     \
+							      uint32_t j, uint32_t n)           \
 	{                                                                                       \
+		const size_t width = t->vecs * VEC_LANES;                                       \
+		float *s = t->st + j * width + c * VEC_LANES;                                   \
+                                                                                                \
 		FOR_TILES(TILE_KEYS(NR), n, SCORE_##NR);                                        \
 	}                                                                                       \
-	static void value_span_##NR(const struct tiles *t, const float *s, uint32_t n,          \
-				    const float *v, size_t v_row, const float *alpha, float *o) \
+	static __attribute__((noinline)) void value_span_##NR(const struct span *t, uint32_t c, \
+							      const float *v, size_t v_row,     \
+							      uint32_t j, uint32_t n,           \
+							      const float *alpha)               \
 	{                                                                                       \
+		const size_t width = t->vecs * VEC_LANES;                                       \
+		const float *s = t->st + j * width + c * VEC_LANES;                             \
+                                                                                                \
 		FOR_TILES(TILE_KEYS(NR), t->dim, VALUE_##NR);                                   \
 	}
-#define SCORE_CALL(MR, NR) score_tile(MR, NR, t, qt, k + at * k_row, k_row, s + (size_t)at * t->bq)
-#define VALUE_CALL(MR, NR) value_tile(MR, NR, t, s, n, v + at, v_row, alpha, o + (size_t)at * t->bq)
-#define SCORE_1(MR)	   SCORE_CALL(MR, 1)
-#define SCORE_2(MR)	   SCORE_CALL(MR, 2)
-#define SCORE_3(MR)	   SCORE_CALL(MR, 3)
-#define SCORE_4(MR)	   SCORE_CALL(MR, 4)
-#define VALUE_1(MR)	   VALUE_CALL(MR, 1)
-#define VALUE_2(MR)	   VALUE_CALL(MR, 2)
-#define VALUE_3(MR)	   VALUE_CALL(MR, 3)
-#define VALUE_4(MR)	   VALUE_CALL(MR, 4)
+#define SCORE_CALL(MR, NR)                                                              \
+	score_tile(MR, NR, width, t->qt + c * VEC_LANES, t->dim, k + at * k_row, k_row, \
+		   s + at * width, t->top + c * VEC_LANES)
+#define VALUE_CALL(MR, NR)                                                    \
+	value_tile(MR, NR, width, s, n, v + at, v_row, alpha + c * VEC_LANES, \
+		   t->ot + at * width + c * VEC_LANES)
+#define SCORE_1(MR) SCORE_CALL(MR, 1)
+#define SCORE_2(MR) SCORE_CALL(MR, 2)
+#define SCORE_3(MR) SCORE_CALL(MR, 3)
+#define VALUE_1(MR) VALUE_CALL(MR, 1)
+#define VALUE_2(MR) VALUE_CALL(MR, 2)
+#define VALUE_3(MR) VALUE_CALL(MR, 3)
 DEFINE_SPANS(1)
 DEFINE_SPANS(2)
 DEFINE_SPANS(3)
+#if SPAN_VECS > 3
+#define SCORE_4(MR) SCORE_CALL(MR, 4)
+#define VALUE_4(MR) VALUE_CALL(MR, 4)
 DEFINE_SPANS(4)
+#endif
 
-/* Vectors c0..c1-1 of the block against n keys from j, at most SPAN_VECS at a time. */
-static void scores(const struct tiles *t, uint32_t c0, uint32_t c1, const float *k, size_t k_row,
-		   uint32_t j, uint32_t n)
+/* Vectors c and on of a span against n keys from j of its block; k is that of key j. */
+static void scores(const struct span *t, uint32_t c, const float *k, size_t k_row, uint32_t j,
+		   uint32_t n)
 {
-	for (uint32_t c = c0, nr; c < c1; c += nr) {
-		const float *qt = t->qt + c * VEC_LANES;
-		float *s = t->st + (size_t)j * t->bq + c * VEC_LANES;
-
-		nr = c1 - c < SPAN_VECS ? c1 - c : SPAN_VECS;
-		if (nr == 4)
-			score_span_4(t, qt, k + j * k_row, k_row, n, s);
-		else if (nr == 3)
-			score_span_3(t, qt, k + j * k_row, k_row, n, s);
-		else if (nr == 2)
-			score_span_2(t, qt, k + j * k_row, k_row, n, s);
-		else
-			score_span_1(t, qt, k + j * k_row, k_row, n, s);
+	switch (t->vecs - c) {
+#if SPAN_VECS > 3
+	case 4:
+		score_span_4(t, c, k, k_row, j, n);
+		break;
+#endif
+	case 3:
+		score_span_3(t, c, k, k_row, j, n);
+		break;
+	case 2:
+		score_span_2(t, c, k, k_row, j, n);
+		break;
+	default:
+		score_span_1(t, c, k, k_row, j, n);
 	}
 }
 
-static void values(const struct tiles *t, uint32_t c0, uint32_t c1, const float *v, size_t v_row,
-		   uint32_t j, uint32_t n, const float *alpha)
+static void values(const struct span *t, uint32_t c, const float *v, size_t v_row, uint32_t j,
+		   uint32_t n, const float *alpha)
 {
-	for (uint32_t c = c0, nr; c < c1; c += nr) {
-		const float *s = t->st + (size_t)j * t->bq + c * VEC_LANES;
-		const float *f = alpha + c * VEC_LANES;
-		float *o = t->ot + c * VEC_LANES;
-
-		nr = c1 - c < SPAN_VECS ? c1 - c : SPAN_VECS;
-		if (nr == 4)
-			value_span_4(t, s, n, v + j * v_row, v_row, f, o);
-		else if (nr == 3)
-			value_span_3(t, s, n, v + j * v_row, v_row, f, o);
-		else if (nr == 2)
-			value_span_2(t, s, n, v + j * v_row, v_row, f, o);
-		else
-			value_span_1(t, s, n, v + j * v_row, v_row, f, o);
+	switch (t->vecs - c) {
+#if SPAN_VECS > 3
+	case 4:
+		value_span_4(t, c, v, v_row, j, n, alpha);
+		break;
+#endif
+	case 3:
+		value_span_3(t, c, v, v_row, j, n, alpha);
+		break;
+	case 2:
+		value_span_2(t, c, v, v_row, j, n, alpha);
+		break;
+	default:
+		value_span_1(t, c, v, v_row, j, n, alpha);
 	}
 }
