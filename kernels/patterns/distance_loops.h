@@ -14,7 +14,7 @@
  * Rows at a time: the query is loaded once for them, and so many sums hide the latency of FMA. A
  * batch of rows is asked of memory while the one before is worked on.
  */
-enum { BATCH = 4, LINE = 64 };
+enum { BATCH = 4, LINE = 64, MEAN_AHEAD = 6 };
 
 enum metric { METRIC_L2, METRIC_IP };
 
@@ -163,6 +163,11 @@ LOOP void mean_columns(const int vecs, const struct distance_rows *r, uint32_t a
 		for (uint32_t i = from; i < to; i++) {
 			const float *x = (const float *)(const void *)row_at(r, i) + at;
 
+			if (r->ids && i + MEAN_AHEAD < r->n)
+				for (uint32_t v = 0; v < (uint32_t)vecs * LANES; v += 16)
+					__builtin_prefetch((const float *)(const void *)row_at(
+								   r, i + MEAN_AHEAD) +
+							   at + v);
 #pragma GCC unroll 8
 			for (int v = 0; v < vecs; v++)
 				run[v] = vec_add(run[v], last ? vec_load_first(x, last)

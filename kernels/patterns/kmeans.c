@@ -22,6 +22,7 @@ struct work {
 	uint32_t *nearest;  /* [n] */
 	uint32_t *order;    /* [n]: points by centre */
 	uint32_t *start;    /* [k + 1]: where those of a centre begin in order */
+	uint32_t *changed;  /* [k]: points came or went */
 	uint64_t random;
 };
 
@@ -55,6 +56,7 @@ static size_t work_place(struct work *w, const struct kmeans *km, char *mem)
 	w->nearest = place(mem, &used, n);
 	w->order = place(mem, &used, n);
 	w->start = place(mem, &used, k + 1);
+	w->changed = place(mem, &used, k);
 	return used;
 }
 
@@ -289,6 +291,7 @@ static uint32_t refill(struct work *w)
 				far = i;
 			}
 		}
+		w->changed[km->assign[far]] = w->changed[j] = 1;
 		km->assign[far] = j;
 		w->score[far] = -w->point_norms[far]; /* at distance 0 now */
 		refilled++;
@@ -297,6 +300,7 @@ static uint32_t refill(struct work *w)
 	return refilled;
 }
 
+/* Those whose points are the same as before are there already. */
 static int move_centres(struct work *w)
 {
 	const struct kmeans *km = w->km;
@@ -304,6 +308,8 @@ static int move_centres(struct work *w)
 	int err = 0;
 
 	for (uint32_t j = 0; j < km->k && !err; j++) {
+		if (!w->changed[j])
+			continue;
 		r.ids = w->order + w->start[j];
 		r.n = w->start[j + 1] - w->start[j];
 		err = w->mean->run.mean(&r, km->centres + (size_t)j * km->dim);
@@ -335,12 +341,21 @@ static int measure(struct work *w, struct kmeans_result *result)
 static bool assign(struct work *w)
 {
 	const struct kmeans *km = w->km;
-	uint32_t differ = 0;
+	bool any = false;
 
-	for (uint32_t i = 0; i < km->n; i++)
-		differ |= km->assign[i] ^ w->nearest[i];
-	memcpy(km->assign, w->nearest, km->n * sizeof(*km->assign));
-	return differ != 0;
+	memset(w->changed, 0, km->k * sizeof(*w->changed));
+	for (uint32_t i = 0; i < km->n; i++) {
+		uint32_t from = km->assign[i], to = w->nearest[i];
+
+		if (from == to)
+			continue;
+		if (from < km->k) /* the first time there is none */
+			w->changed[from] = 1;
+		w->changed[to] = 1;
+		km->assign[i] = to;
+		any = true;
+	}
+	return any;
 }
 
 static int iterate(struct work *w, struct kmeans_result *result)
