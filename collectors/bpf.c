@@ -258,15 +258,6 @@ static int load(struct bpf *b, const struct bpf_request *req)
 	return load(b, req);
 }
 
-static bool in_first_pid_namespace(void)
-{
-	char link[64];
-
-	/* PROC_PID_INIT_INO of linux/proc_ns.h. */
-	return procfs_link(getpid(), "ns/pid", link, sizeof(link)) < 0 ||
-	       !strcmp(link, "pid:[4026531836]");
-}
-
 /* The iterator takes a pid of our namespace and sees the kernel's: ask it for one row. */
 static int find_tgid(struct bpf *b, const struct bpf_request *req)
 {
@@ -275,7 +266,7 @@ static int find_tgid(struct bpf *b, const struct bpf_request *req)
 	int fd, err;
 
 	b->tgid = (uint32_t)req->pid;
-	if (in_first_pid_namespace())
+	if (procfs_in_first_pid_namespace())
 		return 0;
 	b->tgid = 0;
 	b->skel = open_skeleton(b, req, "iter_threads");

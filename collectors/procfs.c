@@ -173,3 +173,12 @@ pid_t procfs_live_tid(pid_t pid)
 		closedir(d);
 	return tid;
 }
+
+bool procfs_in_first_pid_namespace(void)
+{
+	char link[64];
+
+	/* PROC_PID_INIT_INO of linux/proc_ns.h. */
+	return procfs_link(getpid(), "ns/pid", link, sizeof(link)) < 0 ||
+	       !strcmp(link, "pid:[4026531836]");
+}

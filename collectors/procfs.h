@@ -3,6 +3,7 @@
 #ifndef PERFTOP_PROCFS_H
 #define PERFTOP_PROCFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,5 +43,8 @@ pid_t procfs_live_tid(pid_t pid);
 
 /* Link /proc/PID/NAME into buf; returns its length or -errno. */
 ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
+
+/* Are pids here what the kernel counts? True where /proc does not say. */
+bool procfs_in_first_pid_namespace(void);
 
 #endif

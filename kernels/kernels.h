@@ -15,6 +15,7 @@
 #include "kernels/patterns/distance.h"
 #include "kernels/patterns/matrix.h"
 #include "kernels/lora/lora_base.h"
+#include "kernels/lora/lora_bf16.h"
 #include "kernels/peak/peak.h"
 #include "kernels/quant/quant.h"
 #include "kernels/trajectory/trajectory.h"
@@ -32,6 +33,8 @@ enum kernel_kind {
 	KERNEL_lora_base_forward,
 	KERNEL_lora_base_gradient,
 	KERNEL_lora_base_merge,
+	KERNEL_lora_base_coded,
+	KERNEL_lora_bf16_forward,
 	KERNEL_vector_add,
 	KERNEL_vector_dot,
 	KERNEL_vector_scale,
@@ -71,6 +74,8 @@ struct kernel {
 		lora_base_forward_fn *lora_base_forward;
 		lora_base_gradient_fn *lora_base_gradient;
 		lora_base_merge_fn *lora_base_merge;
+		lora_base_coded_fn *lora_base_coded;
+		lora_bf16_forward_fn *lora_bf16_forward;
 		vector_add_fn *vector_add;
 		vector_dot_fn *vector_dot;
 		vector_scale_fn *vector_scale;

@@ -403,6 +403,9 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	off = t->off_ns;
 	if (!off)
 		return;
+	/* Another CPU's clock, read while this one was already choosing whom to run. */
+	if (off > now)
+		off = now;
 	if (t->wait == WAIT_RUNQ)
 		woken = off;
 	else if (sched_clocked)

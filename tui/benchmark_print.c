@@ -40,13 +40,13 @@ static void print_wrapped(const char *text, FILE *out)
 
 static const char *measured_text(char *buf, const struct benchmark_target *t)
 {
-	double v = t->measured;
-	int digits = v >= 99.95 ? 0 : v >= 9.995 ? 1 : v >= 0.01 || v == 0 ? 2 : 5;
+	const double v = fabs(t->measured);
+	int digits = v >= 99.95 ? 0 : v >= 9.995 ? 1 : v >= 0.01 || !(v >= 1e-5) ? 2 : 5;
 
 	if (isnan(v))
 		snprintf(buf, BENCHMARK_TEXT, "-");
 	else
-		snprintf(buf, BENCHMARK_TEXT, "%.*f %.10s", digits, v, t->unit);
+		snprintf(buf, BENCHMARK_TEXT, "%.*f %.10s", digits, t->measured, t->unit);
 	return buf;
 }
 

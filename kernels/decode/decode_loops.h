@@ -13,8 +13,13 @@ TILE void scores_rows(const enum kv_type type, const int mr, const struct decode
 		const char *k = span->k + j * k_row;
 		uint32_t keys = span->n - j;
 
-		if (type == KV_I8)
+		/* A single row is bound by what is around its loads: whole tiles check nothing. */
+		if (type == KV_I8 && mr == 1 && keys >= mk)
+			score_tile_i8(mr, t, row, n, k, k_row, mk, s);
+		else if (type == KV_I8)
 			score_tile_i8(mr, t, row, n, k, k_row, keys, s);
+		else if (mr == 1 && keys >= mk)
+			score_tile(type, mr, t, row, n, k, k_row, mk, s);
 		else
 			score_tile(type, mr, t, row, n, k, k_row, keys, s);
 	}

@@ -43,6 +43,37 @@ int lora_base_check_gradient(const struct lora_base *l, uint32_t layer,
 	return lora_base_check_forward(l, layer, s->x, s->x_row, s->grad_y, s->y_row, s->rows);
 }
 
+static int check_coded(const struct lora_base_coded *l, uint32_t layer, const float *x,
+		       const float *y)
+{
+	const struct quant_matrix *a, *b;
+
+	if (!l || !l->a || !l->b || layer >= l->layers || !x || !y)
+		return -EINVAL;
+	if (l->rank < 1 || l->rank > LORA_BASE_MAX_RANK)
+		return -EINVAL;
+	a = &l->a[layer];
+	b = &l->b[layer];
+	if (a->rows != l->rank || b->rows != l->rank)
+		return -EINVAL;
+	return a->cols == l->dim_in && b->cols == l->dim_out ? 0 : -EINVAL;
+}
+
+/* What all variants of the coded layers do, with the products of their instruction set. */
+int lora_base_run_coded(const struct lora_base_coded *l, uint32_t layer, const float *x, float *y,
+			quant_matvec_fn *matvec, quant_expand_fn *expand)
+{
+	float h[LORA_BASE_MAX_RANK];
+	int err = check_coded(l, layer, x, y);
+
+	err = err ? err : matvec(&l->a[layer], x, h);
+	if (err)
+		return err;
+	for (uint32_t r = 0; r < l->rank; r++)
+		h[r] *= l->scale;
+	return expand(&l->b[layer], h, y);
+}
+
 size_t lora_base_floats(const struct lora_base *l)
 {
 	return l->layers * padded_rank(l) * (padded_dim(l, false) + padded_dim(l, true));

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/quant/quant.h"
+
 enum {
 	LORA_BASE_MAX_RANK = 16,
 	LORA_BASE_BLOCK = 16, /* floats of a rank that lie together: a cache line */
@@ -81,6 +83,23 @@ lora_base_gradient_fn lora_base_gradient_ref, lora_base_gradient_scalar, lora_ba
 	lora_base_gradient_avx512, lora_base_gradient_neon;
 lora_base_merge_fn lora_base_merge_ref, lora_base_merge_scalar, lora_base_merge_avx2,
 	lora_base_merge_avx512, lora_base_merge_neon;
+
+/*
+ * The same layers in codes of 8 or 4 bits: a[layer] has `rank` rows of dim_in, b[layer] `rank` rows
+ * of dim_out. y[dim_out] += scale * B (A x), held to what quant.h says of both products.
+ */
+struct lora_base_coded {
+	uint32_t dim_in, dim_out, rank, layers;
+	float scale;
+	const struct quant_matrix *a, *b; /* [layers] */
+};
+typedef int lora_base_coded_fn(const struct lora_base_coded *l, uint32_t layer, const float *x,
+			       float *y);
+lora_base_coded_fn lora_base_coded_ref, lora_base_coded_scalar, lora_base_coded_avx2,
+	lora_base_coded_avx512, lora_base_coded_neon;
+/* For the variants: it, by the products of their instruction set. */
+int lora_base_run_coded(const struct lora_base_coded *l, uint32_t layer, const float *x, float *y,
+			quant_matvec_fn *matvec, quant_expand_fn *expand);
 
 /* One step down the mean gradient of each layer that has one; the gradient is then clear. */
 void lora_base_apply(struct lora_base *l, struct lora_base_gradient *g, float rate);

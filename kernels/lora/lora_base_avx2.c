@@ -23,4 +23,9 @@ int lora_base_merge_avx2(const struct lora_base *l, uint32_t layer, float times,
 {
 	return base_merge(l, layer, times, w, w_row);
 }
+
+int lora_base_coded_avx2(const struct lora_base_coded *l, uint32_t layer, const float *x, float *y)
+{
+	return lora_base_run_coded(l, layer, x, y, quant_matvec_avx2, quant_expand_avx2);
+}
 #endif

@@ -23,4 +23,10 @@ int lora_base_merge_avx512(const struct lora_base *l, uint32_t layer, float time
 {
 	return base_merge(l, layer, times, w, w_row);
 }
+
+int lora_base_coded_avx512(const struct lora_base_coded *l, uint32_t layer, const float *x,
+			   float *y)
+{
+	return lora_base_run_coded(l, layer, x, y, quant_matvec_avx512, quant_expand_avx512);
+}
 #endif

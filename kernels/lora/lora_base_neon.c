@@ -23,4 +23,9 @@ int lora_base_merge_neon(const struct lora_base *l, uint32_t layer, float times,
 {
 	return base_merge(l, layer, times, w, w_row);
 }
+
+int lora_base_coded_neon(const struct lora_base_coded *l, uint32_t layer, const float *x, float *y)
+{
+	return lora_base_run_coded(l, layer, x, y, quant_matvec_neon, quant_expand_neon);
+}
 #endif

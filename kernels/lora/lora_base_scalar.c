@@ -150,3 +150,14 @@ static uint32_t group_width(uint32_t rank, uint32_t r)
 #endif
 DEFINE_LORA_BASE(ref, double, )
 DEFINE_LORA_BASE(scalar, float, SCALAR_ONLY)
+
+int lora_base_coded_ref(const struct lora_base_coded *l, uint32_t layer, const float *x, float *y)
+{
+	return lora_base_run_coded(l, layer, x, y, quant_matvec_ref, quant_expand_ref);
+}
+
+int lora_base_coded_scalar(const struct lora_base_coded *l, uint32_t layer, const float *x,
+			   float *y)
+{
+	return lora_base_run_coded(l, layer, x, y, quant_matvec_scalar, quant_expand_scalar);
+}

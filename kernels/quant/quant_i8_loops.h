@@ -49,14 +49,15 @@ LOOP void dot_rows(const int rows, const uint32_t bits, const struct quant_matri
 		   float *y)
 {
 	const size_t blocks = quant_blocks(q), groups = quant_groups(q);
-	const size_t bytes = quant_block_bytes(bits), per_group = q->group / QUANT_BLOCK;
+	const size_t bytes = quant_block_bytes(bits);
+	const int shift = q->group > QUANT_BLOCK; /* blocks of a group: 1 or 2 */
 	__m256 acc[TILE];
 
 #pragma GCC unroll 4
 	for (int r = 0; r < rows; r++)
 		acc[r] = _mm256_setzero_ps();
 	for (size_t i = 0; i < blocks; i++) {
-		const size_t g = i / per_group;
+		const size_t g = i >> shift;
 		struct block b;
 
 		b.x = _mm256_loadu_si256((const __m256i *)(x->codes + i * QUANT_BLOCK));

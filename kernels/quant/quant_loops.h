@@ -72,7 +72,8 @@ LOOP void dot_rows(const int rows, const uint32_t bits, const struct quant_matri
 		   const uint8_t *codes, const uint16_t *steps, const float *x, float *y)
 {
 	const size_t blocks = quant_blocks(q), groups = quant_groups(q);
-	const size_t bytes = quant_block_bytes(bits), per_group = q->group / QUANT_BLOCK;
+	const size_t bytes = quant_block_bytes(bits);
+	const int shift = q->group > QUANT_BLOCK; /* blocks of a group: 1 or 2 */
 	vec acc[TILE];
 
 #pragma GCC unroll 4
@@ -88,7 +89,7 @@ LOOP void dot_rows(const int rows, const uint32_t bits, const struct quant_matri
 			memcpy(last, in, n * sizeof(*in));
 			in = last;
 		}
-		dot_block(rows, bits, codes + b * bytes, blocks * bytes, steps + b / per_group,
+		dot_block(rows, bits, codes + b * bytes, blocks * bytes, steps + (b >> shift),
 			  groups, in, acc);
 	}
 #pragma GCC unroll 4
@@ -129,7 +130,8 @@ LOOP void expand_rows(const int rows, const uint32_t bits, const struct quant_ma
 		      const uint8_t *codes, const uint16_t *steps, const float *h, float *y)
 {
 	const size_t blocks = quant_blocks(q), groups = quant_groups(q);
-	const size_t bytes = quant_block_bytes(bits), per_group = q->group / QUANT_BLOCK;
+	const size_t bytes = quant_block_bytes(bits);
+	const int shift = q->group > QUANT_BLOCK; /* blocks of a group: 1 or 2 */
 
 	for (size_t b = 0; b < blocks; b++) {
 		const uint32_t n = block_columns(q, b);
@@ -139,7 +141,7 @@ LOOP void expand_rows(const int rows, const uint32_t bits, const struct quant_ma
 			memset(last, 0, sizeof(last));
 			memcpy(last, out, n * sizeof(*out));
 		}
-		expand_block(rows, bits, codes + b * bytes, blocks * bytes, steps + b / per_group,
+		expand_block(rows, bits, codes + b * bytes, blocks * bytes, steps + (b >> shift),
 			     groups, h, n < QUANT_BLOCK ? last : out);
 		if (n < QUANT_BLOCK)
 			memcpy(out, last, n * sizeof(*out));

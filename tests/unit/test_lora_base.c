@@ -253,6 +253,145 @@ static void assert_slope(const struct fixture *f, float *at, double got, const f
 	assert_true(fabs((loss[1] - loss[0]) / (2 * step) - got) < 1e-5);
 }
 
+/* Codes of both matrices of one layer, in memory that ends where they end. */
+static void coded_init(struct quant_matrix *q, uint32_t rank, uint32_t dim, uint32_t bits,
+		       const float *w)
+{
+	*q = (struct quant_matrix){rank, dim, 32, bits, NULL, NULL, NULL};
+	q->codes = malloc(quant_code_bytes(q));
+	q->steps = malloc(quant_steps(q) * sizeof(*q->steps));
+	assert_non_null(q->codes);
+	assert_non_null(q->steps);
+	assert_int_equal(quant_encode(q, w, dim), 0);
+}
+
+/* Beside the reference in codes, to rounding; beside the layer in floats, to what codes lose. */
+static void check_coded(uint32_t in, uint32_t out, uint32_t rank, uint32_t bits)
+{
+	/* Of each weight: half a step of 1/127, a whole one of 1/8; twice, for A and for B. */
+	const double lost = bits == 8 ? 2.1 / 254 : 2.1 / 8;
+	struct quant_matrix a, b;
+	struct lora_base_coded l = {in, out, rank, 1, 0.5f, &a, &b};
+	struct fixture f;
+	float want[300] = {0}, floats[300] = {0};
+
+	setup(&f, in, out, rank);
+	coded_init(&a, rank, in, bits, f.a);
+	coded_init(&b, rank, out, bits, f.b);
+	assert_int_equal(lora_base_coded_ref(&l, 0, f.x + PAD, want), 0);
+	assert_int_equal(lora_base_forward_ref(&f.l, 0, f.x + PAD, in, floats, out, 1), 0);
+	for (uint32_t i = 0; i < out; i++)
+		assert_true(fabs((double)want[i] - floats[i]) < lost * 0.5 * rank * in);
+	FOR_ROWS(k, KERNEL_lora_base_coded)
+	{
+		float got[300] = {0};
+
+		assert_int_equal(k->run.lora_base_coded(&l, 0, f.x + PAD, got), 0);
+		assert_close("y", k, got, want, COUNT(got), 2.0 * rank * in);
+		assert_int_equal(k->run.lora_base_coded(&l, 1, f.x, got), -EINVAL);
+		assert_int_equal(k->run.lora_base_coded(&l, 0, NULL, got), -EINVAL);
+		assert_int_equal(k->run.lora_base_coded(NULL, 0, f.x, got), -EINVAL);
+		l.rank++;
+		assert_int_equal(k->run.lora_base_coded(&l, 0, f.x, got), -EINVAL);
+		l.rank--;
+	}
+	free(a.codes);
+	free(a.steps);
+	free(b.codes);
+	free(b.steps);
+	teardown(&f);
+}
+
+static void coded_layers_answer_otherwise(void **state)
+{
+	for (size_t r = 0; r < COUNT(ranks); r++)
+		for (size_t i = 0; i < COUNT(dims); i++)
+			for (uint32_t bits = 4; bits <= 8; bits += 4)
+				check_coded(dims[i], dims[COUNT(dims) - 1 - i], ranks[r], bits);
+}
+
+static void check_bf16(uint32_t in, uint32_t out, uint32_t rank)
+{
+	struct fixture f;
+	struct lora_bf16 l = {in, out, rank, LAYERS, 0.5f, NULL};
+	float start[300], want[300], floats[300];
+
+	setup(&f, in, out, rank);
+	l.words = malloc(lora_bf16_words(&l) * sizeof(*l.words));
+	assert_non_null(l.words);
+	assert_int_equal(lora_bf16_encode(&l, &f.l), 0);
+	fill(start, COUNT(start));
+	memcpy(want, start, sizeof(want));
+	memcpy(floats, start, sizeof(want));
+	assert_int_equal(lora_bf16_forward_ref(&l, 1, f.x + PAD, want + PAD), 0);
+	assert_int_equal(lora_base_forward_ref(&f.l, 1, f.x + PAD, in, floats + PAD, out, 1), 0);
+	for (uint32_t i = 0; i < out; i++) /* 2^-9 of A and of B */
+		assert_true(fabs((double)want[PAD + i] - floats[PAD + i]) <
+			    1.01 / 256 * 0.5 * rank * in + 1e-6);
+	FOR_ROWS(k, KERNEL_lora_bf16_forward)
+	{
+		float got[300];
+
+		memcpy(got, start, sizeof(got));
+		assert_int_equal(k->run.lora_bf16_forward(&l, 1, f.x + PAD, got + PAD), 0);
+		assert_close("y", k, got, want, COUNT(got), 0.5 * rank * in);
+		assert_memory_equal(got + PAD + out, start + PAD + out,
+				    (COUNT(got) - PAD - out) * sizeof(float));
+		assert_int_equal(k->run.lora_bf16_forward(&l, LAYERS, f.x, got), -EINVAL);
+		assert_int_equal(k->run.lora_bf16_forward(&l, 0, NULL, got), -EINVAL);
+		assert_int_equal(k->run.lora_bf16_forward(&l, 0, f.x, NULL), -EINVAL);
+		assert_int_equal(k->run.lora_bf16_forward(NULL, 0, f.x, got), -EINVAL);
+	}
+	l.rank++;
+	assert_int_equal(lora_bf16_encode(&l, &f.l), -EINVAL);
+	free(l.words);
+	teardown(&f);
+}
+
+static void bf16_layers_answer_otherwise(void **state)
+{
+	for (size_t r = 0; r < COUNT(ranks); r++)
+		for (size_t i = 0; i < COUNT(dims); i++)
+			check_bf16(dims[i], dims[COUNT(dims) - 1 - i], ranks[r]);
+}
+
+static void a_weight_is_rounded_wrong(void **state)
+{
+	static const struct {
+		float from, to;
+	} pairs[] = {{1, 1},
+		     {-0.0f, -0.0f},
+		     {1 + 0x1p-8f, 1},		     /* a tie, to even */
+		     {1 + 3 * 0x1p-8f, 1 + 0x1p-6f}, /* a tie, to even */
+		     {1 + 0x1.02p-8f, 1 + 0x1p-7f},
+		     {3.4028235e38f, INFINITY},
+		     {INFINITY, INFINITY},
+		     {0x1p-149f, 0}};
+	struct fixture f;
+	struct lora_bf16 l = {1, 1, 1, LAYERS, 1, NULL};
+
+	setup(&f, 1, 1, 1);
+	f.l.scale = 1;
+	l.words = calloc(lora_bf16_words(&l), sizeof(*l.words));
+	assert_non_null(l.words);
+	for (size_t i = 0; i <= COUNT(pairs); i++) {
+		const float from = i < COUNT(pairs) ? pairs[i].from : NAN, one = 1;
+		uint32_t shift, bits;
+		float got;
+
+		assert_int_equal(lora_base_set(&f.l, 0, &from, &one), 0);
+		assert_int_equal(lora_bf16_encode(&l, &f.l), 0);
+		bits = l.words[lora_bf16_index(&l, 0, false, 0, 0, &shift)] << (16 - shift);
+		memcpy(&got, &bits, sizeof(got));
+		if (i < COUNT(pairs))
+			assert_memory_equal(&got, &pairs[i].to, sizeof(got));
+		else
+			assert_true(isnan(got));
+	}
+	free(l.words);
+	teardown(&f);
+}
+
 /* The loss is y . c, linear in each weight and in x: central differences are exact. */
 static void gradient_disagrees_with_finite_differences(void **state)
 {
@@ -435,6 +574,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_variant_is_wrong_at_some_shape),
+		cmocka_unit_test(coded_layers_answer_otherwise),
+		cmocka_unit_test(bf16_layers_answer_otherwise),
+		cmocka_unit_test(a_weight_is_rounded_wrong),
 		cmocka_unit_test(weights_do_not_come_back),
 		cmocka_unit_test(gradient_disagrees_with_finite_differences),
 		cmocka_unit_test(merged_weights_answer_otherwise),

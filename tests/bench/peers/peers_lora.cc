@@ -104,6 +104,17 @@ struct plain_layer {
 	const float *a, *b;
 };
 
+static struct quant_matrix encoded(uint32_t rows, uint32_t cols, uint32_t bits, const float *w)
+{
+	struct quant_matrix q = {rows, cols, 32, bits, nullptr, nullptr, nullptr};
+
+	q.codes = static_cast<uint8_t *>(std::malloc(quant_code_bytes(&q)));
+	q.steps = static_cast<uint16_t *>(std::malloc(quant_steps(&q) * sizeof(*q.steps)));
+	if (!q.codes || !q.steps || quant_encode(&q, w, cols))
+		std::abort();
+	return q;
+}
+
 /*
  * As many layers as fill half of a 512 KiB L2, one after the other, as a model asks for them. All
  * ratios are of one request through one layer.
@@ -134,10 +145,37 @@ static void base(uint32_t d, uint32_t rank, double target)
 				    1);
 		}
 	};
-	auto t = contest(loops_for(ours), ours, blas);
+	std::vector<quant_matrix> codes[2][2];
+	const struct kernel *coded = kernels_select("lora_base_coded", isa_best());
+	struct lora_base_coded c[2];
+	for (int i = 0; i < 2; i++) {
+		for (const plain_layer &p : plain) {
+			codes[i][0].push_back(encoded(rank, d, i ? 4 : 8, p.a));
+			codes[i][1].push_back(encoded(rank, d, i ? 4 : 8, p.b));
+		}
+		c[i] = {d, d, rank, layers, 1e-3f, codes[i][0].data(), codes[i][1].data()};
+	}
+	const struct kernel *bf16 = kernels_select("lora_bf16_forward", isa_best());
+	struct lora_bf16 half = {d, d, rank, layers, 1e-3f, nullptr};
+	half.words = reinterpret_cast<uint32_t *>(floats(lora_bf16_words(&half)));
+	if (lora_bf16_encode(&half, &l))
+		std::abort();
+	auto by_codes = [&](const struct lora_base_coded *l) {
+		for (uint32_t i = 0; i < layers; i++)
+			coded->run.lora_base_coded(l, i, x, y);
+	};
+	auto t = contest(
+		loops_for(ours), ours, blas, [&] { by_codes(&c[0]); }, [&] { by_codes(&c[1]); },
+		[&] {
+			for (uint32_t i = 0; i < layers; i++)
+				bf16->run.lora_bf16_forward(&half, i, x, y);
+		});
 
 	snprintf(what, sizeof(what), "base forward r=%u d=%u, OpenBLAS sgemv x2", rank, d);
 	line(what, t[0], t[1], target, layers);
+	line("  in bf16", t[4], t[1], target, layers);
+	line("  in 8-bit codes", t[2], t[1], 0, layers);
+	line("  in 4-bit codes", t[3], t[1], 0, layers);
 }
 
 static void base_batch(uint32_t d, uint32_t rank, uint32_t rows)
