@@ -28,7 +28,7 @@ enum {
 };
 
 struct lock_row {
-	uint64_t addr;
+	uint64_t key;		    /* see contract_lock_key */
 	struct contract_lock total; /* finished waits, from the map */
 	uint64_t waiting_ns;	    /* waits that go on now */
 	uint32_t waiting;
@@ -41,6 +41,7 @@ struct lock_row {
 	bool named;			/* name was looked for */
 	uint32_t shown_before;		/* ticks in which it was not idle, until named */
 	char name[SNAP_NAME];
+	pid_t pid; /* whose own it is, with several; 0: anyone's, or not known yet */
 	struct lock_site sites[LOCKS_SITES];
 	uint32_t base_bins[CONTRACT_LOCK_BINS];
 };
@@ -49,7 +50,7 @@ struct locks {
 	int map_fd;
 	uint32_t n;
 	struct lock_row rows[LOCKS_MAX];
-	uint16_t slots[LOCKS_SLOTS];   /* row + 1 by hash of the address, 0 = free */
+	uint16_t slots[LOCKS_SLOTS];   /* row + 1 by hash of the key, 0 = free */
 	uint64_t keys[CONTRACT_LOCKS]; /* scratch for reading the map */
 	struct contract_lock values[CONTRACT_LOCKS];
 };
@@ -68,25 +69,25 @@ void locks_free(struct locks *l)
 	free(l);
 }
 
-static uint16_t *slot_of(struct locks *l, uint64_t addr)
+static uint16_t *slot_of(struct locks *l, uint64_t key)
 {
-	uint32_t h = (uint32_t)(addr * 0x9E3779B97F4A7C15ull >> 40);
+	uint32_t h = (uint32_t)(key * 0x9E3779B97F4A7C15ull >> 40);
 
-	while (l->slots[h % LOCKS_SLOTS] && l->rows[l->slots[h % LOCKS_SLOTS] - 1].addr != addr)
+	while (l->slots[h % LOCKS_SLOTS] && l->rows[l->slots[h % LOCKS_SLOTS] - 1].key != key)
 		h++;
 	return &l->slots[h % LOCKS_SLOTS];
 }
 
-static struct lock_row *row_of(struct locks *l, uint64_t addr)
+static struct lock_row *row_of(struct locks *l, uint64_t key)
 {
-	uint16_t *slot = slot_of(l, addr);
+	uint16_t *slot = slot_of(l, key);
 
 	if (!*slot) {
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): full, not absent */
 		if (l->n == LOCKS_MAX)
 			return NULL;
 		memset(&l->rows[l->n], 0, sizeof(l->rows[0]));
-		l->rows[l->n].addr = addr;
+		l->rows[l->n].key = key;
 		*slot = (uint16_t)++l->n;
 	}
 	return &l->rows[*slot - 1];
@@ -121,14 +122,14 @@ static void make_room(struct locks *l)
 
 	for (uint32_t i = 0; i < l->n; i++) {
 		if (l->rows[i].idle)
-			bpf_map_delete_elem(l->map_fd, &l->rows[i].addr);
+			bpf_map_delete_elem(l->map_fd, &l->rows[i].key);
 		else
 			l->rows[kept++] = l->rows[i];
 	}
 	l->n = kept;
 	memset(l->slots, 0, sizeof(l->slots));
 	for (uint32_t i = 0; i < l->n; i++)
-		*slot_of(l, l->rows[i].addr) = (uint16_t)(i + 1);
+		*slot_of(l, l->rows[i].key) = (uint16_t)(i + 1);
 }
 
 void locks_read_finished(struct locks *l)
@@ -152,12 +153,24 @@ void locks_read_finished(struct locks *l)
 	}
 }
 
+/* The process whose own it is; the first one where any may wait there, or it is gone. */
+static pid_t process_of(const struct lock_row *r, const struct threads *t)
+{
+	uint32_t low = contract_lock_tgid(r->key);
+
+	for (uint32_t i = 0; low && i < t->n; i++)
+		if ((t->now[i].tgid & 0xffff) == low)
+			return (pid_t)t->now[i].tgid;
+	return t->pid;
+}
+
 /* A mutex held since before perftop came, or by a thread that was not seen to wait for it. */
 static void look_at_owner(struct lock_row *r, pid_t pid)
 {
 	uint32_t w[5] = {0};
 	struct iovec here = {.iov_base = w, .iov_len = sizeof(w)};
-	struct iovec there = {.iov_base = (void *)(uintptr_t)r->addr, .iov_len = sizeof(w)};
+	struct iovec there = {.iov_base = (void *)(uintptr_t)contract_lock_addr(r->key),
+			      .iov_len = sizeof(w)};
 
 	if (process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(w))
 		r->total.owner = contract_mutex_owner(w);
@@ -175,7 +188,7 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 		return;
 	if (!r->total.owner && r->waiting && *looks) {
 		(*looks)--;
-		look_at_owner(r, t->pid);
+		look_at_owner(r, process_of(r, t));
 	}
 	if (!r->total.owner || r->total.owner == r->owner)
 		return;
@@ -197,9 +210,9 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 		uint64_t blocked, queued;
 		struct lock_row *r;
 
-		if (!row->lock_addr || row->wait != WAIT_FUTEX || !row->off_ns)
+		if (!row->lock || row->wait != WAIT_FUTEX || !row->off_ns)
 			continue;
-		r = row_of(l, row->lock_addr);
+		r = row_of(l, row->lock);
 		if (!r)
 			continue;
 		threads_present_wait(row, &blocked, &queued);
@@ -222,8 +235,11 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 			r->shown_ns = ns;
 		if (waits > r->shown_waits)
 			r->shown_waits = waits;
-		if (!r->idle)
-			check_owner(r, t, &looks);
+		if (r->idle)
+			continue;
+		if (contract_lock_tgid(r->key) && !r->pid)
+			r->pid = process_of(r, t);
+		check_owner(r, t, &looks);
 	}
 }
 
@@ -268,9 +284,9 @@ static bool goes_before(const struct lock_row *x, const struct lock_row *y)
 	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
 }
 
-void locks_note_site(struct locks *l, uint64_t addr, const struct lock_site *site)
+void locks_note_site(struct locks *l, uint64_t key, const struct lock_site *site)
 {
-	struct lock_row *r = row_of(l, addr);
+	struct lock_row *r = row_of(l, key);
 	struct lock_site *least;
 
 	if (!r)
@@ -307,21 +323,21 @@ static bool is_condvar(const struct lock_row *r)
 }
 
 /* The row of a condition variable's first word that this one, its second, is added to. */
-static const struct lock_row *other_half(struct locks *l, uint64_t addr)
+static const struct lock_row *other_half(struct locks *l, uint64_t key)
 {
-	const uint16_t *slot = slot_of(l, addr);
+	const uint16_t *slot = slot_of(l, key);
 
 	return *slot && is_condvar(&l->rows[*slot - 1]) ? &l->rows[*slot - 1] : NULL;
 }
 
-void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t)
+void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, const struct threads *t)
 {
 	uint32_t left = LOCKS_NAMES;
 
 	for (uint32_t i = 0; i < l->n && left && !t->gone; i++) {
 		struct lock_row *r = &l->rows[i];
-
-		uint64_t addr = r->addr;
+		uint64_t addr = contract_lock_addr(r->key);
+		pid_t pid;
 
 		/* Its stack, by which a condition variable is known, comes a tick later. */
 		if (r->named || r->idle || !r->shown_before++)
@@ -329,7 +345,9 @@ void locks_name_some(struct locks *l, struct symbols *syms, const struct threads
 		r->named = true;
 		if (is_condvar(r))
 			addr = (addr & ~7ull) - COND_SIGNALS;
-		lock_name_find(syms, t->pid, t, addr, r->name, sizeof(r->name));
+		pid = process_of(r, t);
+		lock_name_find(symbols ? symbols(arg, pid) : NULL, pid, t, addr, r->name,
+			       sizeof(r->name));
 		left--;
 	}
 }
@@ -375,7 +393,8 @@ static void fill_site(const struct lock_row *r, struct snap_lock *out)
 
 static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)
 {
-	out->addr = r->addr;
+	out->addr = contract_lock_addr(r->key);
+	out->pid = r->pid;
 	out->waits = r->shown_waits - r->base_waits;
 	out->wait_ns = r->shown_ns - r->base_ns;
 	out->max_ns = r->total.max_ns;
@@ -417,7 +436,7 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 
 		if (r->shown_ns == r->base_ns)
 			continue;
-		if (r->addr & COND_OTHER && is_condvar(r) && other_half(l, r->addr - COND_OTHER))
+		if (r->key & COND_OTHER && is_condvar(r) && other_half(l, r->key - COND_OTHER))
 			continue;
 		if (n == SNAP_LOCKS) {
 			s->truncated++;
@@ -435,8 +454,8 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 		const struct lock_row *half = NULL;
 
 		fill_row(top[i], interval_ns, out);
-		if (!(top[i]->addr & COND_OTHER) && is_condvar(top[i]))
-			half = other_half(l, top[i]->addr + COND_OTHER);
+		if (!(top[i]->key & COND_OTHER) && is_condvar(top[i]))
+			half = other_half(l, top[i]->key + COND_OTHER);
 		if (half)
 			fold(half, interval_ns, out);
 	}

@@ -35,11 +35,14 @@ struct lock_site {
 	double ns;
 };
 
-/* One more stack. Of the places of an address the one with the most time is shown. */
-void locks_note_site(struct locks *l, uint64_t addr, const struct lock_site *site);
+/* One more stack of a lock (contract_lock_key). The place with the most time is shown. */
+void locks_note_site(struct locks *l, uint64_t key, const struct lock_site *site);
 
-/* Give names to new addresses, a few a tick; after locks_add_waiting(). syms may be NULL. */
-void locks_name_some(struct locks *l, struct symbols *syms, const struct threads *t);
+/* Symbols of a process; NULL when it has none to read. */
+typedef struct symbols *locks_symbols_fn(void *arg, pid_t pid);
+/* Give names to new addresses, a few a tick; after locks_add_waiting(). symbols may be NULL. */
+void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg,
+		     const struct threads *t);
 
 /* What was read until now counts as old. */
 void locks_reset(struct locks *l);

@@ -413,6 +413,11 @@ static void report_locks(struct session *se, struct sched *sc)
 		(unsigned long long)lost, CONTRACT_LOCKS);
 }
 
+static struct symbols *symbols_of(void *arg, pid_t pid)
+{
+	return session_symbols_of(arg, pid);
+}
+
 static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct sched *sc = priv;
@@ -434,7 +439,7 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 	fill_blocked(se, sc, s);
 	if (sc->stacks)
 		wait_stacks_tick(sc->stacks, &sc->threads, s);
-	locks_name_some(sc->locks, session_symbols(se), &sc->threads);
+	locks_name_some(sc->locks, symbols_of, se, &sc->threads);
 	locks_fill(sc->locks, session_interval_ns(se), s);
 	sockets_fill(sc->sockets, session_pid(se), session_interval_ns(se), s);
 	report_forks(se, sc);

@@ -310,6 +310,7 @@ struct snap_lock {
 	uint64_t addr;
 	uint64_t waits, wait_ns, max_ns;
 	double pct;	      /* of one thread's wall time over the last interval */
+	int32_t pid;	      /* whose own it is where several processes are watched, else 0 */
 	int32_t owner_tid;    /* holder seen last, 0 = not known */
 	uint32_t is_mutex;    /* 1: who waits would run if he could (mutex, rwlock, Python's GIL,
 			       * PostgreSQL's LWLock …); 0: he may be idle (condvar, join …) */

@@ -186,6 +186,7 @@ static const struct field lock_fields[] = {
 	F(snap_lock, wait_ns, FIELD_U64),
 	F(snap_lock, max_ns, FIELD_U64),
 	F(snap_lock, pct, FIELD_F64),
+	F(snap_lock, pid, FIELD_I32),
 	F(snap_lock, owner_tid, FIELD_I32),
 	F(snap_lock, is_mutex, FIELD_U32),
 	F(snap_lock, p50, FIELD_U64),

@@ -154,14 +154,14 @@ static void walk_stack(struct wait_stacks *w, uint32_t tgid, const struct unwind
 	}
 }
 
-static void tell_locks(struct wait_stacks *w, const struct walk *k, uint64_t addr, double ns)
+static void tell_locks(struct wait_stacks *w, const struct walk *k, uint64_t lock, double ns)
 {
 	struct wait_site site;
 
-	if (!addr)
+	if (!lock)
 		return;
 	wait_site_find(k->frames, k->n, &site);
-	locks_note_site(w->locks, addr,
+	locks_note_site(w->locks, lock,
 			&(struct lock_site){.kind = site.kind,
 					    .site = site.site < k->n ? k->frames[site.site].name
 								     : "",
@@ -211,7 +211,7 @@ static int on_stack(void *ctx, void *data, size_t size)
 	e->timed = in->wait == WAIT_SLEEP;
 	vote_waker(e, in);
 	if (k.ids[0])
-		tell_locks(w, &k, in->lock_addr, (double)in->weight_ns);
+		tell_locks(w, &k, in->lock, (double)in->weight_ns);
 	return 0;
 }
 
@@ -309,7 +309,7 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 		return false;
 	s->entry = (uint32_t)(entry_of(w, sched_reason(row->wait), k.ids, k.n) - w->entries);
 	s->hash = w->entries[s->entry].hash;
-	tell_locks(w, &k, row->wait == WAIT_FUTEX ? row->lock_addr : 0, (double)SLEEP_NS);
+	tell_locks(w, &k, row->wait == WAIT_FUTEX ? row->lock : 0, (double)SLEEP_NS);
 	return true;
 }
 

@@ -153,7 +153,24 @@ enum contract_wait {
 /* What ended a wait. For an interrupt, the thread that was running is a bystander. */
 enum contract_waker { WAKER_THREAD, WAKER_INTERRUPT };
 
-/* One futex address, over all threads that waited there. */
+/*
+ * What tells one futex from another: its address, and where several processes are watched and it
+ * is one process's own, the low bits of that process's id above it. Addresses have 48 bits.
+ */
+static inline __attribute__((always_inline)) __u64 contract_lock_key(__u64 addr, __u32 tgid)
+{
+	return (addr & 0xffffffffffffull) | (__u64)tgid << 48;
+}
+static inline __attribute__((always_inline)) __u64 contract_lock_addr(__u64 key)
+{
+	return key & 0xffffffffffffull;
+}
+static inline __attribute__((always_inline)) __u32 contract_lock_tgid(__u64 key)
+{
+	return key >> 48;
+}
+
+/* One futex, over all threads that waited there. */
 struct contract_lock {
 	__u64 waits, wait_ns, max_ns;
 	__u32 owner; /* tid, as the target counts them, of a mutex's holder; 0 = none seen */
@@ -193,7 +210,7 @@ struct contract_thread {
 	__u64 off_ns;	    /* CLOCK_MONOTONIC when it left its CPU; 0 while on one */
 	__u64 wait_id;	    /* tells this absence from the thread's others, as off_ns may not */
 	__u64 wake_ns;	    /* when it became runnable again, 0 = still blocked */
-	__u64 lock_addr;
+	__u64 lock;	    /* see contract_lock_key; 0 = none */
 	__u64 nvcsw, nivcsw;
 	__u32 tid, tgid;
 	__u32 ns_tid; /* in the innermost pid namespace: what the thread itself knows */
@@ -226,7 +243,7 @@ struct contract_sample {
  * the period the whole period of its thread's waits that it was drawn from.
  */
 struct contract_wait_stack {
-	__u64 ns, weight_ns, lock_addr;
+	__u64 ns, weight_ns, lock;
 	__u32 wait; /* enum contract_wait */
 	__u32 waker, waker_kind;
 	char waker_comm[16];

@@ -6,7 +6,7 @@
 #ifndef PERFTOP_SCHED_BPF_H
 #define PERFTOP_SCHED_BPF_H
 
-enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7 };
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7, FUTEX_PRIVATE = 128 };
 
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
@@ -46,8 +46,8 @@ struct thread_state {
 	u64 off_ns, wake_ns; /* by sched_now() */
 	u64 run_delay_ns;    /* of the thread's life, when it left */
 	u64 blocked_ns;	     /* in waits that are over; time in the run queue not included */
-	u64 lock_addr;
-	u64 inode; /* with fd: see contract_socket_key; of WAIT_NET alone */
+	u64 lock;	     /* see contract_lock_key */
+	u64 inode;	     /* with fd: see contract_socket_key; of WAIT_NET alone */
 	u64 stratum_ns, stratum_at, stratum_point; /* see stack_weight() */
 	u64 due_weight_ns;
 	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
@@ -184,7 +184,7 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-	t->lock_addr = 0;
+	t->lock = 0;
 	t->inode = 0;
 	t->fd = -1;
 	t->wait = wait_class(task, t, state, regs);
@@ -195,7 +195,8 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 		/* Best effort: the page is there, the thread has just read it. Some are enough. */
 		if (current && (tail_on || !(t->looks++ & 7)))
 			bpf_probe_read_user(w, sizeof(w), (void *)addr);
-		t->lock_addr = addr;
+		t->lock = contract_lock_key(
+			addr, target_many && regs_arg1(regs) & FUTEX_PRIVATE ? task->tgid : 0);
 		t->lock_owner = contract_mutex_owner(w);
 		t->lock_op = (u32)regs_arg1(regs) & 0x7f;
 	}
@@ -230,7 +231,7 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 		return;
 	}
 	if (preempt || !state) {
-		t->lock_addr = 0;
+		t->lock = 0;
 		t->wait = WAIT_RUNQ;
 	} else {
 		wait_begin(prev, t, state, true);
@@ -254,14 +255,14 @@ static const struct contract_lock no_waits;
 
 static __always_inline void lock_record(struct thread_state *t, u64 ns)
 {
-	u64 addr = t->lock_addr;
-	struct contract_lock *l = bpf_map_lookup_elem(&locks, &addr);
+	u64 key = t->lock;
+	struct contract_lock *l = bpf_map_lookup_elem(&locks, &key);
 	u32 bin = bucket_index(ns) >> CONTRACT_LOCK_BITS;
 
 	if (!l) {
-		if (bpf_map_update_elem(&locks, &addr, &no_waits, BPF_NOEXIST) == -E2BIG)
+		if (bpf_map_update_elem(&locks, &key, &no_waits, BPF_NOEXIST) == -E2BIG)
 			__sync_fetch_and_add(&locks_lost, 1);
-		l = bpf_map_lookup_elem(&locks, &addr);
+		l = bpf_map_lookup_elem(&locks, &key);
 		if (!l)
 			return;
 	}
@@ -362,7 +363,7 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
 	t->blocked_ns += ns;
 	wait_record(t->wait, ns);
 	stack_choose(t, ns);
-	if (t->lock_addr)
+	if (t->lock)
 		lock_record(t, ns);
 	else if (t->wait == WAIT_NET)
 		socket_record(task, t, ns);
@@ -546,7 +547,7 @@ static __always_inline void thread_row(struct task_struct *task, struct thread_s
 	row->off_ns = off ? off + offset : 0;
 	row->wake_ns = woken ? woken + offset : 0;
 	row->wait = t->wait;
-	row->lock_addr = t->lock_addr;
+	row->lock = t->lock;
 	row->lock_owner = t->lock_owner;
 	row->lock_op = t->lock_op;
 	row->inode = t->inode;

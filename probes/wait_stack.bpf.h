@@ -29,7 +29,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 
 	w->ns = t->due_ns;
 	w->weight_ns = t->due_weight_ns;
-	w->lock_addr = t->due_wait == WAIT_FUTEX ? t->lock_addr : 0;
+	w->lock = t->due_wait == WAIT_FUTEX ? t->lock : 0;
 	w->wait = t->due_wait;
 	w->waker = t->waker;
 	w->waker_kind = t->waker_kind;

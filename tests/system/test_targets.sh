@@ -125,3 +125,25 @@ setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-se
 	"$T/perftop" --doctor >"$T/out" 2>"$T/err"
 equal "without privilege it tells so by its status" $? 1
 check "and names the command that grants what is missing" grep -q 'fix: sudo setcap' "$T/out"
+
+# Copies of one program have their locks at one address, and wait for each other's no more for that.
+cat >"$T/gil.py" <<'END'
+import os, threading, time
+for _ in range(2):
+    if os.fork() == 0:
+        for _ in range(3):
+            threading.Thread(target=lambda: [x * x for x in iter(int, 1)], daemon=True).start()
+        time.sleep(6)
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(7)
+END
+start gil python3 "$T/gil.py"
+gil=$pid
+eventually 5 grep -q ready "$T/gil.out"
+"$PERFTOP" -p "$gil" --follow-forks --json --duration 3s >"$T/gil.json" 2>"$T/gil.err"
+last=$(tail -1 "$T/gil.json")
+equal "the GIL of each of two forked interpreters is a lock of its own, by its process" \
+	"$(jq -r '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .pid] | sort | map(tostring) | join(" ")' <<<"$last")" \
+	"$(pgrep -P "$gil" | sort -n | paste -sd' ')"
+equal "at one address" "$(jq '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .addr] | unique | length' <<<"$last")" 1

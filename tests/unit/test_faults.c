@@ -447,7 +447,7 @@ static void a_holder_in_a_container_is_believed(void **state)
 		 .state = 1,
 		 .wait = WAIT_FUTEX,
 		 .off_ns = 1000,
-		 .lock_addr = 0x1000,
+		 .lock = 0x1000,
 		 .lock_owner = 8},
 	};
 	struct threads t = {.now = rows, .n = 2, .now_ns = 2000};

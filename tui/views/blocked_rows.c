@@ -130,8 +130,9 @@ static void name(const void *data, uint32_t row, char *buf, size_t size)
 
 	switch (blocked_row_kind(s, row, &i)) {
 	case BLOCKED_ROW_LOCK:
-		snprintf(buf, size, "%.12s 0x%llx %.40s %.40s", s->locks[i].kind,
-			 (unsigned long long)s->locks[i].addr, s->locks[i].name, s->locks[i].site);
+		snprintf(buf, size, "%.12s 0x%llx %.40s %.40s %d", s->locks[i].kind,
+			 (unsigned long long)s->locks[i].addr, s->locks[i].name, s->locks[i].site,
+			 s->locks[i].pid);
 		break;
 	case BLOCKED_ROW_STACK:
 		st = &s->wait_stacks[i];
@@ -214,12 +215,14 @@ static void stack_text(const struct snapshot *s, const struct snap_wait_stack *s
 static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
 		      struct grid_cell *out)
 {
-	char lock[SNAP_NAME];
+	char lock[SNAP_NAME], of[24] = "";
 
 	switch (kind) {
 	case BLOCKED_ROW_LOCK:
 		blocked_lock_name(&s->locks[i], lock, sizeof(lock));
-		snprintf(out->text, sizeof(out->text), "%s%s%s", lock,
+		if (s->locks[i].pid)
+			snprintf(of, sizeof(of), " of pid %d", s->locks[i].pid);
+		snprintf(out->text, sizeof(out->text), "%s%s%s%s", lock, of,
 			 s->locks[i].site[0] ? "  in " : "", s->locks[i].site);
 		break;
 	case BLOCKED_ROW_STACK:
