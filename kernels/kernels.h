@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/attention_backward.h"
 #include "kernels/decode/decode.h"
 #include "kernels/ewc/ewc.h"
 #include "kernels/isa.h"
@@ -25,6 +26,7 @@
 
 enum kernel_kind {
 	KERNEL_attention,
+	KERNEL_backward,
 	KERNEL_decode,
 	KERNEL_lora_forward,
 	KERNEL_lora_update,
@@ -66,6 +68,7 @@ struct kernel {
 	unsigned int features; /* of isa_features() that it needs */
 	union {
 		attention_fn *attention;
+		attention_backward_fn *backward;
 		decode_fn *decode;
 		lora_forward_fn *lora_forward;
 		lora_update_fn *lora_update;
@@ -132,6 +135,15 @@ static inline int metered_attention(const struct metered *m, const struct attent
 	perftop_add(m->flops, attention_flops(a));
 	perftop_add(m->bytes, attention_bytes(a));
 	return m->kernel->run.attention(a, scratch, scratch_bytes);
+}
+
+static inline int metered_backward(const struct metered *m, const struct attention_backward *b,
+				   void *scratch, size_t scratch_bytes)
+{
+	PERFTOP_SCOPE(m->ns);
+	perftop_add(m->flops, attention_backward_flops(b));
+	perftop_add(m->bytes, attention_backward_bytes(b));
+	return m->kernel->run.backward(b, scratch, scratch_bytes);
 }
 
 static inline int metered_decode(const struct metered *m, const struct decode *d, void *scratch,

@@ -74,6 +74,6 @@ uint64_t decode_bytes(const struct decode *d);
 #define DECODE_ERROR 4e-6
 int decode_ref(const struct decode *d, void *scratch, size_t scratch_bytes);
 
-decode_fn decode_scalar, decode_avx2, decode_avx512;
+decode_fn decode_scalar, decode_avx2, decode_avx512, decode_neon;
 
 #endif

@@ -10,7 +10,7 @@
 
 #define V		static inline __attribute__((always_inline))
 
-typedef __m256i ivec;
+typedef __m256i ivec, icodes;
 
 V void load_pair(const enum kv_type type, const void *p, vec *a, vec *b)
 {
@@ -53,11 +53,11 @@ V ivec ivec_zero(void)
 {
 	return _mm256_setzero_si256();
 }
-V ivec ivec_codes(const void *p)
+V icodes ivec_codes(const void *p)
 {
 	return _mm256_cvtepi8_epi16(_mm_loadu_si128(p));
 }
-V ivec ivec_dot(ivec codes, const int16_t *q, ivec acc)
+V ivec ivec_dot(icodes codes, const int16_t *q, ivec acc)
 {
 	return _mm256_add_epi32(
 		acc, _mm256_madd_epi16(codes, _mm256_load_si256((const __m256i *)(const void *)q)));

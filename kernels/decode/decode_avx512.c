@@ -10,7 +10,7 @@
 
 #define V		static inline __attribute__((always_inline))
 
-typedef __m512i ivec;
+typedef __m512i ivec, icodes;
 
 V void load_pair(const enum kv_type type, const void *p, vec *a, vec *b)
 {
@@ -61,11 +61,11 @@ V ivec ivec_zero(void)
 {
 	return _mm512_setzero_si512();
 }
-V ivec ivec_codes(const void *p)
+V icodes ivec_codes(const void *p)
 {
 	return _mm512_cvtepi8_epi16(_mm256_loadu_si256(p));
 }
-V ivec ivec_dot(ivec codes, const int16_t *q, ivec acc)
+V ivec ivec_dot(icodes codes, const int16_t *q, ivec acc)
 {
 	return _mm512_add_epi32(acc, _mm512_madd_epi16(codes, _mm512_load_si512(q)));
 }

@@ -8,8 +8,9 @@
  *				that needs no shuffle; pair_place() says so to what packs q and out
  *   vec_sums(r)		lane i is the sum of r[i]
  *   vec_top(v)			the largest lane; anything when one is NaN
- *   ivec, ivec_zero(), ivec_dot_i8(codes, q16, acc): acc + products of PAIR codes and int16
- *   ivec_float(v)
+ *   ivec, ivec_zero(), ivec_float(v): vectors of int32
+ *   icodes, ivec_codes(p), ivec_dot(codes, q16, acc): acc + products of PAIR codes and as many
+ *int16
  *
  * A lane is a dimension: rows of the store are read as they lie, in place, one after the other,
  * and what sums across lanes is shared by VEC_LANES logits at a time. A tile is mr query rows by
@@ -115,7 +116,7 @@ TILE void score_step_i8(const int mr, const int16_t *q, size_t q_row, const char
 
 #pragma GCC unroll 16
 	for (int u = 0; u < mk; u++) {
-		ivec codes = ivec_codes(key[u] + at);
+		icodes codes = ivec_codes(key[u] + at);
 
 #pragma GCC unroll 16
 		for (int r = 0; r < mr; r++)
