@@ -48,17 +48,21 @@ static double least_p(uint32_t n, uint32_t m)
 static void test(const struct benchmark_result *before, const struct benchmark_result *now,
 		 double chance, struct benchmark_difference *d)
 {
-	const double factor = BENCHMARK_REGRESSION;
+	double slower, faster;
 
-	*d = (struct benchmark_difference){.before_ns = before->ns.median,
-					   .now_ns = now->ns.median};
-	if (d->now_ns > factor * d->before_ns) {
+	*d = (struct benchmark_difference){
+		.before_ns = before->ns.median, .now_ns = now->ns.median, .machine = 1};
+	if (before->reference_ns > 0 && now->reference_ns > 0)
+		d->machine = now->reference_ns / before->reference_ns;
+	slower = BENCHMARK_REGRESSION * (d->machine > 1 ? d->machine : 1);
+	faster = BENCHMARK_REGRESSION / (d->machine < 1 ? d->machine : 1);
+	if (d->now_ns > slower * d->before_ns) {
 		d->p = benchmark_stats_slower_p(before->samples_ns, before->ns.n, now->samples_ns,
-						now->ns.n, factor);
+						now->ns.n, slower);
 		d->change = d->p < chance ? BENCHMARK_SLOWER : BENCHMARK_SAME;
-	} else if (d->before_ns > factor * d->now_ns) {
+	} else if (d->before_ns > faster * d->now_ns) {
 		d->p = benchmark_stats_slower_p(now->samples_ns, now->ns.n, before->samples_ns,
-						before->ns.n, factor);
+						before->ns.n, faster);
 		d->change = d->p < chance ? BENCHMARK_FASTER : BENCHMARK_SAME;
 	}
 }

@@ -9,9 +9,12 @@
  * A result is slower when its median is more than 10 % above the baseline's, and a one-sided
  * Mann-Whitney U test says that its samples are above 1.1 times the baseline's: p below 0.01
  * divided by the number of results compared (Bonferroni: the more one looks, the more chance
- * finds). Faster is the mirror image. The test knows the noise within a run, not that between runs
- * of a busy machine: the command measures a suite that seems slower again, and counts what is
- * slower both times.
+ * finds). Faster is the mirror image.
+ *
+ * The test knows the noise within a run, not that between runs of a busy machine. So where the
+ * reference loop, measured beside each round, tells that the machine was slower this time, the
+ * baseline is taken to be slower by as much; and the command measures a suite that seems slower
+ * again, and counts what is slower both times.
  */
 #define BENCHMARK_REGRESSION 1.10
 #define BENCHMARK_CHANCE     0.01
@@ -21,6 +24,7 @@ enum benchmark_change { BENCHMARK_SAME, BENCHMARK_SLOWER, BENCHMARK_FASTER };
 struct benchmark_difference {
 	uint32_t result; /* of the report */
 	double before_ns, now_ns, p;
+	double machine; /* how many times as long the reference loop took */
 	enum benchmark_change change;
 };
 

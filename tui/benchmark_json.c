@@ -87,6 +87,7 @@ static json_t *result_of(const struct benchmark_result *r, bool samples)
 	json_object_set_new(o, "scratch_bytes", json_integer((json_int_t)r->scratch_bytes));
 	json_object_set_new(o, "peak_rss_bytes", json_integer((json_int_t)r->peak_rss_bytes));
 	json_object_set_new(o, "rss_growth_bytes", json_integer((json_int_t)r->rss_growth_bytes));
+	json_object_set_new(o, "reference_ns", number(r->reference_ns));
 	json_object_set_new(o, "vs", vs_of(r));
 	if (samples)
 		json_object_set_new(o, "samples_ns", samples_of(r));
@@ -155,6 +156,7 @@ static json_t *comparison_of(const struct benchmark_report *r, const struct benc
 		json_object_set_new(row, "params", params_of(at));
 		json_object_set_new(row, "before_ns", number(d->before_ns));
 		json_object_set_new(row, "now_ns", number(d->now_ns));
+		json_object_set_new(row, "machine", number(d->machine));
 		json_object_set_new(row, "p", number(d->p));
 		json_object_set_new(row, "change",
 				    text(d->change == BENCHMARK_SLOWER ? "slower" : "faster"));

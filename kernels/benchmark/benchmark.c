@@ -9,6 +9,8 @@
 
 #include "kernels/benchmark/benchmark_state.h"
 
+enum { PAGE = 4096 };
+
 const struct benchmark_suite benchmark_suites[] = {
 #define SUITE(name_, help_, fn_) {#name_, help_, fn_},
 #include "kernels/benchmark/suites.def"
@@ -33,6 +35,7 @@ void benchmark_release(struct benchmark *b)
 		free(at);
 	}
 	b->blocks = NULL;
+	b->nblocks = 0;
 }
 
 int benchmark_run_suite(const struct benchmark_suite *s, const struct benchmark_options *o,
@@ -106,10 +109,15 @@ bool benchmark_quick(const struct benchmark *b)
 void *benchmark_alloc(struct benchmark *b, size_t bytes)
 {
 	struct benchmark_block *block = calloc(1, sizeof(*block));
-	size_t size = (bytes + 63) / 64 * 64;
+	/*
+	 * Two streams at one offset of their pages slow each other down (4K aliasing), by chance of
+	 * the allocator in some runs and not in others. So places are the same each run, and apart.
+	 */
+	const size_t offset = b->nblocks++ * 13 * 64 % PAGE,
+		     size = (offset + bytes + PAGE - 1) / PAGE * PAGE;
 
-	if (block && size >= bytes)
-		block->memory = aligned_alloc(64, size ? size : 64);
+	if (block && bytes <= SIZE_MAX - 2 * PAGE)
+		block->memory = aligned_alloc(PAGE, size ? size : PAGE);
 	if (!block || !block->memory) {
 		char what[64];
 
@@ -121,7 +129,7 @@ void *benchmark_alloc(struct benchmark *b, size_t bytes)
 	memset(block->memory, 0, size); /* touched now, not while something is measured */
 	block->next = b->blocks;
 	b->blocks = block;
-	return block->memory;
+	return (char *)block->memory + offset;
 }
 
 float *benchmark_floats(struct benchmark *b, size_t n)

@@ -18,6 +18,7 @@ enum {
 	MAX_ROUNDS = 400,
 	SLOW_ROUNDS = 3, /* at least, when they take long */
 	MAX_LOOPS = 1 << 20,
+	REFERENCE_ROUNDS = 4000, /* some 10 us */
 };
 #define READING_NS	20000ull /* between two readings of the clock, at least */
 #define CONTEST_S	0.5
@@ -41,7 +42,9 @@ struct contest {
 	uint32_t n;
 	uint64_t budget_ns;
 	uint32_t min_rounds;
-	double peak[ISA_COUNT]; /* the clock moves with the load, so beside every round */
+	double peak[ISA_COUNT];		 /* the clock moves with the load, so beside every round */
+	double reference_ns[MAX_ROUNDS]; /* likewise, and as it was, not at its best */
+	uint32_t nreference;
 };
 
 /* A line of /proc/self/status, "VmHWM:   1234 kB", in bytes; 0 when it cannot be read. */
@@ -147,6 +150,17 @@ static void measure_peaks(struct contest *c)
 	}
 }
 
+static void measure_reference(struct contest *c)
+{
+	uint64_t start;
+
+	if (c->nreference == MAX_ROUNDS)
+		return;
+	start = perftop_now_ns();
+	peak_scalar(REFERENCE_ROUNDS);
+	c->reference_ns[c->nreference++] = (double)(perftop_now_ns() - start);
+}
+
 /* Who is done sits out; those who are not slow go on together. */
 static int run_rounds(struct contest *c)
 {
@@ -154,6 +168,7 @@ static int run_rounds(struct contest *c)
 
 	while (going) {
 		measure_peaks(c);
+		measure_reference(c);
 		going = false;
 		for (uint32_t i = 0; i < c->n; i++) {
 			struct contender *in = &c->in[i];
@@ -266,6 +281,7 @@ static int add_result(struct contest *c, const struct contender *in,
 	}
 	if (r->isa < ISA_COUNT && c->peak[r->isa] > 0)
 		r->pct_peak = 100 * r->gflops / c->peak[r->isa];
+	r->reference_ns = benchmark_stats_of(c->reference_ns, c->nreference).median;
 	r->scratch_bytes = in->c->scratch_bytes;
 	r->peak_rss_bytes = in->peak_rss;
 	r->rss_growth_bytes = in->growth;
@@ -304,11 +320,13 @@ int benchmark_contest(struct benchmark *b, const char *name, const struct benchm
 {
 	const struct benchmark_options *o = b->options;
 	double seconds = o->contest_s > 0 ? o->contest_s : o->quick ? QUICK_CONTEST_S : CONTEST_S;
-	struct contest c = {.b = b,
-			    .name = name,
-			    .n = ncases,
-			    .budget_ns = (uint64_t)(seconds * 1e9),
-			    .min_rounds = o->quick ? 2 : MIN_ROUNDS};
+	struct contest c = {
+		.b = b,
+		.name = name,
+		.n = ncases,
+		.budget_ns = (uint64_t)(seconds * 1e9),
+		.min_rounds = o->quick ? 2 : MIN_ROUNDS,
+	};
 	int err = !ncases || ncases > BENCHMARK_MAX_CASES ? -EINVAL : 0;
 
 	c.in = err ? NULL : calloc(ncases, sizeof(*c.in));

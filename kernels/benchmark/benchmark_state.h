@@ -15,7 +15,8 @@ struct benchmark {
 	struct benchmark_report *report;
 	const char *suite;
 	struct benchmark_block *blocks; /* of benchmark_alloc(), freed when the suite returns */
-	uint32_t last;			/* first result of the last contest */
+	uint32_t nblocks;
+	uint32_t last; /* first result of the last contest */
 	uint32_t nlast;
 	uint64_t seed;
 };

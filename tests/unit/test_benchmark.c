@@ -184,6 +184,30 @@ static void a_slowdown_that_does_not_come_again_does_not_count(void **state)
 	benchmark_report_fini(&again);
 }
 
+static void a_machine_that_is_slower_does_not_count(void **state)
+{
+	struct benchmark_report before = {0}, now = {0};
+	struct benchmark_comparison c;
+
+	random_state = 4;
+	for (int i = 0; i < 3; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "k%d", i);
+		add(&before, name, 40, 100, 0.02);
+		add(&now, name, 40, i == 1 ? 200 : 150, 0.02);
+		before.results[i].reference_ns = 10;
+		now.results[i].reference_ns = i == 2 ? 9 : 15;
+	}
+	assert_int_equal(benchmark_compare(&before, &now, &c), 0);
+	assert_int_equal(c.nslower, 2);
+	assert_int_equal(c.rows[0].result, 1); /* by more than the machine */
+	assert_int_equal(c.rows[1].result, 2); /* which was faster there */
+	benchmark_comparison_fini(&c);
+	benchmark_report_fini(&before);
+	benchmark_report_fini(&now);
+}
+
 static void too_few_samples_are_said_to_be(void **state)
 {
 	struct benchmark_report before, now;
@@ -249,7 +273,9 @@ static void a_baseline_comes_back_as_it_was_saved(void **state)
 }
 
 #define HEAD "{\"schema\":\"perftop.benchmark/1\",\"machine\":{\"cpu\":\"c\",\"isa\":\"avx2\"}"
-#define ROW  "\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":\"avx2\",\"params\":{\"S\":1}"
+#define ROW                                                                                     \
+	"\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":\"avx2\",\"reference_ns\":1," \
+	"\"params\":{\"S\":1}"
 
 static void a_broken_baseline_is_refused_with_the_reason(void **state)
 {
@@ -272,10 +298,10 @@ static void a_broken_baseline_is_refused_with_the_reason(void **state)
 		{HEAD ",\"results\":[{" ROW ",\"samples_ns\":[\"1\"]}]}", "not a time"},
 		{HEAD ",\"results\":[{" ROW ",\"samples_ns\":[1]},{}]}", "result 1"},
 		{HEAD ",\"results\":[{\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":"
-		      "\"mmx\",\"params\":{},\"samples_ns\":[1]}]}",
+		      "\"mmx\",\"reference_ns\":1,\"params\":{},\"samples_ns\":[1]}]}",
 		 "mmx"},
 		{HEAD ",\"results\":[{\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":"
-		      "\"avx2\",\"params\":{\"S\":[]},\"samples_ns\":[1]}]}",
+		      "\"avx2\",\"reference_ns\":1,\"params\":{\"S\":[]},\"samples_ns\":[1]}]}",
 		 "param S"},
 	};
 	struct benchmark_report r = {0};
@@ -561,6 +587,7 @@ int main(void)
 		cmocka_unit_test(the_rank_test_of_many_agrees_with_that_of_few),
 		cmocka_unit_test(a_planted_slowdown_is_found_and_noise_is_not),
 		cmocka_unit_test(a_slowdown_that_does_not_come_again_does_not_count),
+		cmocka_unit_test(a_machine_that_is_slower_does_not_count),
 		cmocka_unit_test(too_few_samples_are_said_to_be),
 		cmocka_unit_test(a_baseline_comes_back_as_it_was_saved),
 		cmocka_unit_test(a_broken_baseline_is_refused_with_the_reason),
