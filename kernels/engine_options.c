@@ -17,8 +17,8 @@ void engine_options_help(void)
 	     "them.\n"
 	     "\n"
 	     "  --workers N        threads that serve (default: one a CPU)\n"
-	     "  --load QPS         queries a second, arriving at random (default 500); 0: no "
-	     "limit\n"
+	     "  --load QPS         queries a second, arriving at random; 0: no limit (default:\n"
+	     "                     what takes a quarter of the workers' CPUs, at most 500)\n"
 	     "  --duration TIME    stop after this long: 10s, 500ms, 2m (default: when told to)\n"
 	     "  --seq N            tokens of a query (default 384)\n"
 	     "  --dim D            of an attention head, 1-1024 (default 64)\n"
@@ -244,7 +244,7 @@ int engine_options_parse(struct engine_options *o, int argc, char **argv)
 		.workers = cpus < 1		       ? 1
 			   : cpus > ENGINE_MAX_WORKERS ? ENGINE_MAX_WORKERS
 						       : (uint32_t)cpus,
-		.load_qps = 500,
+		.load_qps = -1,
 		.seq = 384,
 		.dim = 64,
 		.heads = 8,

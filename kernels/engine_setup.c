@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 #include "kernels/engine_state.h"
 
 #define PEAK_BUDGET_NS (5 * 1000 * 1000ull)
+/* Of the peak, which kernels reach to some 0.8: about a third of the CPUs' time. */
+#define LOAD_SHARE 0.25
+#define LOAD_MOST  500.0
 
 /*
  * Down the mean gradient, by at most MAX_STEP: a gradient from a few samples in 256 dimensions is
@@ -316,16 +320,31 @@ static void init_loop_a(struct engine *e)
 	}
 }
 
-static void show_options(const struct engine *e)
+/* So many queries a second that attention takes LOAD_SHARE of the workers' CPUs at their peak. */
+static double bearable_load(const struct engine_options *o, double peak_gflops)
 {
-	const struct engine_options *o = &e->options;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	double workers = cpus > 0 && o->workers > (unsigned long)cpus ? (double)cpus : o->workers;
+	struct attention a;
+	double qps;
 
+	attention_set_packed(&a, o->heads, o->kv_heads, o->seq, o->seq, o->dim);
+	a.causal = o->causal;
+	qps = floor(LOAD_SHARE * peak_gflops * 1e9 * workers / (double)attention_flops(&a));
+	return qps < 1 ? 1 : qps > LOAD_MOST ? LOAD_MOST : qps;
+}
+
+static void show_options(struct engine *e)
+{
+	struct engine_options *o = &e->options;
+	double peak = peak_measure_gflops(kernels_select("peak", o->isa)->run.peak, PEAK_BUDGET_NS);
+
+	if (o->load_qps < 0)
+		o->load_qps = bearable_load(o, peak);
 	perftop_set(e->metrics.capacity, (int64_t)e->ring.capacity);
 	perftop_set(e->metrics.workers, o->workers);
 	perftop_set(e->metrics.load, (int64_t)o->load_qps);
-	perftop_set(e->metrics.peak,
-		    (int64_t)(1000 * peak_measure_gflops(kernels_select("peak", o->isa)->run.peak,
-							 PEAK_BUDGET_NS)));
+	perftop_set(e->metrics.peak, (int64_t)(1000 * peak));
 }
 
 int engine_init(struct engine *e)

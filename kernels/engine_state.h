@@ -36,7 +36,7 @@ enum engine_learning {
 
 struct engine_options {
 	uint32_t workers;     /* 0: one a CPU */
-	double load_qps;      /* 0: as fast as possible */
+	double load_qps;      /* 0: as fast as possible; below 0: what this machine bears */
 	uint64_t duration_ns; /* 0: until told to stop */
 	uint32_t seq, dim, heads, kv_heads;
 	bool causal;
