@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kmeans.c: k-means++ and Lloyd's iterations over the distance kernels. */
+/* kmeans.c: scratch, and Lloyd's iterations over tiles of many to many. */
 #include "kernels/patterns/kmeans.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
-
-/* All in the caller's scratch, in this order, each on a line of its own. */
-struct work {
-	const struct kmeans *km;
-	const struct kernel *distance, *mean, *matrix;
-	float *packed;	    /* points less origin */
-	float *origin;	    /* [dim]: their mean, so that |x|^2 - 2 x.c + |c|^2 does not cancel */
-	float *centres;	    /* [k][dim], less origin */
-	float *norms;	    /* [k]: of those */
-	float *point_norms; /* [n]: |x - origin|^2 */
-	float *score;	    /* [n] */
-	float *tmp;	    /* [n] or [k] distances */
-	uint32_t *nearest;  /* [n] */
-	uint32_t *order;    /* [n]: points by centre */
-	uint32_t *start;    /* [k + 1]: where those of a centre begin in order */
-	uint32_t *changed;  /* [k]: points came or went */
-	uint64_t random;
-};
+#include "kernels/patterns/kmeans_state.h"
 
 static size_t most(size_t a, size_t b)
 {
@@ -40,7 +22,7 @@ static void *place(char *mem, size_t *used, size_t elements)
 	return p;
 }
 
-static size_t work_place(struct work *w, const struct kmeans *km, char *mem)
+static size_t work_place(struct kmeans_work *w, const struct kmeans *km, char *mem)
 {
 	size_t used = 0, n = km->n, k = km->k, dim = km->dim;
 
@@ -57,12 +39,16 @@ static size_t work_place(struct work *w, const struct kmeans *km, char *mem)
 	w->order = place(mem, &used, n);
 	w->start = place(mem, &used, k + 1);
 	w->changed = place(mem, &used, k);
+	w->code_bytes = (distance_code_bytes(km->dim) + 3) / 4 * 4;
+	w->codes = place(mem, &used, n * w->code_bytes / 4);
+	w->code_norms = place(mem, &used, n);
+	w->margin = place(mem, &used, n);
 	return used;
 }
 
 size_t kmeans_scratch(const struct kmeans *km)
 {
-	struct work w;
+	struct kmeans_work w;
 
 	return work_place(&w, km, NULL);
 }
@@ -72,12 +58,7 @@ uint64_t kmeans_iteration_flops(const struct kmeans *km)
 	return 2ull * km->n * km->k * km->dim;
 }
 
-static struct distance_rows rows_of(const struct kmeans *km)
-{
-	return (struct distance_rows){km->x, km->x_row * sizeof(float), NULL, km->n, km->dim};
-}
-
-static int work_init(struct work *w, const struct kmeans *km, enum isa isa, void *scratch,
+static int work_init(struct kmeans_work *w, const struct kmeans *km, enum isa isa, void *scratch,
 		     size_t scratch_bytes)
 {
 	if (!km || !km->x || !km->centres || !km->assign || !scratch || (uintptr_t)scratch % 64)
@@ -89,87 +70,15 @@ static int work_init(struct work *w, const struct kmeans *km, enum isa isa, void
 		return -EINVAL;
 	w->km = km;
 	w->distance = kernels_select("distance_l2", isa);
+	w->coded = kernels_select("distance_l2_i8", isa);
+	w->quantize = kernels_select("quantize_i8", isa);
 	w->mean = kernels_select("mean_rows", isa);
 	w->matrix = kernels_select("matrix", isa);
 	w->random = km->seed * 0x9e3779b97f4a7c15ull + 0x2545f4914f6cdd1dull;
-	return w->distance && w->mean && w->matrix ? 0 : -EINVAL;
+	return w->distance && w->coded && w->quantize && w->mean && w->matrix ? 0 : -EINVAL;
 }
 
-/* splitmix64, Steele et al. 2014: [0, 1). */
-static double random_unit(struct work *w)
-{
-	uint64_t z = w->random += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return (double)((z ^ z >> 31) >> 11) / (double)(1ull << 53);
-}
-
-static const float *point(const struct kmeans *km, uint32_t i)
-{
-	return km->x + i * km->x_row;
-}
-
-/* A point by its share of the sum; sum 0 (all lie on centres) takes any. */
-static uint32_t draw(struct work *w, const float *share, double sum)
-{
-	uint32_t n = w->km->n, last = (uint32_t)(random_unit(w) * n);
-	double at = random_unit(w) * sum;
-
-	for (uint32_t i = 0; i < n && sum > 0; i++) {
-		if (!(share[i] > 0))
-			continue;
-		last = i;
-		at -= share[i];
-		if (at < 0)
-			break;
-	}
-	return last;
-}
-
-/*
- * Which points the new centre may be nearer to: by the triangle inequality only those less than
- * twice as far from their own centre as the two centres are apart (squared: four times). The rest
- * need not be measured. Half a percent more for the rounding of the distances.
- */
-static uint32_t list_reachable(const struct work *w, const float *apart, const float *d2)
-{
-	uint32_t listed = 0;
-
-	for (uint32_t i = 0; i < w->km->n; i++) {
-		w->order[listed] = i;
-		listed += apart[w->nearest[i]] < 4.02f * d2[i];
-	}
-	return listed;
-}
-
-/* Distances to centre j, where it is nearer than those before. */
-static int take_centre(struct work *w, uint32_t j, float *d2)
-{
-	const struct kmeans *km = w->km;
-	const float *c = km->centres + (size_t)j * km->dim;
-	struct distance_rows r = {km->centres, km->dim * sizeof(float), NULL, j, km->dim};
-	int err;
-
-	err = w->distance->run.distance(c, &r, w->tmp);
-	if (err)
-		return err;
-	r = rows_of(km);
-	r.ids = w->order;
-	r.n = list_reachable(w, w->tmp, d2);
-	err = w->distance->run.distance(c, &r, w->tmp);
-	for (uint32_t i = 0; i < r.n; i++) {
-		uint32_t p = w->order[i];
-
-		if (w->tmp[i] < d2[p]) {
-			d2[p] = w->tmp[i];
-			w->nearest[p] = j;
-		}
-	}
-	return err;
-}
-
-static double sum_of(const float *p, uint32_t n)
+double kmeans_sum(const float *p, uint32_t n)
 {
 	double s[4] = {0};
 
@@ -178,43 +87,17 @@ static double sum_of(const float *p, uint32_t n)
 	return s[0] + s[1] + (s[2] + s[3]);
 }
 
-static int seed(struct work *w)
-{
-	const struct kmeans *km = w->km;
-	struct distance_rows all = rows_of(km);
-	uint32_t chosen = (uint32_t)(random_unit(w) * km->n);
-	float *d2 = w->score;
-	int err;
-
-	err = w->distance->run.distance(point(km, chosen), &all, d2);
-	memset(w->nearest, 0, km->n * sizeof(*w->nearest));
-	for (uint32_t j = 0; j < km->k && !err; j++) {
-		if (j) {
-			double sum = sum_of(d2, km->n);
-
-			if (!isfinite(sum))
-				return -EINVAL;
-			chosen = draw(w, d2, sum);
-		}
-		memcpy(km->centres + (size_t)j * km->dim, point(km, chosen),
-		       km->dim * sizeof(float));
-		if (j)
-			err = take_centre(w, j, d2);
-	}
-	return err;
-}
-
 /* The points around their mean, once for all iterations. */
-static int pack_points(struct work *w)
+static int pack_points(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
-	struct distance_rows all = rows_of(km);
+	struct distance_rows all = kmeans_rows(km);
 	int err;
 
 	err = w->mean->run.mean(&all, w->origin);
 	if (!err)
 		err = w->distance->run.distance(w->origin, &all, w->point_norms);
-	if (!err && !isfinite(sum_of(w->point_norms, km->n)))
+	if (!err && !isfinite(kmeans_sum(w->point_norms, km->n)))
 		err = -EINVAL;
 	if (!err)
 		matrix_pack(km->x, km->x_row, w->origin, km->n, km->dim,
@@ -222,7 +105,7 @@ static int pack_points(struct work *w)
 	return err;
 }
 
-static int find_nearest(struct work *w)
+static int find_nearest(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
 	struct distance_rows r = {km->centres, km->dim * sizeof(float), NULL, km->k, km->dim};
@@ -249,7 +132,7 @@ static int find_nearest(struct work *w)
 }
 
 /* Points sorted by centre (a counting sort keeps their order); start[j + 1] - start[j] each. */
-static void sort_by_centre(struct work *w)
+static void sort_by_centre(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
 	uint32_t *start = w->start, sum = 0;
@@ -271,7 +154,7 @@ static void sort_by_centre(struct work *w)
 }
 
 /* A centre without points takes the farthest one of a centre that has others. */
-static uint32_t refill(struct work *w)
+static uint32_t refill(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
 	uint32_t refilled = 0;
@@ -301,10 +184,10 @@ static uint32_t refill(struct work *w)
 }
 
 /* Those whose points are the same as before are there already. */
-static int move_centres(struct work *w)
+static int move_centres(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
-	struct distance_rows r = rows_of(km);
+	struct distance_rows r = kmeans_rows(km);
 	int err = 0;
 
 	for (uint32_t j = 0; j < km->k && !err; j++) {
@@ -318,10 +201,10 @@ static int move_centres(struct work *w)
 }
 
 /* By differences: exact where the scores would cancel. */
-static int measure(struct work *w, struct kmeans_result *result)
+static int measure(struct kmeans_work *w, struct kmeans_result *result)
 {
 	const struct kmeans *km = w->km;
-	struct distance_rows r = rows_of(km);
+	struct distance_rows r = kmeans_rows(km);
 	int err = 0;
 
 	result->inertia = 0;
@@ -330,7 +213,7 @@ static int measure(struct work *w, struct kmeans_result *result)
 		r.n = w->start[j + 1] - w->start[j];
 		err = w->distance->run.distance(km->centres + (size_t)j * km->dim, &r, w->tmp);
 		if (!err)
-			result->inertia += sum_of(w->tmp, r.n);
+			result->inertia += kmeans_sum(w->tmp, r.n);
 		if (km->counts)
 			km->counts[j] = r.n;
 	}
@@ -338,7 +221,7 @@ static int measure(struct work *w, struct kmeans_result *result)
 }
 
 /* Takes over the assignment; true when it is not the one before. */
-static bool assign(struct work *w)
+static bool assign(struct kmeans_work *w)
 {
 	const struct kmeans *km = w->km;
 	bool any = false;
@@ -358,7 +241,7 @@ static bool assign(struct work *w)
 	return any;
 }
 
-static int iterate(struct work *w, struct kmeans_result *result)
+static int iterate(struct kmeans_work *w, struct kmeans_result *result)
 {
 	const struct kmeans *km = w->km;
 	double before = INFINITY;
@@ -375,7 +258,7 @@ static int iterate(struct work *w, struct kmeans_result *result)
 		if (err)
 			return err;
 		changed = assign(w);
-		inertia = sum_of(w->score, km->n) + sum_of(w->point_norms, km->n);
+		inertia = kmeans_sum(w->score, km->n) + kmeans_sum(w->point_norms, km->n);
 		sort_by_centre(w);
 		result->converged = !changed || (km->tolerance > 0 &&
 						 before - inertia <= km->tolerance * before);
@@ -392,16 +275,16 @@ static int iterate(struct work *w, struct kmeans_result *result)
 
 int kmeans_seed(const struct kmeans *km, enum isa isa, void *scratch, size_t scratch_bytes)
 {
-	struct work w;
+	struct kmeans_work w;
 	int err = work_init(&w, km, isa, scratch, scratch_bytes);
 
-	return err ? err : seed(&w);
+	return err ? err : kmeans_choose_seeds(&w);
 }
 
 int kmeans_refine(const struct kmeans *km, enum isa isa, void *scratch, size_t scratch_bytes,
 		  struct kmeans_result *result)
 {
-	struct work w;
+	struct kmeans_work w;
 	int err = work_init(&w, km, isa, scratch, scratch_bytes);
 
 	if (!err && !result)

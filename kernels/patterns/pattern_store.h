@@ -93,7 +93,10 @@ struct pattern_store *pattern_store_load(const char *path, const struct pattern_
 struct pattern_store *pattern_store_parse(const void *data, size_t size,
 					  const struct pattern_store_options *o, int *err);
 
-/* Patterns up to which a search is exact: there it is the faster one, measured at dim 256. */
-enum { PATTERN_EXACT_MAX = 2048 };
+/*
+ * Patterns up to which a search is exact: there it is the faster one. Measured at dim 256 with
+ * AVX2, k = 10: they are level at 1,000 clustered patterns (34 us), at 2,000 random ones (55 us).
+ */
+enum { PATTERN_EXACT_MAX = 1024 };
 
 #endif
