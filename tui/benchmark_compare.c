@@ -19,6 +19,9 @@ bool benchmark_same_result(const struct benchmark_result *a, const struct benchm
 	for (uint32_t i = 0; i < a->nparams; i++) {
 		const struct benchmark_param *p = &a->params[i], *q = &b->params[i];
 
+		/* That one is measured: it may differ a little. */
+		if (same_text(p->name, "recall") && same_text(q->name, "recall"))
+			continue;
 		if (!same_text(p->name, q->name) || !same_text(p->text, q->text) ||
 		    (!p->text && p->value != q->value))
 			return false;

@@ -35,7 +35,8 @@ struct benchmark_comparison {
 	uint32_t too_few;	    /* of the compared: no test could tell with so few samples */
 };
 
-/* Results match by suite, contest, name, instruction set and params. 0 or -ENOMEM; fini always. */
+/* Results match by suite, contest, name, instruction set and params, a recall apart. 0 or -ENOMEM;
+ * fini always. */
 int benchmark_compare(const struct benchmark_report *before, const struct benchmark_report *now,
 		      struct benchmark_comparison *c);
 void benchmark_comparison_fini(struct benchmark_comparison *c);

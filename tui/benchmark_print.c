@@ -5,7 +5,7 @@
 
 #include "tui/benchmark_table.h"
 
-enum { INDENT = 8, NAME_WIDTH = 46, TARGET_WIDTH = 18 };
+enum { INDENT = 8, NAME_WIDTH = 45, TARGET_WIDTH = 18 };
 
 void benchmark_print_machine(const struct benchmark_machine *m, FILE *out)
 {
@@ -57,13 +57,13 @@ void benchmark_print_targets(const struct benchmark_report *r, FILE *out)
 
 	if (!r->ntargets)
 		return;
-	fprintf(out, "\n%-*s%-*s%-*s%12s  %s\n", INDENT, "Targets", NAME_WIDTH, "", TARGET_WIDTH,
+	fprintf(out, "\n%-*s%-*s %-*s%12s  %s\n", INDENT, "Targets", NAME_WIDTH, "", TARGET_WIDTH,
 		"target", "measured", "against");
 	for (uint32_t i = 0; i < r->ntargets; i++) {
 		const struct benchmark_verdict *v = &r->targets[i];
 
 		counts[v->status]++;
-		fprintf(out, "%-*s%-*s%-*s%12s%s%s\n", INDENT, benchmark_status_name(v->status),
+		fprintf(out, "%-*s%-*s %-*s%12s%s%s\n", INDENT, benchmark_status_name(v->status),
 			NAME_WIDTH, v->t.name, TARGET_WIDTH, v->t.target, measured_text(buf, &v->t),
 			v->t.baseline ? "  " : "", v->t.baseline ? v->t.baseline : "");
 		snprintf(line, sizeof(line), "[%s]%s%s", v->t.seed, v->t.reason ? " " : "",
