@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "kernels/benchmark/attention_cases.h"
+#include "kernels/benchmark/memory_parts.h"
 
 #define SEED "V3 benchmark results, 2.1-2.2 and 5.1"
 
@@ -135,11 +136,15 @@ int suite_memory(struct benchmark *b)
 	static const uint32_t lengths[] = {128, 256, 512, 1024, 4096};
 	int err = 0;
 
-	if (benchmark_quick(b))
-		return by_length(b, 64, 32);
+	if (benchmark_quick(b)) {
+		err = by_length(b, 64, 32);
+		err = err ? err : memory_of_keys(b);
+		return err ? err : memory_of_engine(b);
+	}
 	for (uint32_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]) && !err; i++)
 		err = by_length(b, lengths[i], 64);
 	for (uint32_t i = 0; i < sizeof(published) / sizeof(published[0]) && !err; i++)
 		err = mqa_target(b, published[i].heads, published[i].pct);
-	return err;
+	err = err ? err : memory_of_keys(b);
+	return err ? err : memory_of_engine(b);
 }
