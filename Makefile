@@ -57,9 +57,10 @@ TARGET_SRCS    := $(filter-out $(TARGET_SO_SRCS),$(sort $(wildcard tests/targets
 TARGET_CXX_SRCS := $(if $(shell command -v g++),$(sort $(wildcard tests/targets/*.cc)))
 BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-# Variants of instruction sets that this CPU lacks, by loops: for the tests that go through the
-# table of kernels, and no other.
-EMUL_SRCS      := $(if $(filter x86_64,$(ARCH)),$(shell grep -lE 'kernels_supported|attention_problem.h' $(UNIT_SRCS)))
+# Variants of instruction sets that this CPU lacks, by loops: for the tests of the kernels alone
+# that go through their table.
+EMUL_SRCS      := $(if $(filter x86_64,$(ARCH)),$(shell grep -L '"tui/\|"collectors/' \
+	$$(grep -lE 'kernels_supported|attention_problem.h' $(UNIT_SRCS))))
 ifeq ($(FLAVOUR),emul)
 NEEDED    += -DKERNELS_EMULATED
 UNIT_SRCS := $(EMUL_SRCS)

@@ -19,6 +19,7 @@ peak_fn peak_scalar, peak_avx2, peak_avx512, peak_neon;
 typedef float read_fn(const float *p, size_t n);
 
 read_fn read_sum_scalar, read_sum_avx2, read_sum_avx512;
+read_fn read_sum_neon;
 
 /* GFLOP/s of fn, the best of short windows within budget_ns of wall time. */
 double peak_measure_gflops(peak_fn *fn, uint64_t budget_ns);

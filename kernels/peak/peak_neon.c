@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peak_neon.c: the FMA peak of NEON. */
+/* peak_neon.c: the FMA peak and the read bandwidth of NEON. */
 #include "kernels/peak/peak.h"
 
 #if defined(__aarch64__) || defined(KERNELS_EMULATED)
 #include "kernels/vec_neon.h"
+
+#include "kernels/peak/read_sum.h"
 
 enum { CHAINS = 24 }; /* beyond latency x ports, within the registers */
 
@@ -23,5 +25,10 @@ uint64_t peak_neon(uint64_t rounds)
 		s[0] = vec_add(s[0], s[i]);
 	VEC_KEEP(s[0]);
 	return rounds * CHAINS * VEC_LANES * 2;
+}
+
+float read_sum_neon(const float *p, size_t n)
+{
+	return read_sum(p, n);
 }
 #endif

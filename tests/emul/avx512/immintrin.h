@@ -74,6 +74,23 @@ EMUL_REDUCE(add_pd, 8, double, __m512d, EMUL_ADD)
 EMUL_REDUCE(add_epi32, 16, int32_t, __m512i, EMUL_ADD)
 EMUL_REDUCE(max_epi32, 16, int32_t, __m512i, EMUL_MAX)
 
+/* Each lane to another type. */
+#define EMUL_CONVERT(NAME, N, FROM, FROM_REG, TO, TO_REG) \
+	E TO_REG emul512_##NAME(FROM_REG v)               \
+	{                                                 \
+		FROM x[N];                                \
+		TO out[N];                                \
+		TO_REG r;                                 \
+                                                          \
+		memcpy(x, &v, sizeof(x));                 \
+		for (int i = 0; i < (N); i++)             \
+			out[i] = (TO)x[i];                \
+		memcpy(&r, out, sizeof(r));               \
+		return r;                                 \
+	}
+EMUL_CONVERT(cvtepi32_ps, 16, int32_t, __m512i, float, __m512)
+EMUL_CONVERT(cvtepi8_epi32, 16, int8_t, __m128i, int32_t, __m512i)
+
 /* Out of range, and NaN, give the integer indefinite. */
 E __m512i emul512_cvtps_epi32(__m512 v)
 {
@@ -178,6 +195,8 @@ E __m512 emul512_shuffle_f32x4(__m512 a, __m512 b, int which)
 #define _mm512_reduce_add_pd	 emul512_reduce_add_pd
 #define _mm512_reduce_add_epi32	 emul512_reduce_add_epi32
 #define _mm512_reduce_max_epi32	 emul512_reduce_max_epi32
+#define _mm512_cvtepi32_ps	 emul512_cvtepi32_ps
+#define _mm512_cvtepi8_epi32	 emul512_cvtepi8_epi32
 #define _mm512_cvtps_epi32	 emul512_cvtps_epi32
 #define _mm512_reduce_ps	 emul512_reduce_ps
 #define _mm512_scalef_ps	 emul512_scalef_ps
