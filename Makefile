@@ -112,12 +112,12 @@ ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 isa_of = $(if $(filter x86_64,$(ARCH)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
 $(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP) $(call isa_of,$@)
 ifeq ($(FLAVOUR),emul)
-# The loops use what the CPU has. *_avx512.c gets its <immintrin.h> from tests/emul/avx512, and so on.
+# The loops use what the CPU has. The variants get <immintrin.h> and <arm_neon.h> from tests/emul.
 EMUL_HERE := $(if $(shell grep -m1 -w avx2 /proc/cpuinfo),$(ISA_f16c))
-EMUL_AVX512 := $(filter %_avx512.c %_avx512vnni.c %_avx512bf16.c,$(KERNEL_SRCS))
-EMUL_NEON   := $(filter %_neon.c,$(KERNEL_SRCS))
-$(call obj,$(EMUL_AVX512)): FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/avx512
-$(call obj,$(EMUL_NEON)):   FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/neon
+EMUL_X86  := $(filter %_avxvnni.c %_avx512.c %_avx512vnni.c %_avx512bf16.c,$(KERNEL_SRCS))
+EMUL_NEON := $(filter %_neon.c,$(KERNEL_SRCS))
+$(call obj,$(EMUL_X86)):  FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/x86
+$(call obj,$(EMUL_NEON)): FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/neon
 endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
 $(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)

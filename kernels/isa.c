@@ -62,7 +62,8 @@ unsigned int isa_features(void)
 #endif
 #if defined(KERNELS_EMULATED)
 	/* Their variants are loops in this build. */
-	f |= ISA_HAS_NEON | ISA_HAS_AVX512 | ISA_HAS_AVX512_VNNI | ISA_HAS_AVX512_BF16;
+	f |= ISA_HAS_NEON | ISA_HAS_AVX512 | ISA_HAS_AVX_VNNI | ISA_HAS_AVX512_VNNI |
+	     ISA_HAS_AVX512_BF16;
 #endif
 	return f;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * immintrin.h: in front of the compiler's own for *_avx512*.c of the emulated build: what AVX-512
- * does, by SIMDe, on a CPU that lacks it. What SIMDe 0.7.4 lacks is here as plain loops, after
- * Intel's description of each instruction; one that is in neither is an error of the compiler's.
+ * immintrin.h: in front of the compiler's own for *_avx512*.c and *_avxvnni.c of the emulated
+ * build: what they use, by SIMDe, on a CPU that lacks it. What SIMDe 0.7.4 lacks is here as plain
+ * loops, after Intel's description of each instruction; one that is in neither is an error of the
+ * compiler's.
  */
 #ifndef EMUL_IMMINTRIN_H
 #define EMUL_IMMINTRIN_H
@@ -90,6 +91,7 @@ EMUL_REDUCE(max_epi32, 16, int32_t, __m512i, EMUL_MAX)
 	}
 EMUL_CONVERT(cvtepi32_ps, 16, int32_t, __m512i, float, __m512)
 EMUL_CONVERT(cvtepi8_epi32, 16, int8_t, __m128i, int32_t, __m512i)
+EMUL_CONVERT(cvtepu8_epi32, 16, uint8_t, __m128i, int32_t, __m512i)
 
 /* Out of range, and NaN, give the integer indefinite. */
 E __m512i emul512_cvtps_epi32(__m512 v)
@@ -154,6 +156,10 @@ E __m512 emul512_shuffle_f32x4(__m512 a, __m512 b, int which)
 }
 #undef E
 
+/* The same as AVX512-VNNI's, under another name. */
+#undef _mm256_dpbusd_avx_epi32
+#define _mm256_dpbusd_avx_epi32(s, a, b) simde_mm256_dpbusd_epi32(s, a, b)
+
 /* SIMDe's alias wants the arguments of another. */
 #undef _mm512_madd_epi16
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
@@ -197,6 +203,7 @@ E __m512 emul512_shuffle_f32x4(__m512 a, __m512 b, int which)
 #define _mm512_reduce_max_epi32	 emul512_reduce_max_epi32
 #define _mm512_cvtepi32_ps	 emul512_cvtepi32_ps
 #define _mm512_cvtepi8_epi32	 emul512_cvtepi8_epi32
+#define _mm512_cvtepu8_epi32	 emul512_cvtepu8_epi32
 #define _mm512_cvtps_epi32	 emul512_cvtps_epi32
 #define _mm512_reduce_ps	 emul512_reduce_ps
 #define _mm512_scalef_ps	 emul512_scalef_ps
