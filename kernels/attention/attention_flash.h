@@ -19,7 +19,10 @@ struct block {
 	struct span span[MAX_SPANS];
 };
 
-/* Rows of q to the transposed span; absent rows are zeros. */
+/*
+ * Rows of q to the transposed span; absent rows are zeros. So many short rows at once are more
+ * streams than the hardware fetches ahead: the next vector's are asked for here.
+ */
 static void load_queries(const struct span *t, const float *q, size_t q_row, uint32_t rows,
 			 float scale)
 {
@@ -33,6 +36,7 @@ static void load_queries(const struct span *t, const float *q, size_t q_row, uin
 			for (uint32_t l = 0; l < VEC_LANES; l++) {
 				uint32_t row = c * VEC_LANES + l;
 
+				__builtin_prefetch(q + (row + VEC_LANES) * q_row + d);
 				r[l] = row < rows ? vec_mul(vec_load_first(q + row * q_row + d, n),
 							    vec_splat(scale))
 						  : vec_zero();
