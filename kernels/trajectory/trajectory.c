@@ -99,22 +99,58 @@ int trajectory_add_steps(struct trajectory *t, quantize_rows_fn *quantize, const
 	return 0;
 }
 
-/* One scan; a weight that beats the lightest kept one is inserted in order, which soon is rare. */
+enum { COLUMNS = 32 };
+
+/*
+ * The eighth largest of the maxima of columns: at least eight weights are no less, so none that is
+ * less is among the eight heaviest. *sum is that of all.
+ */
+static float eighth_of_columns(const float *weights, uint32_t n, float *sum)
+{
+	float max[COLUMNS] = {0}, total[COLUMNS] = {0}, top[TRAJECTORY_TOP] = {0};
+	uint32_t i = 0;
+
+	for (; i + COLUMNS <= n; i += COLUMNS) {
+		for (uint32_t c = 0; c < COLUMNS; c++) {
+			max[c] = weights[i + c] > max[c] ? weights[i + c] : max[c];
+			total[c] += weights[i + c];
+		}
+	}
+	for (uint32_t c = 0; i + c < n; c++) {
+		max[c] = weights[i + c] > max[c] ? weights[i + c] : max[c];
+		total[c] += weights[i + c];
+	}
+	*sum = 0;
+	for (uint32_t c = 0; c < COLUMNS; c++) {
+		float m = max[c];
+
+		*sum += total[c];
+		/* Into its place, without a branch to guess. */
+		for (uint32_t k = 0; k < TRAJECTORY_TOP; k++) {
+			float high = m > top[k] ? m : top[k];
+
+			m = m > top[k] ? top[k] : m;
+			top[k] = high;
+		}
+	}
+	return top[TRAJECTORY_TOP - 1];
+}
+
+/* Of the few that may be among the heaviest, each is inserted in order; the first of equals stays.
+ */
 void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, const float *weights,
 			     uint32_t n)
 {
-	float best[TRAJECTORY_TOP] = {0}, rest = 0;
+	float best[TRAJECTORY_TOP] = {0}, rest;
 	uint16_t keys[TRAJECTORY_TOP] = {0};
+	const float least = eighth_of_columns(weights, n, &rest);
 
 	for (uint32_t i = 0; i < n; i++) {
-		float w = weights[i];
+		const float w = weights[i];
 		int at = TRAJECTORY_TOP - 1;
 
-		if (w <= best[at]) {
-			rest += w;
+		if (w < least || w <= best[at])
 			continue;
-		}
-		rest += best[at];
 		for (; at > 0 && best[at - 1] < w; at--) {
 			best[at] = best[at - 1];
 			keys[at] = keys[at - 1];
@@ -122,10 +158,12 @@ void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, cons
 		best[at] = w;
 		keys[at] = (uint16_t)i;
 	}
-	for (int i = 0; i < TRAJECTORY_TOP; i++)
+	for (int i = 0; i < TRAJECTORY_TOP; i++) {
+		rest -= best[i];
 		a->top[head][i] = (struct trajectory_weight){
 			keys[i], (uint16_t)lrintf(fminf(best[i], 1) * 65535)};
-	a->rest[head] = (uint16_t)lrintf(fminf(rest, 1) * 65535);
+	}
+	a->rest[head] = (uint16_t)lrintf(fmaxf(0, fminf(rest, 1)) * 65535);
 }
 
 static void read_codes(const int8_t *codes, float scale, uint32_t n, float *x)
