@@ -146,7 +146,7 @@ int engine_process(struct engine_worker *w, const struct engine_query *q,
 	struct engine *e = w->engine;
 	const enum engine_learning learning = e->options.learning;
 	float base[ENGINE_DIM];
-	uint64_t start = 0, added = 0;
+	uint64_t start;
 	struct attention a;
 	int err;
 
@@ -154,7 +154,7 @@ int engine_process(struct engine_worker *w, const struct engine_query *q,
 	if (learning == ENGINE_LEARN_FULL) {
 		start = perftop_now_ns();
 		find_pattern(w, q->x, answer);
-		added = perftop_now_ns() - start;
+		answer->learning_ns = perftop_now_ns() - start;
 	}
 	set_attention(w, q->id, &a);
 	err = metered_attention(&e->metrics.attention, &a, w->scratch, w->scratch_bytes);
@@ -165,6 +165,7 @@ int engine_process(struct engine_worker *w, const struct engine_query *q,
 	}
 	start = perftop_now_ns();
 	err = learn(w, q, &a, base, answer);
-	perftop_record(e->metrics.loop_a, added + perftop_now_ns() - start);
+	answer->learning_ns += perftop_now_ns() - start;
+	perftop_record(e->metrics.loop_a, answer->learning_ns);
 	return err;
 }

@@ -72,10 +72,11 @@ struct engine_query {
 
 /* What a query was answered with; y is the worker's until the next query. */
 struct engine_answer {
-	const float *y;	  /* [ENGINE_DIM]; the first step's, where it explores */
-	float reward;	  /* mean over the steps; 0 without learning */
-	uint64_t pattern; /* most similar one; 0: none */
-	float expected;	  /* its quality */
+	const float *y;	      /* [ENGINE_DIM]; the first step's, where it explores */
+	float reward;	      /* mean over the steps; 0 without learning */
+	uint64_t pattern;     /* most similar one; 0: none */
+	float expected;	      /* its quality */
+	uint64_t learning_ns; /* what learning added to the query's time */
 };
 
 struct engine_worker {
