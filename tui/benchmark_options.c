@@ -59,13 +59,12 @@ void benchmark_options_help(void)
 	     "  --list                 the suites\n"
 	     "  --help                 this text\n"
 	     "\n"
-	     "Contenders of a contest run in turn. vs, \"/textbook\": how many times as fast as "
-	     "the\n"
-	     "textbook loop; \"/standard\": as the kernel of the same instruction set that writes "
-	     "all\n"
-	     "scores. % peak is of the core's measured multiply-adds. scratch is what a kernel "
-	     "asks\n"
-	     "for, RSS + what became resident in its first call.\n"
+	     "Contenders of a contest run in turn. Times are of the wall clock, or of the CPU "
+	     "where\n"
+	     "others took it in between. /textbook: how many times as fast as the textbook loop,\n"
+	     "/standard: as the kernel of the same instruction set that writes all scores. % peak\n"
+	     "is of one core's multiply-adds, measured beside. scratch is what a kernel asks for,\n"
+	     "RSS + what became resident in its first call.\n"
 	     "Exit status: 0; 1 a suite failed, or a regression; 2 bad usage.");
 }
 

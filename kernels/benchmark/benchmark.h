@@ -42,12 +42,16 @@ struct benchmark_case {
 				 one name, a case is held against that of its own isa */
 	const struct benchmark_param *params; /* its own, beside those of the contest */
 	uint32_t nparams;
-	bool slow; /* a few rounds tell enough (a textbook loop) */
-	bool once; /* each call is measured alone: calls change what they work on, take long, or
-		      their slowest are of interest */
+	bool slow;    /* a few rounds tell enough (a textbook loop) */
+	bool once;    /* each call is measured alone: calls change what they work on, take long, or
+			 their slowest are of interest */
+	bool threads; /* other threads work for it: the wall clock alone tells */
 };
 
 /*
+ * Times are of the wall clock; but where the scheduler took the CPU away from a reading in its
+ * middle, for others that were waiting for it, the reading is the thread's CPU time.
+ *
  * Measures all cases in turn, round after round, so that a busy moment of the machine hits all
  * alike: 3 warm-ups, then at least 10 rounds and until the time for a contest (--time) is over;
  * with --quick 2. Short calls are repeated within a reading of the clock until a reading takes

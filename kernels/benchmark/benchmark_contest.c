@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels/benchmark/benchmark_state.h"
@@ -76,10 +78,30 @@ static void reset_peak_rss(void)
 	close(fd);
 }
 
+/* Of this thread: CPU time, and how often it gave up its CPU, and had it taken away. */
+struct usage {
+	uint64_t cpu_ns;
+	long given, taken;
+};
+
+static struct usage usage_now(void)
+{
+	struct timespec ts = {0};
+	struct rusage r = {0};
+
+	getrusage(RUSAGE_THREAD, &r);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (struct usage){(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec, r.ru_nvcsw,
+			      r.ru_nivcsw};
+}
+
 /* One reading: ns of all its calls, or -errno. */
 static int64_t take_reading(const struct contender *in)
 {
-	uint64_t start = perftop_now_ns();
+	const struct usage before = usage_now();
+	const uint64_t start = perftop_now_ns();
+	struct usage after;
+	uint64_t wall_ns;
 
 	for (uint64_t i = 0; i < in->loops; i++) {
 		int err = in->c->run(in->c->arg);
@@ -88,7 +110,12 @@ static int64_t take_reading(const struct contender *in)
 			return err > 0 ? -err : err;
 		__asm__ volatile("" ::: "memory");
 	}
-	return (int64_t)(perftop_now_ns() - start);
+	wall_ns = perftop_now_ns() - start;
+	after = usage_now();
+	if (in->c->threads || after.taken == before.taken || after.given != before.given ||
+	    after.cpu_ns - before.cpu_ns > wall_ns)
+		return (int64_t)wall_ns;
+	return (int64_t)(after.cpu_ns - before.cpu_ns);
 }
 
 /* Warm-ups; the first tells the memory, the last how many calls make a reading. */

@@ -129,7 +129,7 @@ static int shared_prompts(struct benchmark *b)
 	if (err)
 		return err;
 	err = saved_target(b, "prompt cache, 8 prompts, 3/4 in common", "30-50 %", 30,
-			   p->cache.stats.used, SEQUENCES * PROMPT / PAGE_TOKENS,
+			   p->cache.stats.used, SEQUENCES * ((double)PROMPT / PAGE_TOKENS),
 			   "prompts of their own", "pages in use");
 	err = err ? err : benchmark_contest(b, "prompt cache", &n, 1, &c, 1, &ns);
 	return err ? err : benchmark_time_target(b, &hit, ns);

@@ -156,6 +156,7 @@ static int by_threads(struct benchmark *b, uint32_t len, uint32_t heads)
 			.arg = &t[i],
 			.params = &count[i],
 			.nparams = 1,
+			.threads = true,
 			.flops = (double)attention_flops(a),
 			.scratch_bytes = t[i].scratch_bytes,
 			.baseline = i ? NULL : "one thread",

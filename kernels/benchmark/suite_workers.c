@@ -211,7 +211,7 @@ static int spawning(struct benchmark *b, double *spawn_ns)
 	for (uint32_t i = 0; i < 5; i++) {
 		none[i] = cases[i];
 		none[i].isa = ISA_COUNT;
-		none[i].once = true;
+		none[i].once = none[i].threads = true;
 	}
 	err = benchmark_contest(b, "spawning threads", NULL, 0, none, 5, ns);
 	for (uint32_t i = 0; i < 5 && !err; i++)
@@ -308,19 +308,22 @@ static int talk(struct benchmark *b, struct worker_pool *five, struct worker_poo
 		 .run = run_round,
 		 .arg = five,
 		 .isa = ISA_COUNT,
-		 .once = true},
+		 .once = true,
+		 .threads = true},
 		{.name = "message, to a sleeper",
 		 .run = run_round,
 		 .arg = one,
 		 .isa = ISA_COUNT,
 		 .ops = 2,
-		 .once = true},
+		 .once = true,
+		 .threads = true},
 		{.name = "message, to a spinner",
 		 .run = round_trip,
 		 .arg = pong,
 		 .isa = ISA_COUNT,
 		 .ops = 2,
-		 .once = true},
+		 .once = true,
+		 .threads = true},
 	};
 	double ns[3];
 	int err = benchmark_contest(b, "coordination", NULL, 0, cases, 3, ns);
