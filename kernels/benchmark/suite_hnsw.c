@@ -193,7 +193,7 @@ static int ratio_target(const struct problem *p, const double *ns)
 {
 	char name[80], reason[128];
 
-	snprintf(name, sizeof(name), "HNSW search against brute force, %u %s", p->n, p->data);
+	snprintf(name, sizeof(name), "HNSW against brute force, %u %s", p->n, p->data);
 	snprintf(reason, sizeof(reason),
 		 "%.1fx of the exact scan of the same instruction set; a ratio grows with n, and "
 		 "its upper end is far beyond 1 M vectors",

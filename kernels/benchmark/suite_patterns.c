@@ -73,8 +73,7 @@ static int extraction_targets(struct benchmark *b, const struct extraction *e, d
 				    reason};
 	int err;
 
-	snprintf(name, sizeof(name), "pattern extraction, %u trajectories, %u clusters", e->km.n,
-		 e->km.k);
+	snprintf(name, sizeof(name), "pattern extraction, %u in %u clusters", e->km.n, e->km.k);
 	snprintf(target, sizeof(target), "%.0f ms", published_ms);
 	snprintf(reason, sizeof(reason), "%u iterations on uniform random vectors, %s",
 		 e->result.iterations, e->result.converged ? "converged" : "all that are allowed");
