@@ -110,7 +110,8 @@ ISA_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vect
 ISA_avx512vnni := $(ISA_avx512) -mavx512vnni
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 isa_of = $(if $(filter x86_64,$(ARCH)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
-$(B)/kernels/%.o: FILE_CFLAGS = -O3 $(OPENMP) $(call isa_of,$@)
+# A sanitizer's checks in unrolled loops take the compiler minutes a file at -O3.
+$(B)/kernels/%.o: FILE_CFLAGS = $(if $(SANITIZE),-O1,-O3) $(OPENMP) $(call isa_of,$@)
 ifeq ($(FLAVOUR),emul)
 # The loops use what the CPU has. The variants get <immintrin.h> and <arm_neon.h> from tests/emul.
 EMUL_HERE := $(if $(shell grep -m1 -w avx2 /proc/cpuinfo),$(ISA_f16c))
