@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* suite_decode.c: one query over a long store of keys and values, and prompts that begin alike. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "kernels/benchmark/benchmark.h"
+#include "kernels/kernels.h"
+#include "kernels/kvcache/kvcache.h"
+
+struct decode_arg {
+	struct decode d;
+	decode_fn *run;
+	void *scratch;
+	size_t scratch_bytes;
+	struct benchmark_param dtype;
+};
+
+struct read_arg {
+	read_fn *run;
+	const float *p;
+	size_t n;
+	float sum; /* kept, or the read would be for nothing */
+};
+
+static int run_decode(void *arg)
+{
+	const struct decode_arg *r = arg;
+
+	return r->run(&r->d, r->scratch, r->scratch_bytes);
+}
+
+static int run_read(void *arg)
+{
+	struct read_arg *r = arg;
+
+	r->sum = r->run(r->p, r->n);
+	return 0;
+}
+
+/* rows of keys, then of values: as the f32 store itself, or rounded into one of its own. */
+static int set_store(struct benchmark *b, struct decode *d, const float *rows)
+{
+	const size_t n = (size_t)d->kv_heads * d->kv_len, row = d->kv.row_bytes;
+	char *to = (char *)rows;
+	float *scales;
+
+	if (d->kv.type != KV_F32) {
+		to = benchmark_alloc(b, 2 * n * row);
+		scales = benchmark_alloc(b, 2 * n * sizeof(float));
+		if (!to || !scales)
+			return -ENOMEM;
+		for (size_t i = 0; i < 2 * n; i++)
+			kv_store_row(d->kv.type, rows + i * d->head_dim, d->head_dim, to + i * row,
+				     scales + i);
+		d->kv.k_scale = scales;
+		d->kv.v_scale = scales + n;
+	}
+	d->kv.k = to;
+	d->kv.v = to + n * row;
+	return 0;
+}
+
+static int set_case(struct benchmark *b, const struct kernel *k, enum kv_type type,
+		    const float *rows, struct decode_arg *arg, struct benchmark_case *c)
+{
+	static const char *const names[KV_TYPES] = {"attention_decode f32", "attention_decode bf16",
+						    "attention_decode int8"};
+	int err = set_store(b, &arg->d, rows);
+
+	arg->run = k->run.decode;
+	arg->scratch_bytes = decode_scratch(&arg->d);
+	arg->scratch = benchmark_alloc(b, arg->scratch_bytes);
+	arg->dtype = (struct benchmark_param){"dtype", kv_type_name(type), 0};
+	arg->d.q = benchmark_floats(b, arg->d.heads * arg->d.head_dim);
+	arg->d.out = benchmark_alloc(b, arg->d.heads * arg->d.head_dim * sizeof(float));
+	*c = (struct benchmark_case){
+		.name = names[type],
+		.isa = k->isa,
+		.run = run_decode,
+		.arg = arg,
+		.flops = (double)decode_flops(&arg->d),
+		.bytes = (double)decode_bytes(&arg->d),
+		.scratch_bytes = arg->scratch_bytes,
+		.baseline = type == KV_F32 ? "f32" : NULL,
+		.params = &arg->dtype,
+		.nparams = 1,
+	};
+	return err ? err : arg->scratch && arg->d.q && arg->d.out ? 0 : -ENOMEM;
+}
+
+/* best: the same of the fastest calls, told where the median misses. */
+static int ratio_target(struct benchmark *b, const char *name, double limit, const char *target,
+			double measured, double best, const char *unit, const char *baseline)
+{
+	char reason[96];
+
+	snprintf(reason, sizeof(reason),
+		 "%.2f %s by the fastest calls of each, with the least "
+		 "else running here",
+		 best, unit);
+	return benchmark_target(b, &(struct benchmark_target){
+					   .name = name,
+					   .seed = "perftop, what decode must reach",
+					   .target = target,
+					   .limit = limit,
+					   .at_least = true,
+					   .measured = measured,
+					   .unit = unit,
+					   .baseline = baseline,
+					   .reason = measured < limit ? reason : NULL,
+				   });
+}
+
+/* share: percent of the speed of reading K and V that decode must reach; 0: bound by arithmetic. */
+static int shape_targets(struct benchmark *b, const struct decode *d, const double *ns,
+			 double share)
+{
+	char name[96], target[16];
+	double best[KV_TYPES + 1];
+	int err = 0;
+
+	if (share == 0)
+		return 0;
+	for (uint32_t i = 0; i <= KV_TYPES; i++)
+		best[i] = benchmark_quantile_ns(b, i, 0);
+	snprintf(name, sizeof(name), "decode's share of read bandwidth, H=%u D=%u, %u keys",
+		 d->heads, d->head_dim, d->kv_len);
+	snprintf(target, sizeof(target), ">= %.0f %%", share);
+	err = ratio_target(b, name, share, target, 100 * ns[KV_TYPES] / ns[KV_F32],
+			   100 * best[KV_TYPES] / best[KV_F32], "%", "reading K and V");
+	for (int t = KV_BF16; t < KV_TYPES && !err; t++) {
+		snprintf(name, sizeof(name), "decode in %s, H=%u D=%u, %u keys",
+			 kv_type_name((enum kv_type)t), d->heads, d->head_dim, d->kv_len);
+		err = ratio_target(b, name, 1, "> 1x", ns[KV_F32] / ns[t], best[KV_F32] / best[t],
+				   "x", "f32");
+	}
+	return err;
+}
+
+static int by_shape(struct benchmark *b, uint32_t kv_heads, uint32_t keys, uint32_t dim,
+		    double share)
+{
+	const struct kernel *k = kernels_select("attention_decode", benchmark_isa(b));
+	const struct kernel *read = kernels_select("read_sum", benchmark_isa(b));
+	const size_t floats = 2 * (size_t)kv_heads * keys * dim;
+	struct benchmark_param params[4] = {
+		{"S", NULL, keys}, {"D", NULL, dim}, {"H", NULL, 8}, {"Hkv", NULL, kv_heads}};
+	struct benchmark_case cases[KV_TYPES + 1];
+	struct decode_arg args[KV_TYPES];
+	const float *rows = benchmark_floats(b, floats);
+	/* Of its own: a store just read would be warm for the next who decodes from it. */
+	struct read_arg reading = {.p = benchmark_floats(b, floats), .n = floats};
+	double ns[KV_TYPES + 1];
+	int err = rows && reading.p && k && read ? 0 : -ENOMEM;
+
+	for (int t = 0; t < KV_TYPES && !err; t++) {
+		args[t] = (struct decode_arg){0};
+		decode_set_packed(&args[t].d, (enum kv_type)t, 8, kv_heads, 1, keys, dim);
+		err = set_case(b, k, (enum kv_type)t, rows, &args[t], &cases[t]);
+	}
+	if (err)
+		return err;
+	reading.run = read->run.read;
+	cases[KV_TYPES] = (struct benchmark_case){
+		.name = "read K and V",
+		.isa = read->isa,
+		.run = run_read,
+		.arg = &reading,
+		.bytes = (double)(floats * sizeof(float)),
+	};
+	err = benchmark_contest(b, "one query over a long store", params, 4, cases, KV_TYPES + 1,
+				ns);
+	if (!err)
+		err = shape_targets(b, &args[0].d, ns, share);
+	benchmark_release(b);
+	return err;
+}
+
+/* A prompt's keys and values into the cache, and the same when they are there already. */
+struct prompt_arg {
+	struct kvcache c;
+	struct kvcache_shape shape;
+	void *storage;
+	size_t bytes;
+	const float *rows;
+	const uint32_t *tokens;
+	uint32_t n, reused;
+	bool forget;
+};
+
+static int run_prompt(void *arg)
+{
+	struct prompt_arg *p = arg;
+	size_t row = (size_t)p->shape.kv_heads * p->shape.head_dim;
+	uint32_t sequence;
+	int err = p->forget ? kvcache_init(&p->c, &p->shape, p->storage, p->bytes) : 0;
+
+	if (!err)
+		err = kvcache_open(&p->c, p->tokens, p->n, &sequence, &p->reused);
+	if (err)
+		return err;
+	err = kvcache_append(&p->c, sequence, p->tokens + p->reused, p->n - p->reused);
+	for (uint32_t layer = 0; layer < p->shape.layers && !err; layer++)
+		err = kvcache_write(&p->c, sequence, layer, p->reused, p->n - p->reused, p->rows,
+				    p->rows, row, p->shape.head_dim);
+	if (!err)
+		err = kvcache_commit(&p->c, sequence);
+	kvcache_close(&p->c, sequence);
+	return err;
+}
+
+/* What writing costs is the least that a known prompt saves: its attention comes on top. */
+static int by_prefix(struct benchmark *b, uint32_t n)
+{
+	const struct kvcache_shape shape = {4, 2, 64, KV_BF16, 32, 4, 4096};
+	struct benchmark_param params[3] = {
+		{"S", NULL, n}, {"D", NULL, shape.head_dim}, {"Hkv", NULL, shape.kv_heads}};
+	struct prompt_arg args[2];
+	struct benchmark_case cases[2];
+	uint32_t *tokens = benchmark_alloc(b, n * sizeof(*tokens));
+	const float *rows = benchmark_floats(b, (size_t)n * shape.kv_heads * shape.head_dim);
+	double ns[2];
+	int err = 0;
+
+	for (int i = 0; i < 2 && !err; i++) {
+		args[i] = (struct prompt_arg){
+			.shape = shape, .tokens = tokens, .rows = rows, .n = n, .forget = i == 0};
+		args[i].bytes = kvcache_storage(&shape, n / shape.page_tokens + 2);
+		args[i].storage = benchmark_alloc(b, args[i].bytes);
+		if (!tokens || !rows || !args[i].storage)
+			return -ENOMEM;
+		err = kvcache_init(&args[i].c, &shape, args[i].storage, args[i].bytes);
+		cases[i] = (struct benchmark_case){
+			.name = i ? "prompt known" : "prompt written",
+			.isa = ISA_COUNT,
+			.run = run_prompt,
+			.arg = &args[i],
+			.ops = n,
+			.baseline = i ? NULL : "written",
+			.scratch_bytes = args[i].bytes,
+		};
+	}
+	for (uint32_t i = 0; i < n; i++)
+		tokens[i] = i * 7919;
+	if (!err)
+		err = benchmark_contest(b, "prompts that begin alike", params, 3, cases, 2, ns);
+	if (!err && args[1].reused != (n - 1) / shape.page_tokens * shape.page_tokens)
+		err = -EIO;
+	if (!err)
+		err = ratio_target(b, "a known prompt in the KV cache", 1, "> 1x", ns[0] / ns[1],
+				   benchmark_quantile_ns(b, 0, 0) / benchmark_quantile_ns(b, 1, 0),
+				   "x", "writing its keys and values");
+	benchmark_release(b);
+	return err;
+}
+
+int suite_decode(struct benchmark *b)
+{
+	static const struct {
+		uint32_t kv_heads, keys, dim;
+		double share;
+	} shapes[] = {
+		{8, 1024, 64, 80}, {8, 4096, 64, 80}, {8, 16384, 64, 95},
+		{2, 4096, 128, 0}, {1, 4096, 128, 0},
+	};
+	int err = 0;
+
+	if (benchmark_quick(b)) {
+		err = by_shape(b, 2, 40, 16, 0);
+		return err ? err : by_prefix(b, 65);
+	}
+	for (uint32_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && !err; i++)
+		err = by_shape(b, shapes[i].kv_heads, shapes[i].keys, shapes[i].dim,
+			       shapes[i].share);
+	return err ? err : by_prefix(b, 513);
+}
