@@ -106,32 +106,6 @@ E __m512i emul512_cvtps_epi32(__m512 v)
 	return _mm512_castps_si512(v);
 }
 
-E __m512i emul512_cvtepi8_epi32(__m128i v)
-{
-	int32_t out[16];
-	int8_t x[16];
-	__m512 to;
-
-	memcpy(x, &v, sizeof(x));
-	for (int i = 0; i < 16; i++)
-		out[i] = x[i];
-	memcpy(&to, out, sizeof(to));
-	return _mm512_castps_si512(to);
-}
-
-E __m512 emul512_cvtepi32_ps(__m512i v)
-{
-	int32_t x[16];
-	float out[16];
-	__m512 to;
-
-	memcpy(x, &v, sizeof(x));
-	for (int i = 0; i < 16; i++)
-		out[i] = (float)x[i];
-	memcpy(&to, out, sizeof(to));
-	return to;
-}
-
 /* VREDUCEPS to whole numbers: x - round(x); 0 for an infinity. */
 E __m512 emul512_reduce_ps(__m512 v, int how)
 {
@@ -231,8 +205,6 @@ E __m512 emul512_shuffle_f32x4(__m512 a, __m512 b, int which)
 #define _mm512_cvtepi8_epi32	 emul512_cvtepi8_epi32
 #define _mm512_cvtepu8_epi32	 emul512_cvtepu8_epi32
 #define _mm512_cvtps_epi32	 emul512_cvtps_epi32
-#define _mm512_cvtepi8_epi32	 emul512_cvtepi8_epi32
-#define _mm512_cvtepi32_ps	 emul512_cvtepi32_ps
 #define _mm512_reduce_ps	 emul512_reduce_ps
 #define _mm512_scalef_ps	 emul512_scalef_ps
 #define _mm512_shuffle_f32x4	 emul512_shuffle_f32x4
