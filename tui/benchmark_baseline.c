@@ -84,13 +84,14 @@ static int read_result(struct reader *in, json_t *o)
 	const char *suite, *contest, *name, *isa;
 	struct benchmark_result *r;
 	json_t *params, *samples;
-	double reference_ns;
+	double reference_ns, copy_ns;
 	json_error_t why;
 	int err;
 
-	if (json_unpack_ex(o, &why, 0, "{s:s, s:s, s:s, s:s, s:F, s:o, s:o}", "suite", &suite,
+	if (json_unpack_ex(o, &why, 0, "{s:s, s:s, s:s, s:s, s:F, s:F, s:o, s:o}", "suite", &suite,
 			   "contest", &contest, "name", &name, "isa", &isa, "reference_ns",
-			   &reference_ns, "params", &params, "samples_ns", &samples))
+			   &reference_ns, "copy_ns", &copy_ns, "params", &params, "samples_ns",
+			   &samples))
 		return bad(in, "%s", why.text);
 	r = benchmark_report_add_result(in->r);
 	if (!r)
@@ -100,9 +101,10 @@ static int read_result(struct reader *in, json_t *o)
 	r->name = benchmark_report_string(in->r, name);
 	if (read_isa(isa, &r->isa))
 		return bad(in, "unknown instruction set %.20s", isa);
-	if (!(reference_ns >= 0) || !isfinite(reference_ns))
-		return bad(in, "reference_ns is not a time");
+	if (!(reference_ns >= 0 && copy_ns >= 0) || !isfinite(reference_ns + copy_ns))
+		return bad(in, "reference_ns or copy_ns is not a time");
 	r->reference_ns = reference_ns;
+	r->copy_ns = copy_ns;
 	if (!json_is_object(params))
 		return bad(in, "params is not an object");
 	err = read_params(in, params, r);

@@ -48,17 +48,30 @@ static double least_p(uint32_t n, uint32_t m)
 	return p;
 }
 
+/* How many times as slow the machine was for a as for b, at least 1: in what it slowed most. */
+static double over(const struct benchmark_result *a, const struct benchmark_result *b)
+{
+	double most = 1;
+
+	if (b->reference_ns > 0 && a->reference_ns > b->reference_ns)
+		most = a->reference_ns / b->reference_ns;
+	if (b->copy_ns > 0 && a->copy_ns > b->copy_ns * most)
+		most = a->copy_ns / b->copy_ns;
+	return most;
+}
+
 static void test(const struct benchmark_result *before, const struct benchmark_result *now,
 		 double chance, struct benchmark_difference *d)
 {
 	double slower, faster;
 
-	*d = (struct benchmark_difference){
-		.before_ns = before->ns.median, .now_ns = now->ns.median, .machine = 1};
-	if (before->reference_ns > 0 && now->reference_ns > 0)
-		d->machine = now->reference_ns / before->reference_ns;
-	slower = BENCHMARK_REGRESSION * (d->machine > 1 ? d->machine : 1);
-	faster = BENCHMARK_REGRESSION / (d->machine < 1 ? d->machine : 1);
+	*d = (struct benchmark_difference){.before_ns = before->ns.median,
+					   .now_ns = now->ns.median};
+	slower = over(now, before);
+	faster = over(before, now);
+	d->machine = slower > 1 ? slower : 1 / faster;
+	slower *= BENCHMARK_REGRESSION;
+	faster *= BENCHMARK_REGRESSION;
 	if (d->now_ns > slower * d->before_ns) {
 		d->p = benchmark_stats_slower_p(before->samples_ns, before->ns.n, now->samples_ns,
 						now->ns.n, slower);

@@ -12,9 +12,9 @@
  * finds). Faster is the mirror image.
  *
  * The test knows the noise within a run, not that between runs of a busy machine. So where the
- * reference loop, measured beside each round, tells that the machine was slower this time, the
- * baseline is taken to be slower by as much; and the command measures a suite that seems slower
- * again, and counts what is slower both times.
+ * references measured beside each round, arithmetic and a copy in cache, tell that the machine was
+ * slower this time, the baseline is taken to be slower by as much; and the command measures a suite
+ * that seems slower again, and counts what is slower both times.
  */
 #define BENCHMARK_REGRESSION 1.10
 #define BENCHMARK_CHANCE     0.01
@@ -24,7 +24,7 @@ enum benchmark_change { BENCHMARK_SAME, BENCHMARK_SLOWER, BENCHMARK_FASTER };
 struct benchmark_difference {
 	uint32_t result; /* of the report */
 	double before_ns, now_ns, p;
-	double machine; /* how many times as long the reference loop took */
+	double machine; /* how many times as long the references took */
 	enum benchmark_change change;
 };
 

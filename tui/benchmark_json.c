@@ -88,6 +88,7 @@ static json_t *result_of(const struct benchmark_result *r, bool samples)
 	json_object_set_new(o, "peak_rss_bytes", json_integer((json_int_t)r->peak_rss_bytes));
 	json_object_set_new(o, "rss_growth_bytes", json_integer((json_int_t)r->rss_growth_bytes));
 	json_object_set_new(o, "reference_ns", number(r->reference_ns));
+	json_object_set_new(o, "copy_ns", number(r->copy_ns));
 	json_object_set_new(o, "vs", vs_of(r));
 	if (samples)
 		json_object_set_new(o, "samples_ns", samples_of(r));

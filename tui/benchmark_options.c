@@ -47,7 +47,7 @@ void benchmark_options_help(void)
 	     "                         regressed: its median is over 10 % slower, and a one-sided\n"
 	     "                         Mann-Whitney U test of the samples against 1.1 times the\n"
 	     "                         baseline's says so (p < 0.01 / results compared), beyond\n"
-	     "                         what a reference loop slowed down, and again when its\n"
+	     "                         what reference loops slowed down, and again when its\n"
 	     "                         suite is measured a second time\n"
 	     "  --isa NAME             scalar, neon, avx2, avx512 or auto (default; PERFTOP_ISA "
 	     "sets\n"

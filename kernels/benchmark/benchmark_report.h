@@ -39,9 +39,9 @@ struct benchmark_result {
 	size_t scratch_bytes;			      /* as the case told */
 	size_t peak_rss_bytes;			      /* of the process in the case's first call */
 	size_t rss_growth_bytes; /* of that, above what was resident before it */
-	double reference_ns; /* of a fixed loop of scalar multiply-adds, the median of one reading
-				beside each round: how fast the machine was meanwhile; 0: not known
-			      */
+	/* How fast the machine was meanwhile, medians of a reading beside each round: a fixed loop
+	 * of scalar multiply-adds, and a copy within L2. 0: not known. */
+	double reference_ns, copy_ns;
 	struct benchmark_vs vs[BENCHMARK_MAX_VS];
 	uint32_t nvs;
 };

@@ -197,7 +197,9 @@ static void a_machine_that_is_slower_does_not_count(void **state)
 		add(&before, name, 40, 100, 0.02);
 		add(&now, name, 40, i == 1 ? 200 : 150, 0.02);
 		before.results[i].reference_ns = 10;
-		now.results[i].reference_ns = i == 2 ? 9 : 15;
+		now.results[i].reference_ns = i == 2 ? 9 : 12;
+		before.results[i].copy_ns = 100;
+		now.results[i].copy_ns = i == 2 ? 90 : 150; /* what slowed most counts */
 	}
 	assert_int_equal(benchmark_compare(&before, &now, &c), 0);
 	assert_int_equal(c.nslower, 2);
@@ -275,6 +277,7 @@ static void a_baseline_comes_back_as_it_was_saved(void **state)
 #define HEAD "{\"schema\":\"perftop.benchmark/1\",\"machine\":{\"cpu\":\"c\",\"isa\":\"avx2\"}"
 #define ROW                                                                                     \
 	"\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":\"avx2\",\"reference_ns\":1," \
+	"\"copy_ns\":1,"                                                                        \
 	"\"params\":{\"S\":1}"
 
 static void a_broken_baseline_is_refused_with_the_reason(void **state)
@@ -297,11 +300,13 @@ static void a_broken_baseline_is_refused_with_the_reason(void **state)
 		{HEAD ",\"results\":[{" ROW ",\"samples_ns\":[1,-1]}]}", "not a time"},
 		{HEAD ",\"results\":[{" ROW ",\"samples_ns\":[\"1\"]}]}", "not a time"},
 		{HEAD ",\"results\":[{" ROW ",\"samples_ns\":[1]},{}]}", "result 1"},
-		{HEAD ",\"results\":[{\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":"
-		      "\"mmx\",\"reference_ns\":1,\"params\":{},\"samples_ns\":[1]}]}",
+		{HEAD
+		 ",\"results\":[{\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":"
+		 "\"mmx\",\"reference_ns\":1,\"copy_ns\":1,\"params\":{},\"samples_ns\":[1]}]}",
 		 "mmx"},
 		{HEAD ",\"results\":[{\"suite\":\"s\",\"contest\":\"c\",\"name\":\"n\",\"isa\":"
-		      "\"avx2\",\"reference_ns\":1,\"params\":{\"S\":[]},\"samples_ns\":[1]}]}",
+		      "\"avx2\",\"reference_ns\":1,\"copy_ns\":1,\"params\":{\"S\":[]},\"samples_"
+		      "ns\":[1]}]}",
 		 "param S"},
 	};
 	struct benchmark_report r = {0};
