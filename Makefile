@@ -97,7 +97,7 @@ $(B)/%.o: %.c $(B)/flags | $(B)/ready
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 
 # Rewritten when they change: other flags build everything anew.
-FLAGS = '$(subst ','"'"',$(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(LDFLAGS) $(CLANG))'
+FLAGS = '$(subst ','"'"',$(CC) $(filter-out -Werror,$(ALL_CFLAGS)) $(LDFLAGS) $(CLANG)$(if $(EMUL_CFLAGS), $(EMUL_CFLAGS)))'
 $(B)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' $(FLAGS) | cmp -s - $@ || printf '%s\n' $(FLAGS) >$@
 
@@ -117,8 +117,9 @@ ifeq ($(FLAVOUR),emul)
 EMUL_HERE := $(if $(shell grep -m1 -w avx2 /proc/cpuinfo),$(ISA_f16c))
 EMUL_X86  := $(filter %_avxvnni.c %_avx512.c %_avx512vnni.c %_avx512bf16.c,$(KERNEL_SRCS))
 EMUL_NEON := $(filter %_neon.c,$(KERNEL_SRCS))
-$(call obj,$(EMUL_X86)):  FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/x86
-$(call obj,$(EMUL_NEON)): FILE_CFLAGS = -O1 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul/neon
+EMUL_CFLAGS := -Og -g0 $(OPENMP) -Wno-psabi $(EMUL_HERE) -Itests/emul
+$(call obj,$(EMUL_X86)):  FILE_CFLAGS = $(EMUL_CFLAGS)/x86
+$(call obj,$(EMUL_NEON)): FILE_CFLAGS = $(EMUL_CFLAGS)/neon
 endif
 $(PROBE_OBJS): FILE_CFLAGS = -fPIC
 $(COLLECTOR_OBJS) $(call obj,$(TESTLIB_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS)): | $(SKEL) $(SYSNAMES)

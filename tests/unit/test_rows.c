@@ -63,7 +63,8 @@ static void check_isa(enum isa isa)
 		return;
 	if (emulated)
 		fail_msg("%d rows of %s run nowhere: %s", n, isa_name(isa), list);
-	print_message("# not run natively, for want of %s: %s\n", isa_name(isa), list);
+	print_message("# not run natively, for want of %s or an extension of it: %s\n",
+		      isa_name(isa), list);
 	skip();
 }
 
