@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/benchmark/benchmark_published.h"
 #include "kernels/benchmark/benchmark_state.h"
 
 enum { PAGE = 4096 };
@@ -42,9 +43,11 @@ int benchmark_run_suite(const struct benchmark_suite *s, const struct benchmark_
 			struct benchmark_report *r)
 {
 	struct benchmark b = {.options = o, .report = r, .suite = s->name, .seed = 1};
-	uint32_t failures = r->nfailures;
+	const uint32_t failures = r->nfailures, first = r->nresults;
 	int err = s->run(&b);
 
+	if (!err)
+		err = benchmark_published_targets(&b, first);
 	benchmark_release(&b);
 	if (r->out_of_memory)
 		err = -ENOMEM;

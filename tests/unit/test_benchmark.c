@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "kernels/benchmark/benchmark_published.h"
 #include "kernels/kernels.h"
 #include "tui/benchmark_command.h"
 #include "tui/benchmark_json.h"
@@ -565,6 +566,49 @@ static void bad_options_are_refused_with_the_fix(void **state)
 	assert_true(c.run.contest_s == 0.02 && c.run.isa == ISA_SCALAR);
 }
 
+static void every_published_row_names_a_suite(void **state)
+{
+	for (uint32_t i = 0; i < benchmark_published_count; i++) {
+		const struct benchmark_published *p = &benchmark_published[i];
+		bool found = false;
+
+		for (uint32_t s = 0; s < benchmark_suites_count; s++)
+			found |= !strcmp(benchmark_suites[s].name, p->suite);
+		if (!found)
+			fail_msg("%s: there is no suite %s", p->limit.name, p->suite);
+		assert_true(p->contest || p->limit.reason);
+		assert_true(p->limit.ns > 0 && p->quantile >= 0 && p->quantile <= 1);
+	}
+}
+
+static int fisher_suite(struct benchmark *b)
+{
+	const struct benchmark_param n = {"n", NULL, 1000}, other = {"n", NULL, 10000};
+	struct work w = {.spins = 10};
+	const struct benchmark_case cases[] = {
+		{.name = "mean and square", .run = work, .arg = &w, .isa = ISA_SCALAR},
+		{.name = "mean and square", .run = work, .arg = &w, .isa = ISA_AVX2},
+	};
+	int err = benchmark_contest(b, "Fisher update", &n, 1, cases, 2, NULL);
+
+	return err ? err : benchmark_contest(b, "Fisher update", &other, 1, cases, 2, NULL);
+}
+
+static void published_times_are_answered_from_results(void **state)
+{
+	const struct benchmark_suite suite = {"ewc", "", fisher_suite};
+	const struct benchmark_options o = {.quick = true};
+	struct benchmark_report r = {0};
+
+	assert_int_equal(benchmark_run_suite(&suite, &o, &r), 0);
+	assert_int_equal(r.ntargets, 2);
+	assert_string_equal(r.targets[0].t.name, "Fisher update, 1,000 weights");
+	assert_true(fabs(r.targets[0].t.measured - r.results[1].ns.median / 1000) < 1e-9);
+	assert_true(fabs(r.targets[1].t.measured - r.results[3].ns.median / 1000) < 1e-9);
+	assert_int_equal(r.targets[1].status, BENCHMARK_PASS);
+	benchmark_report_fini(&r);
+}
+
 static void memory_is_read_to_the_last_float(void **state)
 {
 	static float p[2051];
@@ -601,6 +645,8 @@ int main(void)
 		cmocka_unit_test(a_kernel_that_fails_is_told),
 		cmocka_unit_test(tables_fit_the_width),
 		cmocka_unit_test(bad_options_are_refused_with_the_fix),
+		cmocka_unit_test(every_published_row_names_a_suite),
+		cmocka_unit_test(published_times_are_answered_from_results),
 		cmocka_unit_test(memory_is_read_to_the_last_float),
 	};
 
