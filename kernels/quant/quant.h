@@ -66,7 +66,7 @@ quant_matvec_fn quant_matvec_ref, quant_matvec_scalar, quant_matvec_avx2, quant_
 quant_expand_fn quant_expand_ref, quant_expand_scalar, quant_expand_avx2, quant_expand_avx512,
 	quant_expand_neon;
 quant_matvec_i8_fn quant_matvec_i8_ref, quant_matvec_i8_scalar, quant_matvec_i8_avx2,
-	quant_matvec_i8_avxvnni, quant_matvec_i8_avx512vnni;
+	quant_matvec_i8_avxvnni, quant_matvec_i8_avx512vnni, quant_matvec_i8_neon;
 int quant_check_i8(const struct quant_matrix *q, const struct quant_matrix *x, const float *y);
 
 /* What an approximation of n floats lost. */

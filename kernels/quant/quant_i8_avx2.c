@@ -12,6 +12,7 @@ static inline __m256i dot_u8_i8(__m256i a, __m256i b)
 }
 #define DOT_U8_I8(a, b) dot_u8_i8(a, b)
 
+#include "kernels/quant/quant_i8_x86.h"
 #include "kernels/quant/quant_i8_loops.h"
 
 int quant_matvec_i8_avx2(const struct quant_matrix *q, const struct quant_matrix *x, float *y)

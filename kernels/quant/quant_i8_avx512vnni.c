@@ -7,6 +7,7 @@
 
 #define DOT_U8_I8(a, b) _mm256_dpbusd_epi32(_mm256_setzero_si256(), a, b)
 
+#include "kernels/quant/quant_i8_x86.h"
 #include "kernels/quant/quant_i8_loops.h"
 
 int quant_matvec_i8_avx512vnni(const struct quant_matrix *q, const struct quant_matrix *x, float *y)
