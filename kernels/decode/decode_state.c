@@ -6,7 +6,8 @@
 #define SPILL		16 /* keys of the largest tile */
 
 /*
- * One to three rows read each key once: a long block, for few softmaxes. More rows read it once
+ * One to three rows read each key once: a long block, for few changes between the streams of keys
+ * and values, and few softmaxes; beyond 512 nothing more is gained. More rows read it once
  * for each four, so it should stay in L1 meanwhile: 16 KiB of keys as f32.
  */
 uint32_t decode_block(const struct decode *d)
@@ -14,7 +15,7 @@ uint32_t decode_block(const struct decode *d)
 	uint32_t rows = d->heads / d->kv_heads * d->q_len, block;
 
 	if (rows < 4)
-		return 256;
+		return 512;
 	block = 4096 / ROUND_UP(d->head_dim, 16) / 16 * 16;
 	return block > 256 ? 256 : block < 32 ? 32 : block;
 }
