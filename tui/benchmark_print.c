@@ -38,37 +38,55 @@ static void print_wrapped(const char *text, FILE *out)
 	fputc('\n', out);
 }
 
+/* A time in the unit that suits it, whatever the limit's is. */
 static const char *measured_text(char *buf, const struct benchmark_target *t)
 {
+	static const struct {
+		const char *unit;
+		double ns;
+	} times[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
 	const double v = fabs(t->measured);
 	int digits = v >= 99.95 ? 0 : v >= 9.995 ? 1 : v >= 0.01 || !(v >= 1e-5) ? 2 : 5;
 
-	if (isnan(v))
+	if (isnan(v)) {
 		snprintf(buf, BENCHMARK_TEXT, "-");
-	else
-		snprintf(buf, BENCHMARK_TEXT, "%.*f %.10s", digits, t->measured, t->unit);
+		return buf;
+	}
+	for (uint32_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		if (!strcmp(t->unit, times[i].unit))
+			return benchmark_time_text(buf, t->measured * times[i].ns);
+	snprintf(buf, BENCHMARK_TEXT, "%.*f %.10s", digits, t->measured, t->unit);
 	return buf;
+}
+
+static void print_target(const struct benchmark_verdict *v, FILE *out)
+{
+	const struct benchmark_target *t = &v->t;
+	const bool is_long = strlen(t->name) > NAME_WIDTH;
+	char buf[BENCHMARK_TEXT], line[512];
+
+	fprintf(out, "%-*s%-*s", INDENT, benchmark_status_name(v->status), is_long ? 0 : NAME_WIDTH,
+		t->name);
+	if (is_long)
+		fprintf(out, "\n%*s", INDENT + NAME_WIDTH, "");
+	fprintf(out, " %-*s%12s%s%s\n", TARGET_WIDTH, t->target, measured_text(buf, t),
+		t->baseline ? "  " : "", t->baseline ? t->baseline : "");
+	snprintf(line, sizeof(line), "[%s]%s%s", t->seed, t->reason ? " " : "",
+		 t->reason ? t->reason : "");
+	print_wrapped(line, out);
 }
 
 void benchmark_print_targets(const struct benchmark_report *r, FILE *out)
 {
 	uint32_t counts[BENCHMARK_NA + 1] = {0};
-	char buf[BENCHMARK_TEXT], line[512];
 
 	if (!r->ntargets)
 		return;
 	fprintf(out, "\n%-*s%-*s %-*s%12s  %s\n", INDENT, "Targets", NAME_WIDTH, "", TARGET_WIDTH,
 		"target", "measured", "against");
 	for (uint32_t i = 0; i < r->ntargets; i++) {
-		const struct benchmark_verdict *v = &r->targets[i];
-
-		counts[v->status]++;
-		fprintf(out, "%-*s%-*s %-*s%12s%s%s\n", INDENT, benchmark_status_name(v->status),
-			NAME_WIDTH, v->t.name, TARGET_WIDTH, v->t.target, measured_text(buf, &v->t),
-			v->t.baseline ? "  " : "", v->t.baseline ? v->t.baseline : "");
-		snprintf(line, sizeof(line), "[%s]%s%s", v->t.seed, v->t.reason ? " " : "",
-			 v->t.reason ? v->t.reason : "");
-		print_wrapped(line, out);
+		counts[r->targets[i].status]++;
+		print_target(&r->targets[i], out);
 	}
 	fprintf(out, "\n%u targets: %u PASS, %u MISSED, %u N/A\n", r->ntargets,
 		counts[BENCHMARK_PASS], counts[BENCHMARK_MISSED], counts[BENCHMARK_NA]);

@@ -516,13 +516,19 @@ static void tables_fit_the_width(void **state)
 		at->vs[1] = (struct benchmark_vs){"standard", 1.23};
 	}
 	assert_int_equal(benchmark_report_add_target(&r, "s", &t), 0);
+	t.name = "a name that is longer than its column, which is 45 characters wide";
+	t.unit = "s";
+	t.measured = 1.25e-6;
+	t.baseline = NULL;
+	assert_int_equal(benchmark_report_add_target(&r, "s", &t), 0);
 	benchmark_print_contest(&r, 0, 3, false, out);
 	benchmark_print_targets(&r, out);
 	fflush(out);
 	assert_fits(text);
 	assert_non_null(strstr(text, "/textbook"));
 	assert_non_null(strstr(text, "S=512 dtype=bf16"));
-	assert_non_null(strstr(text, "1 targets: 1 PASS, 0 MISSED, 0 N/A"));
+	assert_non_null(strstr(text, " 1.25 us\n"));
+	assert_non_null(strstr(text, "2 targets: 1 PASS, 1 MISSED, 0 N/A"));
 	fclose(out);
 	free(text);
 	benchmark_report_fini(&r);
