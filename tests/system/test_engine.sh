@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # perftop --watch without a target: the engine runs as a process of its own, and ends with perftop.
 . "$(dirname "$0")/../lib/system.sh"
-start_first watch "$PERFTOP" --watch=250ms --json --load 100 --duration 3s
+start_first watch "$PERFTOP" --watch=250ms --json --load 100 --duration 3s \
+	--engine-args '--loop-b 500ms --loop-c 1s --seq 64'
 watch=$pid
 eventually 10 test -s "$T/watch.out"
 engine=$(head -1 "$T/watch.out" | jq .target.pid)
@@ -17,6 +18,12 @@ between "queries come at the rate asked for, per second" "$(jq -s "$rate" "$T/wa
 check "kernels show their throughput" test "$(jq '[.kernels[] | select(.gflops > 0)] | length' <<<"$last")" -ge 1
 equal "trajectories add up" \
 	"$(jq '.trajectory | .recorded - .drained - .used | fabs < 50' <<<"$last")" true
+between "loop A is timed for each query" \
+	"$(jq '(.learning.loop_a.count - .trajectory.recorded) | fabs' <<<"$last")" 0 20
+between "loop B has run" "$(jq .learning.loop_b.count <<<"$last")" 2 6
+between "loop C has run" "$(jq .learning.loop_c.count <<<"$last")" 1 3
+check "patterns are found" test "$(jq .learning.patterns <<<"$last")" -ge 5
+check "dreams are dreamt" test "$(jq .learning.dreams <<<"$last")" -ge 50
 between "query latency has a p99, ns" \
 	"$(jq '.latency[] | select(.name == "query.service") | .p99' <<<"$last")" 1000 5000000000
 
