@@ -106,6 +106,9 @@ int benchmark_report_add_target(struct benchmark_report *r, const char *suite,
 		v->status = BENCHMARK_PASS;
 	else
 		v->status = BENCHMARK_MISSED;
+	if (v->status == BENCHMARK_MISSED && !t->reason)
+		v->t.reason =
+			"not explained yet: its row above has the shares of peak and bandwidth";
 	if (r->out_of_memory) {
 		r->ntargets--;
 		return -ENOMEM;

@@ -14,6 +14,7 @@
 #include "kernels/benchmark/worker_pool.h"
 #include "kernels/durable.h"
 #include "kernels/ordered.h"
+#include "kernels/patterns/pattern_store.h"
 #include "probes/perftop.h"
 
 #define SEED "V3 benchmark results, "
@@ -354,6 +355,50 @@ static int talking(struct benchmark *b)
 	return err;
 }
 
+/* In memory: an observation that becomes a pattern, or joins one. */
+struct store {
+	struct pattern_store *patterns;
+	const float *x;
+	uint32_t next;
+};
+
+enum { PATTERN_DIM = 256, PATTERNS = 1000 };
+
+static int write_pattern(void *arg)
+{
+	struct store *s = arg;
+	const float *x = s->x + (size_t)(s->next % PATTERNS) * PATTERN_DIM;
+	int err = pattern_store_add(s->patterns, x, 1, 1, 0, s->next++, NULL);
+
+	return err < 0 ? err : 0;
+}
+
+static int storing(struct benchmark *b)
+{
+	static const struct benchmark_limit limit = {"memory write: a pattern stored",
+						     SEED "appendix C", "< 5 ms", 5e6,
+						     "merged or new, of up to 1,000"};
+	const struct pattern_store_options o = {.dim = PATTERN_DIM,
+						.capacity = PATTERNS,
+						.merge_similarity = 0.9f,
+						.isa = benchmark_isa(b)};
+	struct store s = {.x = benchmark_floats(b, (size_t)PATTERNS * PATTERN_DIM)};
+	const struct benchmark_case c = {.name = "pattern_store_add",
+					 .isa = benchmark_isa(b),
+					 .run = write_pattern,
+					 .arg = &s,
+					 .once = true};
+	double ns;
+	int err = s.x ? 0 : -ENOMEM;
+
+	if (!err)
+		s.patterns = pattern_store_new(&o, &err);
+	err = err ? err : benchmark_contest(b, "pattern store", NULL, 0, &c, 1, &ns);
+	if (s.patterns)
+		pattern_store_free(s.patterns);
+	return err ? err : benchmark_time_target(b, &limit, ns);
+}
+
 static int writing(struct benchmark *b)
 {
 	static const struct benchmark_limit limit = {
@@ -415,5 +460,6 @@ int suite_workers(struct benchmark *b)
 	err = err ? err : working(b, spawn_ns);
 	err = err ? err : talking(b);
 	err = err ? err : writing(b);
+	err = err ? err : storing(b);
 	return err ? err : absent(b);
 }
