@@ -51,34 +51,42 @@ void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads
 /*
  * A span's queries, a block of its scores and the stripes of K and V under way want to sit in L1
  * together; the rest of the block in L2. Measured: AVX-512 with 48 KiB of L1, AVX2 with 32 KiB,
- * where spans are narrow and the block no more than what shares a pass over K and V.
+ * where spans are narrow, so that more keys fit, and more queries share a pass over K and V.
  */
 void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q, uint32_t *block_k)
 {
 	const uint32_t dim = a->head_dim;
-	uint32_t bq = dim <= 64 ? 64 : 32;
+	uint32_t bq = dim <= 64 ? 64 : 32, bk = dim <= 256 ? 128 : 64;
 
-	if (isa == ISA_AVX2 && dim <= 256)
-		bq = dim <= 128 ? 96 : 48;
+	if (isa == ISA_AVX2 && dim <= 256) {
+		bq = dim <= 128 ? 128 : 64;
+		bk = 256;
+	}
 	/* Heads beyond 256 are no usual ones: what 160 KiB of scratch allow. */
 	if (dim > 512)
 		bq = 16;
 	*block_q = a->block_q ? a->block_q : bq;
-	*block_k = a->block_k ? a->block_k : dim <= 256 ? 128 : 64;
+	*block_k = a->block_k ? a->block_k : bk;
 }
 
-/* Floats of a block of queries in any instruction set, and of its scores against `keys` keys. */
-static size_t block_floats(const struct attention *a, uint32_t bq, size_t keys)
+/*
+ * Floats of a block of queries before its scores: Q and O transposed, four vectors of per-query
+ * state, one of ones.
+ */
+static size_t block_floats(const struct attention *a, uint32_t bq)
 {
-	size_t span = bq < ATTENTION_MAX_SPAN ? bq : ATTENTION_MAX_SPAN;
-
-	/* Q and O transposed, four vectors of per-query state, one of ones. */
-	return (2 * (size_t)a->head_dim + 4) * bq + ATTENTION_MAX_SPAN + keys * span;
+	return (2 * (size_t)a->head_dim + 4) * bq + ATTENTION_MAX_SPAN;
 }
 
 /* The largest over the instruction sets; a chunked block keeps O and two of the state twice. */
 static size_t most_bytes(const struct attention *a, size_t keys, bool chunked)
 {
+	static const uint32_t span[ISA_COUNT] = {
+		[ISA_SCALAR] = 1,
+		[ISA_NEON] = 16,
+		[ISA_AVX2] = 24,
+		[ISA_AVX512] = ATTENTION_MAX_SPAN,
+	};
 	size_t most = 0;
 
 	for (int isa = 0; isa < ISA_COUNT; isa++) {
@@ -86,10 +94,9 @@ static size_t most_bytes(const struct attention *a, size_t keys, bool chunked)
 		size_t floats;
 
 		attention_blocks(a, (enum isa)isa, &bq, &bk);
-		floats = block_floats(a, bq, keys ? keys : bk);
+		floats = block_floats(a, bq) + (keys ? keys : bk) * span[isa];
 		if (chunked)
-			floats = block_floats(a, bq, 0) + (size_t)bk * ATTENTION_MAX_SPAN +
-				 ((size_t)a->head_dim + 2) * bq;
+			floats += ((size_t)a->head_dim + 2) * bq;
 		most = floats > most ? floats : most;
 	}
 	return round_up(most * sizeof(float), ATTENTION_ALIGN);
@@ -114,7 +121,7 @@ size_t attention_standard_scratch(const struct attention *a)
 {
 	/* Scores, the maximum and sum of each row, and what a block of 64 keeps beside its scores.
 	 */
-	size_t floats = ((size_t)a->kv_len + 2) * round_up(a->q_len, 64) + block_floats(a, 64, 0);
+	size_t floats = ((size_t)a->kv_len + 2) * round_up(a->q_len, 64) + block_floats(a, 64);
 
 	return round_up(floats * sizeof(float), ATTENTION_ALIGN);
 }

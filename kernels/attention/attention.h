@@ -13,7 +13,7 @@ enum {
 	ATTENTION_MAX_DIM = 1024,
 	ATTENTION_MAX_BLOCK_Q = 128,
 	ATTENTION_MAX_BLOCK_K = 512,
-	ATTENTION_MAX_SPAN = 64, /* queries whose scores are in memory at once, of a block */
+	ATTENTION_MAX_SPAN = 64, /* queries of a block that registers hold, in any variant */
 	ATTENTION_CHUNK = 8,	 /* blocks of keys in a chunk of attention_chunked */
 	ATTENTION_ALIGN = 64,	 /* what scratch memory must be aligned to, in bytes */
 };

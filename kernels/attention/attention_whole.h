@@ -60,7 +60,7 @@ static void chunked_rows(struct block *b)
 	float *mem;
 
 	attention_blocks(b->a, TILE_ISA, &block_q, &block_k);
-	mem = b->span[0].st + (size_t)block_k * ATTENTION_MAX_SPAN;
+	mem = b->span[0].st + (size_t)block_k * SPAN_VECS * VEC_LANES;
 	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
 		total.span[i].ot = mem + (size_t)b->a->head_dim * at;
 		total.span[i].max = mem + (size_t)b->a->head_dim * b->bq + at;
