@@ -42,19 +42,11 @@ static int run_program(const char *path, char *const argv[])
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ECHILD;
 }
 
-/* Another file with this program in it: no page of it is in use, so all can be thrown out. */
-static int copy_self(char *path, size_t size)
+static int copy_to(int to)
 {
-	const char *folder = getenv("TMPDIR");
-	int from = open(SELF, O_RDONLY | O_CLOEXEC), to, err = 0;
+	int from = open(SELF, O_RDONLY | O_CLOEXEC), err = from < 0 ? -errno : 0;
 	ssize_t n;
 
-	snprintf(path, size, "%.200s/perftop-startup.XXXXXX", folder && *folder ? folder : "/tmp");
-	to = from < 0 ? -1 : mkstemp(path);
-	if (to < 0) {
-		err = -errno;
-		path[0] = '\0';
-	}
 	while (!err && (n = sendfile(to, from, NULL, 1 << 24)) != 0)
 		if (n < 0)
 			err = -errno;
@@ -62,9 +54,32 @@ static int copy_self(char *path, size_t size)
 		err = -errno;
 	if (from >= 0)
 		close(from);
-	if (to >= 0 && close(to) && !err)
-		err = -errno;
 	return err;
+}
+
+/*
+ * Another file with this program in it, that has no name any more, so nothing is left behind: no
+ * page of it is in use, so all can be thrown out. A descriptor for reading, or -errno.
+ */
+static int copy_self(void)
+{
+	const char *folder = getenv("TMPDIR");
+	char path[256];
+	int to, err, fd = -1;
+
+	snprintf(path, sizeof(path), "%.200s/perftop-startup.XXXXXX",
+		 folder && *folder ? folder : "/tmp");
+	to = mkstemp(path);
+	if (to < 0)
+		return -errno;
+	err = copy_to(to);
+	if (!err)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (!err && fd < 0)
+		err = -errno;
+	unlink(path);
+	close(to); /* a file that is open for writing cannot be run */
+	return err ? err : fd;
 }
 
 static int evict(const char *path)
@@ -105,15 +120,15 @@ static int cold_start(struct benchmark *b)
 		{"cold start as published", "V3 benchmark results, 6.3", "20.13 ms", 20.13e6,
 		 "pages of the program dropped before each start"},
 	};
-	char path[256], why[128];
-	char *argv[] = {path, (char *)"--version", NULL};
-	int err = copy_self(path, sizeof(path)), ignored = err;
+	char path[32], why[128], *argv[] = {(char *)"perftop", (char *)"--version", NULL};
+	int fd = copy_self(), ignored = fd < 0 ? fd : 0, err;
 	double ns = NAN;
 
-	if (!err)
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0)
 		ns = starts(b, "cold start, --version", path, argv, true, &ignored);
-	if (*path)
-		unlink(path);
+	if (fd >= 0)
+		close(fd);
 	snprintf(why, sizeof(why), "a copy of the program cannot be run: error %d", -ignored);
 	err = 0;
 	for (uint32_t i = 0; i < 2 && !err; i++) {
