@@ -106,11 +106,12 @@ static int explore(struct engine_worker *w, const float *x, float *base)
 	return err;
 }
 
+/* The last heads first: their keys are still in the caches that attention just left. */
 static int keep_attention(struct engine_worker *w, const struct attention *a)
 {
 	int err = 0;
 
-	for (uint32_t h = 0; h < a->heads && !err; h++) {
+	for (uint32_t h = a->heads; h-- && !err;) {
 		err = w->engine->weights->run.weights(a, h, a->q_len - 1, w->weights);
 		trajectory_keep_weights(&w->kept, h, w->weights, a->kv_len);
 	}
@@ -132,11 +133,11 @@ static int learn(struct engine_worker *w, const struct engine_query *q, const st
 		.expected = answer->expected,
 		.now_ns = perftop_now_ns(),
 	};
-	int err = explore(w, q->x, base);
+	int err = keep_attention(w, a);
 
+	err = err ? err : explore(w, q->x, base);
 	for (uint32_t s = 0; s < TRAJECTORY_STEPS; s++)
 		answer->reward += w->reward[s] / TRAJECTORY_STEPS;
-	err = err ? err : keep_attention(w, a);
 	return err ? err : loop_a_on_inference(&w->a, &r);
 }
 
