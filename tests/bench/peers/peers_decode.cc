@@ -176,21 +176,22 @@ static void heads(uint32_t n, uint32_t dim, double bandwidth_target)
 	want.assign(s.out, s.out + 8 * dim);
 	by_openblas(s, scores);
 	same("OpenBLAS", s.out, want);
+	/* Both over one store, or whoever came second would find it warm beside others. */
+	auto peer = contest(loops_for(run), run, [&] { by_openblas(s, scores); });
 	auto t = contest(
-		loops_for(run), run, [&] { by_openblas(s, scores); },
-		[&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); },
+		loops_for(run), run, [&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); },
 		[&] { sink = read_all(other, 2 * s.floats_each); });
 	(void)sink;
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u f32, OpenBLAS sgemv", dim, n);
-	line(what, t[0], t[1], 1.15);
+	line(what, peer[0], peer[1], 1.15);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u f32, reading K and V", dim, n);
-	line(what, t[0], t[4], bandwidth_target);
+	line(what, t[0], t[3], bandwidth_target);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u bf16, our f32", dim, n);
-	line(what, t[2], t[0], 1);
+	line(what, t[1], t[0], 1);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u int8, our f32", dim, n);
-	line(what, t[3], t[0], 1);
+	line(what, t[2], t[0], 1);
 	std::printf("%44s %.1f GB/s of K and V by us, %.1f by reading alone\n", "",
-		    8 * s.floats_each / t[0].median, 8 * s.floats_each / t[4].median);
+		    8 * s.floats_each / t[0].median, 8 * s.floats_each / t[3].median);
 	std::free(other);
 	std::free(scores);
 }
@@ -212,16 +213,17 @@ static void shared(uint32_t kv_heads, uint32_t n, uint32_t dim, double target)
 	by_openblas(s, scores);
 	same("OpenBLAS", s.out, want);
 	auto t = contest(
-		loops_for(run), run, [&] { peer.run(); }, [&] { by_openblas(s, scores); },
-		[&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); });
+		loops_for(run), run, [&] { peer.run(); }, run, [&] { by_openblas(s, scores); });
+	auto types = contest(
+		loops_for(run), run, [&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); });
 	snprintf(what, sizeof(what), "MQA 8:%u D=%u keys=%u f32, oneDNN", kv_heads, dim, n);
 	line(what, t[0], t[1], target);
 	snprintf(what, sizeof(what), "MQA 8:%u D=%u keys=%u f32, OpenBLAS sgemv", kv_heads, dim, n);
-	line(what, t[0], t[2], 1.15);
+	line(what, t[2], t[3], 1.15);
 	snprintf(what, sizeof(what), "MQA 8:%u D=%u keys=%u bf16, our f32", kv_heads, dim, n);
-	line(what, t[3], t[0], 0);
+	line(what, types[1], types[0], 0);
 	snprintf(what, sizeof(what), "MQA 8:%u D=%u keys=%u int8, our f32", kv_heads, dim, n);
-	line(what, t[4], t[0], 0);
+	line(what, types[2], types[0], 0);
 	std::printf("%44s %.1f GFLOP/s by us at best, %.1f by oneDNN\n", "",
 		    (double)decode_flops(&s.d[0]) / t[0].best,
 		    (double)decode_flops(&s.d[0]) / t[1].best);
