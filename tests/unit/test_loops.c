@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_loops.c: the learning loops learn, and forget nothing they were to keep. */
+/*
+ * test_loops.c: the learning loops learn, and forget nothing they were to keep. Long because one
+ * world to learn about serves all three.
+ */
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
