@@ -19,12 +19,15 @@ check "version is told" grep -q '^perftop [0-9]' "$T/out"
 run "$p"
 equal "no target and no terminal is bad usage" "$rc" 2
 check "and says what to give" one_line 'give -p PID'
-for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some' '-n no-such-process-here' 'benchmark --suite x'; do
+for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some' '-n no-such-process-here'; do
 	# shellcheck disable=SC2086
 	run "$p" $bad
 	equal "bad usage: $bad" "$rc" 2
 	check "one line for: $bad" one_line '^perftop: '
 done
+run "$p" benchmark --suite x
+equal "bad usage: benchmark --suite x" "$rc" 2
+check "one line for: benchmark --suite x" one_line '^perftop benchmark: --suite x: '
 
 # ---- targets that cannot be watched
 run "$p" -p 4194304

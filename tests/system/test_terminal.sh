@@ -79,5 +79,8 @@ key q
 
 "$PERFTOP" --watch=200ms --duration 1s --json -o "$T/run.ptop" >"$T/live.json"
 key "clear; $PERFTOP --replay $T/run.ptop --view counters" Enter
+check "a recording opens in the view asked for" shows "engine.workers"
+key /
+key query.c Enter
 check "a recording shows through the same views" shows "query.completed"
 key q
