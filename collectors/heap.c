@@ -211,6 +211,22 @@ static void fill_reclaim(struct heap *h, struct session *se, struct snapshot *s)
 	h->dispatched = r->dispatched;
 }
 
+/* From inside, an allocator that cannot be read from outside may speak for itself. */
+static bool sample(struct heap *h, struct session *se, struct snapshot *s)
+{
+	bool sampling = heap_sampler_tick(h->sampler, se, s);
+	uint64_t counted = s->heap.live_bytes;
+
+	if (!sampling || !heap_sampler_allocator(h->sampler, &h->stats))
+		return sampling;
+	h->have_stats = true;
+	fill_allocator(h, &s->heap);
+	/* Counted from the program's start it is exact, and of this moment. */
+	if (counted)
+		s->heap.live_bytes = counted;
+	return true;
+}
+
 static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct heap *h = priv;
@@ -234,7 +250,7 @@ static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 	heap_mm_tick(&h->mm, se, s);
 	out->fault_ns = s->page_faults.mean_ns;
 	if (h->sampler)
-		sampling = heap_sampler_tick(h->sampler, se, s);
+		sampling = sample(h, se, s);
 	else if (out->mode == HEAP_TRACE)
 		fill_trace(se, s);
 	else

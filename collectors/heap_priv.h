@@ -68,6 +68,8 @@ void heap_sampler_reset(struct heap_sampler *hs);
 bool heap_sampler_tick(struct heap_sampler *hs, struct session *se, struct snapshot *s);
 /* All that lives was counted from the program's start. */
 bool heap_sampler_from_start(const struct heap_sampler *hs);
+/* What the allocator said of itself from inside; false when it says nothing. */
+bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *out);
 /* The site of s->heap_sites that most looks like a leak, or NULL. */
 const struct snap_heap_site *heap_sampler_suspect(const struct snapshot *s);
 

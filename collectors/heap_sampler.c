@@ -74,6 +74,38 @@ bool heap_sampler_from_start(const struct heap_sampler *hs)
 	return hs && hs->segment && heap_segment_totals(hs->segment)->from == HEAP_FROM_START;
 }
 
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* The program is not trusted with more than being wrong: no figure depends on another's order. */
+bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *out)
+{
+	const struct heap_totals *t = hs->segment ? heap_segment_totals(hs->segment) : NULL;
+	const struct heap_jemalloc *j;
+	int64_t since;
+	uint64_t live, kept;
+
+	if (!t || !t->jemalloc.answered_ns)
+		return false;
+	j = &t->jemalloc;
+	/* What was counted since it was asked. */
+	since = (int64_t)((uint64_t)t->live_bytes - j->counted);
+	live = since < 0 ? less(j->allocated, (uint64_t)-since) : j->allocated + (uint64_t)since;
+	kept = less(less(j->resident, j->metadata), j->allocated);
+	*out = (struct alloc_stats){
+		.obtained_bytes = live + kept,
+		.live_bytes = live,
+		.retained_bytes = kept,
+		.mmapped_known = true,
+		.arenas = (uint32_t)j->arenas,
+		.free_small_bytes = less(j->active, j->allocated),
+		.trim_bytes = less(less(j->resident, j->metadata), j->active),
+	};
+	return true;
+}
+
 /* ---- getting at it --------------------------------------------------------------------------- */
 
 static void load(struct heap_sampler *hs, struct session *se)
@@ -279,9 +311,10 @@ static void say(struct heap_sampler *hs, struct session *se)
 		se, "heap", t->dropped ? SECTION_DEGRADED : SECTION_LIVE, NULL,
 		"sampled in the process, every %llu KiB, counts %s; +3 ns an allocation%s",
 		(unsigned long long)(t->mean_bytes >> 10),
-		t->from == HEAP_FROM_LATE
-			? "exact since it was loaded, what lived before is read from outside"
-			: "exact",
+		t->from != HEAP_FROM_LATE ? "exact"
+		: t->jemalloc.answered_ns
+			? "exact since it was loaded, what lives by jemalloc's own account"
+			: "exact since it was loaded, what lived before is read from outside",
 		t->dropped ? "; some samples were dropped" : "");
 }
 

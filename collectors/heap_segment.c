@@ -227,6 +227,18 @@ static uint64_t pause_quantile(const uint64_t *bins, uint64_t total, double q)
 	return 0;
 }
 
+static void read_jemalloc(const struct heap_jemalloc *j, struct heap_jemalloc *out)
+{
+	out->answered_ns = heap_segment_load(&j->answered_ns);
+	out->allocated = heap_segment_load(&j->allocated);
+	out->active = heap_segment_load(&j->active);
+	out->metadata = heap_segment_load(&j->metadata);
+	out->resident = heap_segment_load(&j->resident);
+	out->retained = heap_segment_load(&j->retained);
+	out->arenas = heap_segment_load(&j->arenas);
+	out->counted = heap_segment_load(&j->counted);
+}
+
 static void read_state(struct heap_segment *s)
 {
 	const struct heap_state *st = heap_segment_state(s);
@@ -245,6 +257,7 @@ static void read_state(struct heap_segment *s)
 	t->pause_max_ns = heap_segment_load(&st->pause_max_ns);
 	t->refused_threads = heap_segment_load(&st->refused_threads);
 	t->threads = __atomic_load_n(&st->threads, __ATOMIC_RELAXED);
+	read_jemalloc(&st->jemalloc, &t->jemalloc);
 	for (unsigned int i = 0; i < BUCKET_COUNT; i++)
 		timed += heap_segment_load(&bins[i]);
 	t->pause_p50_ns = timed ? pause_quantile(bins, timed, 0.5) : 0;

@@ -48,14 +48,15 @@ static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 
 	h->verdict = cached ? HEAP_CACHED : HEAP_FRAGMENTED;
 	snprintf(h->words, sizeof(h->words),
-		 "%s: %s obtained, %s live: %.0f %% is free inside %s, %s; malloc_trim would give "
-		 "back at most %s",
+		 "%s: %s obtained, %s live: %.0f %% is free inside %s, %s; %s would give back at "
+		 "most %s",
 		 cached ? "cached" : "fragmentation",
 		 bytes_text(obtained, (double)st->obtained_bytes),
 		 bytes_text(live, (double)st->live_bytes), 100 * share, h->allocator,
 		 cached	       ? "in pieces of whole pages, kept for later"
 		 : small > 0.5 ? "mostly in pieces below 4 KiB"
 			       : "in pieces between blocks in use",
+		 strncmp(h->allocator, "jemalloc", 8) != 0 ? "malloc_trim" : "purging its arenas",
 		 bytes_text(trim, (double)st->trim_bytes));
 }
 

@@ -30,7 +30,7 @@
  */
 #define HEAP_SEGMENT_NAME    "perftop-heap"
 #define HEAP_SEGMENT_MAGIC   0x3150414548465250ull /* "PRFHEAP1", little-endian; written last */
-#define HEAP_SEGMENT_VERSION 1u
+#define HEAP_SEGMENT_VERSION 2u
 
 enum {
 	HEAP_CLASSES = 192,
@@ -137,6 +137,15 @@ enum heap_from {
 	HEAP_FROM_LATE,	     /* from a moment on: live is the change since, and may be negative */
 };
 
+/* What jemalloc says of itself, where it is underneath: renewed once a second while it samples. */
+struct heap_jemalloc {
+	uint64_t asked_ns, answered_ns; /* CLOCK_MONOTONIC; answered 0: never */
+	/* stats.* of jemalloc(3), bytes. */
+	uint64_t allocated, active, metadata, resident, retained;
+	uint64_t arenas;
+	uint64_t counted; /* sum of the shards' alloc_bytes - free_bytes, when it was asked */
+};
+
 /* Written by the library. */
 struct heap_state {
 	uint64_t head;		       /* ring written or reserved up to here */
@@ -159,6 +168,7 @@ struct heap_state {
 	uint32_t threads;	  /* with a shard now */
 	uint32_t shared;	  /* 1: the shared shard has something in it */
 	uint32_t pad;
+	struct heap_jemalloc jemalloc;
 };
 
 struct heap_segment_header {

@@ -53,6 +53,7 @@ struct heap_real {
 	void *(*valloc)(size_t);
 	void *(*pvalloc)(size_t);
 	size_t (*usable_size)(void *);
+	int (*mallctl)(const char *, void *, size_t *, void *, size_t); /* jemalloc's, or NULL */
 	uint32_t size_from; /* enum heap_size_from; 0: not resolved yet */
 	uint32_t late;	    /* loaded into a running program */
 };
@@ -73,6 +74,13 @@ extern HEAP_LOCAL struct heap_cell heap_void_cell;
 /* active: 1 while calls reach the library, preloaded or hooked in; no samples are taken else. */
 extern struct inject_port perftop_heap_port;
 HEAP_LOCAL void *heap_port_original(const char *name); /* or NULL */
+
+/* ---- heap_jemalloc.c ---- */
+
+/* mallctl of the allocator underneath, NULL when that is not jemalloc. */
+HEAP_LOCAL void *heap_jemalloc_find(void);
+/* heap_real.mallctl is there, and heap_busy is 1. */
+HEAP_LOCAL void heap_jemalloc_ask(struct heap_segment_header *seg, uint64_t now);
 
 /* ---- heap_real.c ---- */
 

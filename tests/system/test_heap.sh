@@ -79,3 +79,21 @@ mkdir -p "$T/bare"
 cp "$PERFTOP" "$T/bare/perftop"
 "$T/bare/perftop" --heap=sample --json --duration 1s -- true >"$T/bare.json" 2>"$T/bare.err"
 equal "without its library, sample says what is missing" "$?/$(grep -c 'libperftop_heap.so' "$T/bare.err")" 1/1
+
+# jemalloc tells its own process alone what it holds: the sampler, loaded into it, asks.
+start_redis
+grow() { redis-benchmark -s "$redis_sock" -t set -r 900000 -n "$1" -d 100 -P 16 -q >/dev/null; }
+grow 300000
+"$PERFTOP" -p "$redis_pid" --heap=sample --json -d 500ms --duration 6s >"$T/jemalloc.json" 2>"$T/jemalloc.err" &
+watcher=$!
+eventually 5 grep -q '"heap":{"status":"live"' "$T/jemalloc.json"
+for _ in 1 2 3; do
+	grow 60000
+	sleep 1
+done
+allocated=$(redis-cli -s "$redis_sock" info memory | tr -d '\r' | sed -n 's/^allocator_allocated://p')
+wait "$watcher"
+last=$(tail -1 "$T/jemalloc.json")
+between "jemalloc's live bytes are what redis says of it, ratio" "$(ratio "$(heap live_bytes)" "$allocated")" 0.97 1.03
+check "what it keeps free is known" test "$(heap retained_bytes)" -gt 0
+check "and it is called what it is" grep -q '^jemalloc' <<<"$(heap allocator)"

@@ -134,7 +134,7 @@ static const struct {
 } lies[] = {
 	LIE(magic, 0),
 	LIE(magic, UINT64_MAX),
-	LIE(version, 2),
+	LIE(version, HEAP_SEGMENT_VERSION + 1),
 	LIE(header_bytes, 0),
 	LIE(total_bytes, UINT64_MAX),
 	LIE(control_offset, UINT64_MAX - 7),
