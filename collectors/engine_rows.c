@@ -82,6 +82,10 @@ static void fill_kernel(struct engine *e, struct snapshot *s, const struct snap_
 	out = &s->kernels[s->nkernels++];
 	snprintf(out->name, sizeof(out->name), "%.*s", (int)(dot - key), key);
 	snprintf(out->isa, sizeof(out->isa), "%.15s", dot + 1);
+	snprintf(name, sizeof(name), "kernel.%s.vs_scalar_x100", key);
+	out->vs_scalar = (double)value(s, name) / 100;
+	snprintf(name, sizeof(name), "kernel.%s.vs_standard_x100", key);
+	out->vs_standard = (double)value(s, name) / 100;
 	out->calls = row->count;
 	out->rate = row->rate;
 	out->p50 = row->p50;

@@ -149,6 +149,8 @@ void *engine_learner_run(void *arg)
 	};
 	bool last = false;
 
+	/* Here, for it holds up nobody: queries are served, and the buffer has room. */
+	engine_compare(e);
 	while (!last) {
 		last = ordered_load_64(&e->stop_learner);
 		pause_for(e, e->options.drain_delay_ns);

@@ -150,6 +150,13 @@ int engine_process(struct engine_worker *w, const struct engine_query *q,
 
 /* Threads: 0 or -errno; engine_stop() returns what a worker failed with, or NULL. */
 int engine_start(struct engine *e);
+/*
+ * Times the attention and micro-LoRA kernels in use beside their baselines, some 50 ms once, and
+ * sets gauges kernel.NAME.ISA.vs_scalar_x100 and .vs_standard_x100. Sequences of more than
+ * ENGINE_COMPARE_FLOATS numbers a head are left out.
+ */
+enum { ENGINE_COMPARE_FLOATS = 512 * 64 };
+void engine_compare(const struct engine *e);
 const char *engine_stop(struct engine *e);
 
 void *engine_worker_run(void *worker);
