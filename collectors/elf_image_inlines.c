@@ -12,6 +12,13 @@ enum {
 	INLINES_MAX_BYTES = 32 << 20,
 	INLINES_MAX_OTHER_BYTES = 8 << 20,
 	INLINES_UNPACKED = 4, /* times as large as packed, about */
+	INLINES_DEPTH = 64,   /* blocks within each other */
+	SCOPES_DEPTH = 16,    /* namespaces and types within each other */
+};
+
+/* Code of a function, one for each of its ranges; by address. */
+struct inline_function {
+	uint64_t low, high, die;
 };
 
 static uint64_t debug_bytes(struct elf_image *e)
@@ -63,6 +70,8 @@ bool elf_image_has_inlines(struct elf_image *e)
 
 void elf_image_close_info(struct elf_image *e)
 {
+	free(e->inlinable);
+	free(e->units);
 	if (e->info)
 		dwarf_end(e->info);
 	if (e->info_elf)
@@ -92,36 +101,151 @@ static const char *name_of(Dwarf_Die *die)
 	return linkage ? linkage : dwarf_diename(die);
 }
 
+/* ---- the functions of a unit, looked up once ------------------------------------------------- */
+
+static int grow(void **array, uint32_t n, size_t size)
+{
+	void *more;
+
+	/* At each power of two. */
+	if (n & (n - 1))
+		return 0;
+	more = reallocarray(*array, n ? 2 * (size_t)n : 1, size);
+	if (!more)
+		return -1;
+	*array = more;
+	return 0;
+}
+
+static void add_function(struct elf_image *e, Dwarf_Die *die)
+{
+	Dwarf_Addr base, low, high;
+	ptrdiff_t at = 0;
+
+	while ((at = dwarf_ranges(die, at, &base, &low, &high)) > 0) {
+		if (grow((void **)&e->inlinable, e->ninlinable, sizeof(*e->inlinable)))
+			return;
+		e->inlinable[e->ninlinable++] =
+			(struct inline_function){low, high, dwarf_dieoffset(die)};
+	}
+}
+
+/* C++ and Rust have functions within namespaces and types. */
+static void add_scope(struct elf_image *e, Dwarf_Die *scope, uint32_t depth)
+{
+	Dwarf_Die die;
+
+	if (depth == SCOPES_DEPTH || dwarf_child(scope, &die))
+		return;
+	do {
+		switch (dwarf_tag(&die)) {
+		case DW_TAG_subprogram:
+			add_function(e, &die);
+			break;
+		case DW_TAG_namespace:
+		case DW_TAG_module:
+		case DW_TAG_class_type:
+		case DW_TAG_structure_type:
+		case DW_TAG_union_type:
+		case DW_TAG_enumeration_type:
+			add_scope(e, &die, depth + 1);
+			break;
+		default:
+			break;
+		}
+	} while (!dwarf_siblingof(&die, &die));
+}
+
+static int compare_functions(const void *a, const void *b)
+{
+	const struct inline_function *x = a, *y = b;
+
+	return (x->low > y->low) - (x->low < y->low);
+}
+
+static const struct inline_function *known_function(const struct elf_image *e, uint64_t vaddr)
+{
+	uint32_t low = 0, high = e->ninlinable;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (e->inlinable[mid].low <= vaddr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low && vaddr < e->inlinable[low - 1].high ? &e->inlinable[low - 1] : NULL;
+}
+
+/* A unit has thousands of entries that are no function: they are gone through once. */
+static const struct inline_function *function_at(struct elf_image *e, uint64_t vaddr)
+{
+	const struct inline_function *f = known_function(e, vaddr);
+	Dwarf_Die unit;
+	uint64_t offset;
+
+	if (f || !find_unit(e->info, vaddr, &unit))
+		return f;
+	offset = dwarf_dieoffset(&unit);
+	for (uint32_t i = 0; i < e->nunits; i++)
+		if (e->units[i] == offset)
+			return NULL;
+	if (grow((void **)&e->units, e->nunits, sizeof(*e->units)))
+		return NULL;
+	e->units[e->nunits++] = offset;
+	add_scope(e, &unit, 0);
+	if (e->ninlinable)
+		qsort(e->inlinable, e->ninlinable, sizeof(*e->inlinable), compare_functions);
+	return known_function(e, vaddr);
+}
+
+/* ---- what is inlined there ------------------------------------------------------------------ */
+
+/* Blocks and inlined calls around the address, the outermost first. */
+static uint32_t blocks_at(Dwarf_Die *function, uint64_t vaddr, Dwarf_Die *path)
+{
+	Dwarf_Die at = *function, child;
+	uint32_t n = 0;
+	bool deeper = true;
+
+	while (deeper && n < INLINES_DEPTH && !dwarf_child(&at, &child)) {
+		deeper = false;
+		do {
+			int tag = dwarf_tag(&child);
+
+			if ((tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block &&
+			     tag != DW_TAG_try_block && tag != DW_TAG_catch_block) ||
+			    dwarf_haspc(&child, vaddr) <= 0)
+				continue;
+			path[n++] = at = child;
+			deeper = true;
+		} while (!deeper && !dwarf_siblingof(&child, &child));
+	}
+	return n;
+}
+
 uint32_t elf_image_inlines(struct elf_image *e, uint64_t vaddr, struct elf_inline *out,
 			   uint32_t max)
 {
 	Dwarf *info = open_info(e);
-	Dwarf_Die unit, *scopes = NULL;
-	uint32_t n = 0;
-	int nscopes;
+	const struct inline_function *f = info ? function_at(e, vaddr) : NULL;
+	Dwarf_Die function, path[INLINES_DEPTH];
+	uint32_t n = 0, depth;
 
-	if (!info || !find_unit(info, vaddr, &unit))
+	if (!f || !dwarf_offdie(info, f->die, &function))
 		return 0;
-	/* From an inlined function the first call goes on to what encloses its definition. */
-	nscopes = dwarf_getscopes(&unit, vaddr, &scopes);
-	if (nscopes > 0) {
-		Dwarf_Die innermost = scopes[0];
+	depth = blocks_at(&function, vaddr, path);
+	while (depth-- && n < max) {
+		Dwarf_Die *die = &path[depth];
 
-		free(scopes);
-		nscopes = dwarf_getscopes_die(&innermost, &scopes);
-	}
-	for (int i = 0; i < nscopes && n < max; i++) {
-		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
-			break;
 		/* Wrappers of single instructions are marked so, and say nothing. */
-		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine ||
-		    dwarf_hasattr_integrate(&scopes[i], DW_AT_artificial))
+		if (dwarf_tag(die) != DW_TAG_inlined_subroutine ||
+		    dwarf_hasattr_integrate(die, DW_AT_artificial))
 			continue;
-		out[n].name = name_of(&scopes[i]);
-		out[n].key = dwarf_dieoffset(&scopes[i]);
+		out[n].name = name_of(die);
+		out[n].key = dwarf_dieoffset(die);
 		n += out[n].name != NULL;
 	}
-	if (nscopes > 0)
-		free(scopes);
 	return n;
 }

@@ -72,7 +72,10 @@ struct elf_image {
 
 	bool info_loaded;
 	struct Elf *info_elf;
-	struct Dwarf *info; /* for inlined functions */
+	struct Dwarf *info;		   /* for inlined functions */
+	struct inline_function *inlinable; /* functions by address, of the units looked into */
+	uint32_t ninlinable, nunits;
+	uint64_t *units; /* those, by their place in the debug information */
 };
 
 /* Bytes at a file offset: all n, or -EIO. */
