@@ -3,10 +3,14 @@
 #include "collectors/session_priv.h"
 
 #include <poll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "collectors/clock.h"
 #include "collectors/replay.h"
+
+/* The shortest last interval, where a quarter of a usual one is not shorter yet. */
+#define LAST_TICK_NS 20000000u
 
 void session_wait_until(struct session *se, uint64_t until_ns)
 {
@@ -47,6 +51,17 @@ static uint64_t interval(struct session *se)
 	return atomic_load(&se->want_interval_ns);
 }
 
+void session_let_pass(uint64_t until_ns)
+{
+	uint64_t now = clock_mono_ns();
+
+	if (until_ns > now && until_ns - now < 1000000000u) {
+		struct timespec t = {0, (long)(until_ns - now)};
+
+		nanosleep(&t, NULL);
+	}
+}
+
 static void live_loop(struct session *se)
 {
 	uint64_t next;
@@ -61,8 +76,13 @@ static void live_loop(struct session *se)
 		session_wait_until(se, next);
 		if (se->want_quit)
 			break;
-		if (atomic_load(&se->want_stop))
+		if (atomic_load(&se->want_stop)) {
 			se->finished = true;
+			/* Asked for at any time: rates of microseconds would be noise. */
+			session_let_pass(se->last_ns + (interval(se) / 4 < LAST_TICK_NS
+								? interval(se) / 4
+								: LAST_TICK_NS));
+		}
 		session_tick(se);
 		/* Keep the beat; after a long stop or a change, begin a new one. */
 		step = interval(se);

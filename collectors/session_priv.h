@@ -106,6 +106,8 @@ void session_publish(struct session *se);
 
 /* Sleep until `until_ns`, serving watched fds and commands; the target's exit ends it early. */
 void session_wait_until(struct session *se, uint64_t until_ns);
+/* The same, whatever is asked meanwhile: for less than a second. */
+void session_let_pass(uint64_t until_ns);
 
 /* The thread; arg is the session. */
 void *session_main(void *arg);

@@ -44,6 +44,7 @@ static void attach_to_new_program(struct session *se)
 	session_reattach(se);
 	/* Rates of an interval of microseconds would mean nothing. */
 	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
+	session_let_pass(se->last_ns + SESSION_FIRST_TICK_NS);
 }
 
 /* Attaching takes some 50 ms of a CPU: a target that does nothing but execve must not cost it. */
@@ -62,6 +63,7 @@ static void follow_exec(struct session *se)
 	session_attach_lightly(se,
 			       "the target runs execve all the time: attached to once a second");
 	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
+	session_let_pass(se->last_ns + SESSION_FIRST_TICK_NS);
 }
 
 /* The first of several has ended: another one takes its place. */
