@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_benchmark.c: what `perftop benchmark` says of samples, targets and baselines. */
+/*
+ * test_benchmark.c: what `perftop benchmark` says of samples, targets and baselines.
+ * Long because the statistics, the reader of baselines and the targets are one command.
+ */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_lora_base.c: every base-LoRA variant against the double-precision reference. */
+/*
+ * test_lora_base.c: every base-LoRA variant against the double-precision reference.
+ * Long because each row of the table is held to the same reference, by shapes and by number formats.
+ */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
