@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_lora_base.c: every base-LoRA variant against the double-precision reference.
- * Long because each row of the table is held to the same reference, by shapes and by number formats.
+ * Long because rows of many shapes and number formats are held to one reference.
  */
 #include <errno.h>
 #include <math.h>
