@@ -117,6 +117,14 @@ static int grow(void **array, uint32_t n, size_t size)
 	return 0;
 }
 
+/* The next one, which lies behind: a file that says otherwise would have us go round for ever. */
+static bool next_die(Dwarf_Die *die)
+{
+	Dwarf_Off before = dwarf_dieoffset(die);
+
+	return !dwarf_siblingof(die, die) && dwarf_dieoffset(die) > before;
+}
+
 static void add_function(struct elf_image *e, Dwarf_Die *die)
 {
 	Dwarf_Addr base, low, high;
@@ -153,7 +161,7 @@ static void add_scope(struct elf_image *e, Dwarf_Die *scope, uint32_t depth)
 		default:
 			break;
 		}
-	} while (!dwarf_siblingof(&die, &die));
+	} while (next_die(&die));
 }
 
 static int compare_functions(const void *a, const void *b)
@@ -220,7 +228,7 @@ static uint32_t blocks_at(Dwarf_Die *function, uint64_t vaddr, Dwarf_Die *path)
 				continue;
 			path[n++] = at = child;
 			deeper = true;
-		} while (!deeper && !dwarf_siblingof(&child, &child));
+		} while (!deeper && next_die(&child));
 	}
 	return n;
 }
