@@ -3,7 +3,6 @@
 #ifndef PERFTOP_INJECT_PRIV_H
 #define PERFTOP_INJECT_PRIV_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <sys/user.h>
 
@@ -43,6 +42,33 @@ int inject_libc_read(struct inject_libc *l, const struct inject_modules *m, pid_
 int inject_check_modules(pid_t pid, struct inject_modules *m, struct inject_libc *l, char *why,
 			 size_t why_size);
 
+/* ---- no waiting for a CPU. inject_hurry.c ---------------------------------------------------- */
+
+/* struct sched_attr as the kernel had it first: SCHED_ATTR_SIZE_VER0 (linux/sched/types.h). */
+struct inject_sched {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+struct inject_hurry {
+	pid_t tid, guard;
+	int guard_fd;
+	struct inject_sched own, theirs;
+	bool own_raised, theirs_raised;
+};
+
+/*
+ * From begin to end thread tid and the calling one run before all that is not real-time: otherwise
+ * a stop lasts some ms more for each busy program beside. Where that is not allowed (it takes
+ * CAP_SYS_NICE) they wait as others do. If perftop is killed between, tid gets its own scheduling
+ * back all the same.
+ */
+void inject_hurry_begin(struct inject_hurry *h, pid_t tid);
+void inject_hurry_end(struct inject_hurry *h);
+
 /* ---- one thread, stopped. inject_thread.c --------------------------------------------------- */
 
 struct inject_thread {
@@ -56,8 +82,7 @@ struct inject_thread {
 	uint64_t below;		    /* its stack is in use from here up */
 	int signal;		    /* that it raises to be stopped */
 	bool stop_again;	    /* SIGSTOP came meanwhile */
-	int policy;		    /* of this thread's own scheduling, outside of stops; or -1 */
-	struct sched_param param;
+	struct inject_hurry hurry;
 	int32_t saved_errno;
 	uint64_t errno_addr; /* 0: not known */
 };

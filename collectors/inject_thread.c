@@ -3,7 +3,6 @@
 #ifdef __x86_64__
 #include <elf.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -77,26 +76,6 @@ int inject_thread_wait(struct inject_thread *t, uint64_t timeout_ns, int *status
 	}
 }
 
-/*
- * While something stands still for it, this thread waits for no other on its CPU. Where that is not
- * allowed a stop on a busy machine is longer.
- */
-static void hurry(struct inject_thread *t)
-{
-	struct sched_param first = {.sched_priority = 1};
-
-	t->policy = sched_getscheduler(0);
-	if (sched_getparam(0, &t->param) ||
-	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
-		t->policy = -1;
-}
-
-static void hurry_no_more(const struct inject_thread *t)
-{
-	if (t->policy >= 0)
-		sched_setscheduler(0, t->policy, &t->param);
-}
-
 static int stop(struct inject_thread *t, pid_t tid)
 {
 	int status = 0, err = 0;
@@ -133,11 +112,11 @@ int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid)
 	t->tid = tid;
 	t->xstate_bytes = 0;
 	t->stop_again = false;
-	hurry(t);
+	inject_hurry_begin(&t->hurry, tid);
 	t->begin_ns = clock_mono_ns();
 	err = stop(t, tid);
 	if (err)
-		hurry_no_more(t);
+		inject_hurry_end(&t->hurry);
 	return err;
 }
 
@@ -145,7 +124,7 @@ void inject_thread_release(struct inject_thread *t)
 {
 	ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
 	t->stop_ns = clock_mono_ns() - t->begin_ns;
-	hurry_no_more(t);
+	inject_hurry_end(&t->hurry);
 }
 
 int inject_thread_save(struct inject_thread *t, const struct inject_libc *l)

@@ -22,6 +22,11 @@ static uint64_t effective_capabilities(void)
 	return p ? strtoull(p + 8, NULL, 16) : 0;
 }
 
+bool privilege_has(int capability)
+{
+	return effective_capabilities() >> capability & 1;
+}
+
 void privilege_read(struct privilege *p)
 {
 	uint64_t caps = effective_capabilities();

@@ -14,5 +14,7 @@ struct privilege {
 };
 
 void privilege_read(struct privilege *p);
+/* Is CAP_... effective? */
+bool privilege_has(int capability);
 
 #endif

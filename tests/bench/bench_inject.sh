@@ -62,3 +62,20 @@ if [ -e "$heap" ]; then
 	s=$(sleeping "$heap")
 	row "a program that sleeps, the heap sampler" "$s" "" "$(verdict "$s")"
 fi
+
+# Where its CPUs are busy, and the program with them, a stop must not wait for its turn.
+busy_redis() {
+	for _ in $(seq "$runs"); do
+		start_redis
+		start load redis-benchmark -s "$redis_sock" -c 20 -l -q -t get,set
+		sleep 0.3
+		"$tool" load "$redis_pid" "$heap" | sed -n 's/.*stop_us=\([0-9.]*\) .*/\1/p'
+		kill "$pid" "$redis_pid"
+		wait "$pid" "$redis_pid" 2>/dev/null
+	done | least_and_median
+}
+if [ -e "$heap" ] && command -v redis-benchmark >/dev/null; then
+	for i in $(seq "$(nproc)"); do start "spin$i" sh -c 'while :; do :; done'; done
+	s=$(busy_redis)
+	row "redis, each CPU busy, the heap sampler" "$s" "" "$(verdict "$s")"
+fi

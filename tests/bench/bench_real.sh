@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Programs that we did not write: throughput before, while and after perftop watches them, and what
 # it says of them. Those that are not installed are named and left out.
-#   SECONDS_EACH   of each of the three (10)      ONLY_PROGRAM   one of them
+#   SECONDS_EACH   of each stretch (10)   ROUNDS   stretches watched (3)   ONLY_PROGRAM   one of them
 . "$(dirname "$0")/../lib/system.sh"
 here=$(cd "$(dirname "$0")" && pwd)
-seconds=${SECONDS_EACH:-10}
+seconds=${SECONDS_EACH:-10} rounds=${ROUNDS:-3}
 missing=()
 
 have() {
@@ -17,7 +17,7 @@ have() {
 
 # Each program has: NAME_start, which leaves its pid in $target; NAME_rate, which runs or watches
 # its load for $seconds and prints operations a second.
-row() { printf '%-10s %11s %11s %11s %7s %7s %7s %7s  %s\n' "$@"; }
+row() { printf '%-10s %10s %10s %10s %7s %12s %7s %7s %7s  %s\n' "$@"; }
 
 # Operations a second of a program that prints how many it has done, last line of a file.
 counted() {
@@ -120,30 +120,55 @@ stop_target() {
 	started=()
 }
 
-one() {
-	local before during after top
-	more=()
-	"${name}_start_" || { missing+=("$name (does not build)"); return; }
-	"${name}_rate" >/dev/null # warm
-	before=$("${name}_rate")
+# The lowest, the middle and the highest of what follows.
+spread() { printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }'; }
+
+# CPU that a process has used since it began.
+cpu_pct() {
+	awk -v hz="$(getconf CLK_TCK)" -v up="$(cut -d' ' -f1 /proc/uptime)" \
+		'{ printf "%.1f %%", 100 * ($14 + $15) / (up * hz - $22) }' "/proc/$1/stat"
+}
+
+# Attached, for one measurement of the rate, and detached again; the rate goes to $during, its own CPU to $own.
+watched() {
+	local top
 	start top "$PERFTOP" -p "$target" "${more[@]}" --json
 	top=$pid
 	eventually 10 test -s "$T/top.out"
 	during=$("${name}_rate")
+	own=$(cpu_pct "$top")
 	kill -INT "$top"
 	wait "$top" 2>/dev/null
-	after=$("${name}_rate")
 	last=$(tail -n 1 "$T/top.out")
-	row "$name" "$before" "$during" "$after" \
-		"$(awk -v a="$before" -v b="$after" -v d="$during" 'BEGIN { printf "%.1f%%", 100 * (1 - 2 * d / (a + b)) }')" \
+}
+
+# What a machine does of itself within a minute is more than what is measured here: so each watched
+# stretch is compared with the two beside it, and the middle one of all is the answer.
+one() {
+	local before after first during own on=() lost=() low mid high
+	more=()
+	"${name}_start_" || { missing+=("$name (does not build)"); return; }
+	"${name}_rate" >/dev/null # warm
+	first=$("${name}_rate")
+	after=$first
+	for _ in $(seq "$rounds"); do
+		before=$after
+		watched
+		after=$("${name}_rate")
+		on+=("$during")
+		lost+=("$(awk -v a="$before" -v b="$after" -v d="$during" 'BEGIN { printf "%.1f", 100 * (1 - 2 * d / (a + b)) }')")
+	done
+	read -r _ during _ < <(spread "${on[@]}")
+	read -r low mid high < <(spread "${lost[@]}")
+	row "$name" "$first" "$during" "$after" "$mid%" "$low..$high" \
 		"$(jq -r '.cpu.unwound_pct | floor | tostring + " %"' <<<"$last")" \
-		"$(jq -r '.cost.self_cpu_pct * 100 | floor / 100 | tostring + " %"' <<<"$last")" \
+		"$own" \
 		"$(jq -r '.cost.dropped' <<<"$last")" \
 		"$(jq -r '.cpu.functions[0] | if . then .name + " " + (.self_pct | floor | tostring) + " %" else "no samples" end' <<<"$last")"
 	stop_target
 }
 
-row "program" "before /s" "during /s" "after /s" "lost" "stacks" "perftop" "drops" "hottest function"
+row "program" "before /s" "during /s" "after /s" "lost" "range" "stacks" "perftop" "drops" "hottest function"
 name=redis && have redis-server redis-benchmark && one
 name=postgres && have pgbench createdb && [ -d /usr/lib/postgresql ] && one
 name=nginx && have nginx wrk && one
@@ -153,4 +178,5 @@ name=sqlite3 && have sqlite3 && one
 name=go && have go && one
 name=rust && have rustc && one
 [ ${#missing[@]} = 0 ] || echo "not here: ${missing[*]}"
-echo "lost: throughput while watched against the mean of before and after, $seconds s each; stacks: samples that reach their thread's start"
+echo "during: the middle of $rounds stretches of $seconds s, each attached anew; lost: throughput of a stretch against the two beside it, the middle and all"
+echo "stacks: samples that reach their thread's start; perftop: its CPU from start to end of a stretch"

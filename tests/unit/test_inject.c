@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,6 +36,7 @@
 #include "collectors/inject.h"
 #include "collectors/inject_modules.h"
 #include "collectors/inject_priv.h"
+#include "collectors/privilege.h"
 #include "tests/lib/known_process.h"
 
 enum { PAIRS = 100000, KILLS = 100, THREADS = 50 };
@@ -388,12 +391,47 @@ static pid_t victim_load(struct victim *v, pid_t only, char *copy, size_t size)
 	return pid;
 }
 
-/* And after all that it can be loaded, hooked in, and taken out. */
+/* All but the first, in the order in which they were started. */
+static void read_threads(pid_t pid, pid_t *tids)
+{
+	struct dirent *e;
+	char path[32];
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while (n < THREADS && (e = readdir(d)))
+		if (atoi(e->d_name) != pid && e->d_name[0] != '.')
+			tids[n++] = atoi(e->d_name);
+	closedir(d);
+	assert_int_equal(n, THREADS);
+}
+
+static bool all_scheduled_as_others(pid_t pid)
+{
+	pid_t tids[THREADS];
+	bool all = sched_getscheduler(pid) == SCHED_OTHER;
+
+	read_threads(pid, tids);
+	for (int i = 0; i < THREADS; i++)
+		all &= sched_getscheduler(tids[i]) == SCHED_OTHER;
+	return all;
+}
+
+/*
+ * And after all that no thread is still real-time, and it can be loaded, hooked in, and taken out.
+ */
 static void victim_end(struct victim *v)
 {
 	struct inject_unloaded u;
 	struct inject_result r;
+	uint64_t end = clock_mono_ns() + 5000000000u;
 
+	while (!all_scheduled_as_others(v->f.pid) && clock_mono_ns() < end)
+		usleep(1000);
+	assert_true(all_scheduled_as_others(v->f.pid));
 	munmap(killing_now, sizeof(*killing_now));
 	killing_now = NULL;
 	load(v->f.pid, v->so, &r);
@@ -423,24 +461,6 @@ static void target_lives_when_its_loader_is_killed_between_any_two_steps(void **
 	print_message("# %u steps\n", steps);
 	assert_true(steps > 15);
 	victim_end(&v);
-}
-
-/* All but the first, in the order in which they were started. */
-static void read_threads(pid_t pid, pid_t *tids)
-{
-	struct dirent *e;
-	char path[32];
-	int n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = opendir(path);
-	assert_non_null(d);
-	while (n < THREADS && (e = readdir(d)))
-		if (atoi(e->d_name) != pid && e->d_name[0] != '.')
-			tids[n++] = atoi(e->d_name);
-	closedir(d);
-	assert_int_equal(n, THREADS);
 }
 
 /* The nth thread's waits are those of tests/targets/inject_fifty.c, in the order of its table. */
@@ -500,6 +520,72 @@ static void target_lives_when_its_loader_is_killed_at_random(void **state)
 	print_message("# %u of %d had ended before they were killed\n", ended, KILLS);
 	assert_true(ended < KILLS);
 	victim_end(&v);
+}
+
+/* ---- no waiting for a CPU ------------------------------------------------------------------- */
+
+static pid_t sleeper_start(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	assert_true(pid > 0);
+	assert_int_equal(setpriority(PRIO_PROCESS, (id_t)pid, 7), 0);
+	return pid;
+}
+
+static void sleeper_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Has to be so soon: it is what others on its CPU wait for. */
+static void assert_as_before(pid_t pid)
+{
+	for (int i = 0; i < 5000 && sched_getscheduler(pid) != SCHED_OTHER; i++)
+		usleep(1000);
+	assert_int_equal(sched_getscheduler(pid), SCHED_OTHER);
+	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)pid), 7);
+}
+
+static void borrowed_thread_has_its_own_scheduling_back(void **state)
+{
+	struct inject_hurry h;
+	pid_t pid = sleeper_start();
+
+	if (!privilege_has(CAP_SYS_NICE))
+		skip();
+	inject_hurry_begin(&h, pid);
+	assert_int_equal(sched_getscheduler(pid), SCHED_FIFO | SCHED_RESET_ON_FORK);
+	assert_int_equal(sched_getscheduler(0), SCHED_FIFO | SCHED_RESET_ON_FORK);
+	inject_hurry_end(&h);
+	assert_as_before(pid);
+	assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
+	sleeper_end(pid);
+}
+
+static void borrowed_thread_has_it_back_when_its_loader_is_killed(void **state)
+{
+	pid_t pid = sleeper_start(), loader;
+	struct inject_hurry h;
+	int status;
+
+	if (!privilege_has(CAP_SYS_NICE))
+		skip();
+	loader = fork();
+	if (!loader) {
+		inject_hurry_begin(&h, pid);
+		raise(h.theirs_raised ? SIGKILL : SIGTERM);
+	}
+	assert_int_equal(waitpid(loader, &status, 0), loader);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_as_before(pid);
+	sleeper_end(pid);
 }
 
 /* ---- refusals ------------------------------------------------------------------------------- */
@@ -681,6 +767,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(target_lives_when_its_loader_is_killed_between_any_two_steps),
 		cmocka_unit_test(target_lives_when_its_loader_is_killed_at_random),
 		cmocka_unit_test(target_lives_whatever_the_thread_did_whose_loader_was_killed),
+		cmocka_unit_test(borrowed_thread_has_its_own_scheduling_back),
+		cmocka_unit_test(borrowed_thread_has_it_back_when_its_loader_is_killed),
 		cmocka_unit_test(filtered_process_is_refused),
 		cmocka_unit_test(stopped_process_is_refused_with_the_command_that_continues_it),
 		cmocka_unit_test(traced_process_is_refused_with_the_tracer),
