@@ -39,6 +39,7 @@ struct alloc_stats {
 	uint64_t free_small_bytes; /* of retained, in pieces below 4 KiB */
 	uint64_t free_top_bytes;   /* of retained, at the arenas' ends */
 	uint64_t trim_bytes; /* whole pages inside of free pieces: most that malloc_trim returns */
+	bool free_unknown;   /* the two figures of free pieces are not told */
 	uint64_t age_ns;     /* how old the figures of free pieces are: they took several ticks */
 	bool partial;	     /* the first such round is under way: retained is a lower bound */
 };

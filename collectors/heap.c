@@ -220,6 +220,14 @@ static bool sample(struct heap *h, struct session *se, struct snapshot *s)
 	if (!sampling || !heap_sampler_allocator(h->sampler, &h->stats))
 		return sampling;
 	h->have_stats = true;
+	/* Committed is not touched, and what was held may be given back: only what is resident is
+	 * there. */
+	if (h->stats.obtained_bytes > s->heap.anon_bytes) {
+		h->stats.retained_bytes = s->heap.anon_bytes > h->stats.live_bytes
+						  ? s->heap.anon_bytes - h->stats.live_bytes
+						  : 0;
+		h->stats.obtained_bytes = h->stats.live_bytes + h->stats.retained_bytes;
+	}
 	fill_allocator(h, &s->heap);
 	/* Counted from the program's start it is exact, and of this moment. */
 	if (counted)

@@ -74,35 +74,54 @@ bool heap_sampler_from_start(const struct heap_sampler *hs)
 	return hs && hs->segment && heap_segment_totals(hs->segment)->from == HEAP_FROM_START;
 }
 
+/* More than this part of what is free was freed since: in what pieces, nobody knows. */
+#define FREED_SINCE_SHARE 4
+
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;
 }
 
-/* The program is not trusted with more than being wrong: no figure depends on another's order. */
+/* What lives now, by the allocator's account and what was counted since it was asked. */
+static bool live_told(const struct heap_totals *t, uint64_t *live, uint64_t *then)
+{
+	int64_t since = (int64_t)((uint64_t)t->live_bytes - t->told.counted);
+
+	if (t->told.live == HEAP_NOT_TOLD) {
+		*live = *then = t->live_bytes > 0 ? (uint64_t)t->live_bytes : 0;
+		return t->from == HEAP_FROM_START;
+	}
+	*then = t->told.live;
+	*live = since < 0 ? less(*then, (uint64_t)-since) : *then + (uint64_t)since;
+	return true;
+}
+
+/*
+ * The program is not trusted with more than being wrong: no figure depends on another's order. What
+ * it freed since it was asked it still holds, as far as is known here: the caller bounds that by
+ * what is resident.
+ */
 bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *out)
 {
 	const struct heap_totals *t = hs->segment ? heap_segment_totals(hs->segment) : NULL;
-	const struct heap_jemalloc *j;
-	int64_t since;
-	uint64_t live, kept;
+	uint64_t live, then, kept;
 
-	if (!t || !t->jemalloc.answered_ns)
+	if (!t || !t->told.answered_ns || !live_told(t, &live, &then))
 		return false;
-	j = &t->jemalloc;
-	/* What was counted since it was asked. */
-	since = (int64_t)((uint64_t)t->live_bytes - j->counted);
-	live = since < 0 ? less(j->allocated, (uint64_t)-since) : j->allocated + (uint64_t)since;
-	kept = less(less(j->resident, j->metadata), j->allocated);
+	kept = less(t->told.held, live);
 	*out = (struct alloc_stats){
 		.obtained_bytes = live + kept,
 		.live_bytes = live,
 		.retained_bytes = kept,
 		.mmapped_known = true,
-		.arenas = (uint32_t)j->arenas,
-		.free_small_bytes = less(j->active, j->allocated),
-		.trim_bytes = less(less(j->resident, j->metadata), j->active),
+		.arenas = (uint32_t)t->told.arenas,
+		.free_unknown = t->told.small == HEAP_NOT_TOLD ||
+				less(then, live) > kept / FREED_SINCE_SHARE,
 	};
+	if (!out->free_unknown) {
+		out->free_small_bytes = t->told.small < kept ? t->told.small : kept;
+		out->trim_bytes = t->told.whole < kept ? t->told.whole : kept;
+	}
 	return true;
 }
 
@@ -312,8 +331,8 @@ static void say(struct heap_sampler *hs, struct session *se)
 		"sampled in the process, every %llu KiB, counts %s; +3 ns an allocation%s",
 		(unsigned long long)(t->mean_bytes >> 10),
 		t->from != HEAP_FROM_LATE ? "exact"
-		: t->jemalloc.answered_ns
-			? "exact since it was loaded, what lives by jemalloc's own account"
+		: t->told.answered_ns && t->told.live != HEAP_NOT_TOLD
+			? "exact since it was loaded, what lives by the allocator's own account"
 			: "exact since it was loaded, what lived before is read from outside",
 		t->dropped ? "; some samples were dropped" : "");
 }

@@ -227,16 +227,15 @@ static uint64_t pause_quantile(const uint64_t *bins, uint64_t total, double q)
 	return 0;
 }
 
-static void read_jemalloc(const struct heap_jemalloc *j, struct heap_jemalloc *out)
+static void read_told(const struct heap_told *t, struct heap_told *out)
 {
-	out->answered_ns = heap_segment_load(&j->answered_ns);
-	out->allocated = heap_segment_load(&j->allocated);
-	out->active = heap_segment_load(&j->active);
-	out->metadata = heap_segment_load(&j->metadata);
-	out->resident = heap_segment_load(&j->resident);
-	out->retained = heap_segment_load(&j->retained);
-	out->arenas = heap_segment_load(&j->arenas);
-	out->counted = heap_segment_load(&j->counted);
+	out->answered_ns = heap_segment_load(&t->answered_ns);
+	out->live = heap_segment_load(&t->live);
+	out->held = heap_segment_load(&t->held);
+	out->small = heap_segment_load(&t->small);
+	out->whole = heap_segment_load(&t->whole);
+	out->arenas = heap_segment_load(&t->arenas);
+	out->counted = heap_segment_load(&t->counted);
 }
 
 static void read_state(struct heap_segment *s)
@@ -257,7 +256,7 @@ static void read_state(struct heap_segment *s)
 	t->pause_max_ns = heap_segment_load(&st->pause_max_ns);
 	t->refused_threads = heap_segment_load(&st->refused_threads);
 	t->threads = __atomic_load_n(&st->threads, __ATOMIC_RELAXED);
-	read_jemalloc(&st->jemalloc, &t->jemalloc);
+	read_told(&st->told, &t->told);
 	for (unsigned int i = 0; i < BUCKET_COUNT; i++)
 		timed += heap_segment_load(&bins[i]);
 	t->pause_p50_ns = timed ? pause_quantile(bins, timed, 0.5) : 0;

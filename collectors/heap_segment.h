@@ -34,10 +34,10 @@ struct heap_totals {
 	uint64_t start_ns;				   /* CLOCK_MONOTONIC when counting began */
 	uint64_t refused_threads;
 	uint32_t threads;
-	uint32_t size_from;	       /* enum heap_size_from */
-	uint32_t from;		       /* enum heap_from */
-	char allocator[64];	       /* file name of the allocator underneath, clean text */
-	struct heap_jemalloc jemalloc; /* answered_ns 0: it says nothing */
+	uint32_t size_from;    /* enum heap_size_from */
+	uint32_t from;	       /* enum heap_from */
+	char allocator[64];    /* file name of the allocator underneath, clean text */
+	struct heap_told told; /* answered_ns 0: it says nothing */
 };
 
 /* A record of the ring, checked. Valid during the callback. */

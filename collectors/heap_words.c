@@ -39,25 +39,50 @@ static const char *time_text(char *buf, uint64_t ns)
 	return buf;
 }
 
+/* What gives memory back, by the beginning of the allocator's name. */
+static const char *way_back(const char *allocator)
+{
+	static const struct {
+		const char *name, *way;
+	} ways[] = {
+		{"jemalloc", "purging its arenas"},
+		{"tcmalloc", "MallocExtension_ReleaseFreeMemory"},
+		{"mimalloc", "mi_collect"},
+	};
+
+	for (uint32_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (!strncmp(allocator, ways[i].name, strlen(ways[i].name)))
+			return ways[i].way;
+	return "malloc_trim";
+}
+
 static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 {
 	char obtained[SIZE], live[SIZE], trim[SIZE];
 	double share = (double)st->retained_bytes / (double)st->obtained_bytes;
 	double small = (double)st->free_small_bytes / (double)st->retained_bytes;
 	bool cached = (double)st->trim_bytes > TRIM_SHARE * (double)st->retained_bytes;
+	int n;
 
 	h->verdict = cached ? HEAP_CACHED : HEAP_FRAGMENTED;
-	snprintf(h->words, sizeof(h->words),
-		 "%s: %s obtained, %s live: %.0f %% is free inside %s, %s; %s would give back at "
-		 "most %s",
-		 cached ? "cached" : "fragmentation",
-		 bytes_text(obtained, (double)st->obtained_bytes),
-		 bytes_text(live, (double)st->live_bytes), 100 * share, h->allocator,
-		 cached	       ? "in pieces of whole pages, kept for later"
-		 : small > 0.5 ? "mostly in pieces below 4 KiB"
-			       : "in pieces between blocks in use",
-		 strncmp(h->allocator, "jemalloc", 8) != 0 ? "malloc_trim" : "purging its arenas",
-		 bytes_text(trim, (double)st->trim_bytes));
+	n = snprintf(h->words, sizeof(h->words),
+		     "%s: %s obtained, %s live: %.0f %% is free inside %s, ",
+		     st->free_unknown ? "fragmentation or cache"
+		     : cached	      ? "cached"
+				      : "fragmentation",
+		     bytes_text(obtained, (double)st->obtained_bytes),
+		     bytes_text(live, (double)st->live_bytes), 100 * share, h->allocator);
+	if (st->free_unknown)
+		snprintf(h->words + n, sizeof(h->words) - (size_t)n,
+			 "it does not tell in what pieces; %s would give whole pages back",
+			 way_back(h->allocator));
+	else
+		snprintf(h->words + n, sizeof(h->words) - (size_t)n,
+			 "%s; %s would give back at most %s",
+			 cached	       ? "in pieces of whole pages, kept for later"
+			 : small > 0.5 ? "mostly in pieces below 4 KiB"
+				       : "in pieces between blocks in use",
+			 way_back(h->allocator), bytes_text(trim, (double)st->trim_bytes));
 }
 
 static void say_growth(struct snap_heap *h, const struct heap_facts *f)

@@ -1,11 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rule_heap_free.c: most of what the allocator holds is free. */
 #include <stdio.h>
+#include <string.h>
 
 #include "collectors/rules.h"
 
 #define FREE_PCT       50.0
 #define FREE_MIN_BYTES (64ull << 20)
+
+/* Whole pages that are free, back to the kernel. */
+static const char *give_back(const char *allocator)
+{
+	if (!strncmp(allocator, "jemalloc", 8))
+		return "let it give pages back sooner: MALLOC_CONF=background_thread:true,"
+		       "dirty_decay_ms:1000";
+	if (!strncmp(allocator, "tcmalloc", 8))
+		return "call MallocExtension_ReleaseFreeMemory() after the peak, or raise "
+		       "TCMALLOC_RELEASE_RATE=10";
+	return "call malloc_trim(0) after the peak, or lower it: "
+	       "GLIBC_TUNABLES=glibc.malloc.trim_threshold=131072";
+}
+
+static const char *fragment_less(const char *allocator)
+{
+	if (!strncmp(allocator, "glibc", 5))
+		return "allocate what lives long apart from what does not, or by size; jemalloc "
+		       "or tcmalloc fragment less: LD_PRELOAD=libjemalloc.so.2";
+	return "allocate what lives long apart from what does not, or by size";
+}
 
 bool rule_heap_free_check(const struct snapshot *s, struct snap_alert *a)
 {
@@ -27,9 +49,7 @@ bool rule_heap_free_check(const struct snapshot *s, struct snap_alert *a)
 	snprintf(
 		a->advice, sizeof(a->advice), "%s",
 		h->verdict == HEAP_FRAGMENTED
-			? "allocate what lives long apart from what does not, or by size; jemalloc "
-			  "or tcmalloc fragment less: LD_PRELOAD=libjemalloc.so.2"
-			: "call malloc_trim(0) after the peak, or lower it: "
-			  "GLIBC_TUNABLES=glibc.malloc.trim_threshold=131072");
+			? fragment_less(h->allocator)
+			: give_back(h->allocator));
 	return true;
 }

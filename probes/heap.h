@@ -30,7 +30,7 @@
  */
 #define HEAP_SEGMENT_NAME    "perftop-heap"
 #define HEAP_SEGMENT_MAGIC   0x3150414548465250ull /* "PRFHEAP1", little-endian; written last */
-#define HEAP_SEGMENT_VERSION 2u
+#define HEAP_SEGMENT_VERSION 3u
 
 enum {
 	HEAP_CLASSES = 192,
@@ -137,13 +137,20 @@ enum heap_from {
 	HEAP_FROM_LATE,	     /* from a moment on: live is the change since, and may be negative */
 };
 
-/* What jemalloc says of itself, where it is underneath: renewed once a second while it samples. */
-struct heap_jemalloc {
+#define HEAP_NOT_TOLD UINT64_MAX
+
+/*
+ * What jemalloc, tcmalloc or mimalloc tells of itself, where it is underneath: renewed while
+ * it samples, up to 100 times a second. Bytes; single ones may be HEAP_NOT_TOLD.
+ */
+struct heap_told {
 	uint64_t asked_ns, answered_ns; /* CLOCK_MONOTONIC; answered 0: never */
-	/* stats.* of jemalloc(3), bytes. */
-	uint64_t allocated, active, metadata, resident, retained;
-	uint64_t arenas;
-	uint64_t counted; /* sum of the shards' alloc_bytes - free_bytes, when it was asked */
+	uint64_t pause_ns;		/* not to be asked again before that */
+	uint64_t live;			/* handed out */
+	uint64_t held;			/* of the kernel's memory, without its own accounts */
+	uint64_t small, whole; /* of held, free: in pieces beside live ones, and in whole pages */
+	uint64_t arenas;       /* 0: it has none, or does not tell */
+	uint64_t counted;      /* sum of the shards' alloc_bytes - free_bytes, when it was asked */
 };
 
 /* Written by the library. */
@@ -168,7 +175,7 @@ struct heap_state {
 	uint32_t threads;	  /* with a shard now */
 	uint32_t shared;	  /* 1: the shared shard has something in it */
 	uint32_t pad;
-	struct heap_jemalloc jemalloc;
+	struct heap_told told;
 };
 
 struct heap_segment_header {

@@ -53,7 +53,12 @@ struct heap_real {
 	void *(*valloc)(size_t);
 	void *(*pvalloc)(size_t);
 	size_t (*usable_size)(void *);
-	int (*mallctl)(const char *, void *, size_t *, void *, size_t); /* jemalloc's, or NULL */
+	/* jemalloc's, tcmalloc's and mimalloc's; NULL where that is not what is underneath. */
+	int (*mallctl)(const char *, void *, size_t *, void *, size_t);
+	int (*tc_property)(const char *, size_t *); /* MallocExtension_GetNumericProperty */
+	void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
+				size_t *, size_t *);
+	uint32_t tells;	    /* one of them is there */
 	uint32_t size_from; /* enum heap_size_from; 0: not resolved yet */
 	uint32_t late;	    /* loaded into a running program */
 };
@@ -75,12 +80,12 @@ extern HEAP_LOCAL struct heap_cell heap_void_cell;
 extern struct inject_port perftop_heap_port;
 HEAP_LOCAL void *heap_port_original(const char *name); /* or NULL */
 
-/* ---- heap_jemalloc.c ---- */
+/* ---- heap_told.c ---- */
 
-/* mallctl of the allocator underneath, NULL when that is not jemalloc. */
-HEAP_LOCAL void *heap_jemalloc_find(void);
-/* heap_real.mallctl is there, and heap_busy is 1. */
-HEAP_LOCAL void heap_jemalloc_ask(struct heap_segment_header *seg, uint64_t now);
+/* Sets heap_real.tells and what it is about. */
+HEAP_LOCAL void heap_told_find(void);
+/* heap_real.tells, and heap_busy is 1. */
+HEAP_LOCAL void heap_told_ask(struct heap_segment_header *seg, uint64_t now);
 
 /* ---- heap_real.c ---- */
 
@@ -119,6 +124,8 @@ HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes,
 
 /* Called when an allocation took the thread past sample_at. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
+/* heap_real.tells, and no call of the allocator is under way in this thread. */
+HEAP_LOCAL void heap_sample_told(void);
 /* A call of the allocator that began at begin_ns has returned. */
 HEAP_LOCAL void heap_timed(uint64_t begin_ns, enum heap_op op, uint64_t bytes);
 

@@ -204,6 +204,8 @@ static HEAP_COLD void free_known(void *p)
 	place = heap_hold(p);
 	if (place >= 0)
 		heap_let_go(place);
+	if (heap_real.tells)
+		heap_sample_told();
 	errno = saved_errno;
 	free_long(p);
 }

@@ -375,11 +375,24 @@ HEAP_COLD void heap_sample(void *p, uint64_t bytes)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	take_sample(seg, p, bytes);
 	heap_sample_draw(heap_own);
-	if (heap_real.mallctl)
-		heap_jemalloc_ask(seg, heap_now_ns());
+	if (heap_real.tells)
+		heap_told_ask(seg, heap_now_ns());
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	heap_busy = 0;
 	errno = saved_errno;
+}
+
+HEAP_COLD void heap_sample_told(void)
+{
+	struct heap_segment_header *seg = heap_segment();
+
+	if (heap_busy || !seg)
+		return;
+	heap_busy = 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heap_told_ask(seg, heap_now_ns());
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	heap_busy = 0;
 }
 
 /* ---- pauses --------------------------------------------------------------------------------- */

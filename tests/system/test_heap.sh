@@ -80,6 +80,24 @@ cp "$PERFTOP" "$T/bare/perftop"
 "$T/bare/perftop" --heap=sample --json --duration 1s -- true >"$T/bare.json" 2>"$T/bare.err"
 equal "without its library, sample says what is missing" "$?/$(grep -c 'libperftop_heap.so' "$T/bare.err")" 1/1
 
+# Allocators that tell their own process alone what they hold: the sampler asks. Half of the blocks
+# live, the other half lies between them.
+told() {
+	local library=$1 name=$2
+	LD_PRELOAD=$library "$PERFTOP" --heap=sample --json -d 250ms --duration 2s -- \
+		"$shapes" fragmented 96 </dev/zero >"$T/$name.json" 2>"$T/$name.err"
+	last=$(tail -1 "$T/$name.json")
+	check "$name is recognised" grep -q "^$name" <<<"$(heap allocator)"
+	between "$name: live bytes are those of the program, ratio" \
+		"$(ratio "$(heap live_bytes)" $((48 << 20)))" 0.98 1.2
+	between "$name: what it holds beside them is what was freed, ratio" \
+		"$(ratio "$(heap retained_bytes)" $((48 << 20)))" 0.9 1.5
+	check "$name: words say so" grep -q "^fragmentation.* is free inside $name" <<<"$(heap words)"
+}
+told libtcmalloc_minimal.so.4 tcmalloc
+told libmimalloc.so mimalloc
+told libjemalloc.so.2 jemalloc
+
 # jemalloc tells its own process alone what it holds: the sampler, loaded into it, asks.
 start_redis
 grow() { redis-benchmark -s "$redis_sock" -t set -r 900000 -n "$1" -d 100 -P 16 -q >/dev/null; }

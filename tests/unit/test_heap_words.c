@@ -85,6 +85,17 @@ static struct alloc_stats figures(uint64_t live, uint64_t free_bytes, uint64_t s
 				    .trim_bytes = trim};
 }
 
+static void free_memory_in_unknown_pieces_is_not_called_one_of_them(void **state)
+{
+	struct alloc_stats st = figures(60 * MIB, 60 * MIB, 0, 0);
+	struct snap_heap h;
+
+	st.free_unknown = true;
+	judge(&h, &st, flat, NULL);
+	assert_non_null(strstr(h.words, "fragmentation or cache: "));
+	assert_null(strstr(h.words, "pieces below"));
+}
+
 static void a_heap_that_stays_is_steady(void **state)
 {
 	struct alloc_stats st = figures(100 * MIB, 5 * MIB, 0, 0);
@@ -213,6 +224,7 @@ static void alerts_are_raised_for_large_growth_and_large_waste_alone(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(free_memory_in_unknown_pieces_is_not_called_one_of_them),
 		cmocka_unit_test(a_heap_that_stays_is_steady),
 		cmocka_unit_test(growth_is_no_leak_while_nobody_saw_the_call_sites),
 		cmocka_unit_test(a_site_that_keeps_all_is_named_as_the_leak),

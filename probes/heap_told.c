@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* heap_told.c: what the allocator underneath tells of itself, to its own process alone. */
+#include <dlfcn.h>
+
+#include "probes/heap_inner.h"
+
+/*
+ * A round over jemalloc's arenas or tcmalloc's lists takes some tens of microseconds, with many
+ * arenas more: they get one hundredth of a thread's time. Seldom would be too little: a program may
+ * take its memory in one burst, and then make no call in which it could be asked.
+ */
+#define ASK_SHARE  100
+#define ASK_MIN_NS 10000000ull
+#define ASK_MAX_NS 1000000000ull
+
+/* A function of the library whose malloc is in use: another's may be loaded too. */
+static void *beside_malloc(const char *name)
+{
+	void *f = dlsym(RTLD_DEFAULT, name);
+	Dl_info one, other;
+
+	if (!f)
+		dlerror(); /* the program's next one is not to be about this */
+	if (!f || !dladdr(f, &one) || !dladdr((void *)heap_real.malloc, &other) ||
+	    one.dli_fbase != other.dli_fbase)
+		return NULL;
+	return f;
+}
+
+void heap_told_find(void)
+{
+	heap_real.mallctl = (__typeof__(heap_real.mallctl))beside_malloc("mallctl");
+	heap_real.tc_property =
+		(__typeof__(heap_real.tc_property))beside_malloc("MallocExtension_"
+								 "GetNumericProperty");
+	heap_real.mi_process_info =
+		(__typeof__(heap_real.mi_process_info))beside_malloc("mi_process_info");
+	heap_real.tells = heap_real.mallctl || heap_real.tc_property || heap_real.mi_process_info;
+}
+
+/* ---- the allocators -------------------------------------------------------------------------- */
+
+static int jemalloc_get(const char *name, uint64_t *out)
+{
+	size_t value = 0, len = sizeof(value);
+
+	if (heap_real.mallctl(name, &value, &len, NULL, 0))
+		return -1;
+	*out = value;
+	return 0;
+}
+
+/* stats.* of jemalloc(3). */
+static int ask_jemalloc(struct heap_told *t)
+{
+	uint64_t epoch = 1, active, metadata, resident;
+	unsigned int arenas = 0;
+	size_t len = sizeof(arenas);
+
+	/* Its figures stand still until they are asked to be renewed. */
+	if (heap_real.mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)) ||
+	    jemalloc_get("stats.allocated", &t->live) || jemalloc_get("stats.active", &active) ||
+	    jemalloc_get("stats.metadata", &metadata) || jemalloc_get("stats.resident", &resident))
+		return -1;
+	t->held = resident - metadata;
+	t->small = active - t->live;
+	t->whole = t->held - active;
+	if (!heap_real.mallctl("arenas.narenas", &arenas, &len, NULL, 0))
+		t->arenas = arenas;
+	return 0;
+}
+
+static int tcmalloc_get(const char *name, uint64_t *out)
+{
+	size_t value = 0;
+
+	if (!heap_real.tc_property(name, &value))
+		return -1;
+	*out = value;
+	return 0;
+}
+
+/* gperftools/malloc_extension.h: free memory lies in the page heap, or in caches of small pieces */
+static int ask_tcmalloc(struct heap_told *t)
+{
+	uint64_t size, unmapped;
+
+	if (tcmalloc_get("generic.current_allocated_bytes", &t->live) ||
+	    tcmalloc_get("generic.heap_size", &size) ||
+	    tcmalloc_get("tcmalloc.pageheap_unmapped_bytes", &unmapped) ||
+	    tcmalloc_get("tcmalloc.pageheap_free_bytes", &t->whole))
+		return -1;
+	t->held = size - unmapped;
+	t->small = t->held - t->whole - t->live;
+	return 0;
+}
+
+/* mimalloc.h: it tells what it has committed, and no more of its present state. */
+static int ask_mimalloc(struct heap_told *t)
+{
+	size_t ignored[7], committed = 0;
+
+	heap_real.mi_process_info(&ignored[0], &ignored[1], &ignored[2], &ignored[3], &ignored[4],
+				  &committed, &ignored[5], &ignored[6]);
+	t->live = HEAP_NOT_TOLD;
+	t->small = t->whole = HEAP_NOT_TOLD;
+	t->held = committed;
+	return committed ? 0 : -1;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+/* Of this moment, by our own account: what comes and goes until the next time can be added. */
+static uint64_t counted(struct heap_segment_header *seg)
+{
+	const struct heap_state *st = heap_state_of(seg);
+	uint32_t n = __atomic_load_n(&st->shards, __ATOMIC_ACQUIRE);
+	uint64_t sum = 0;
+
+	/* The last one has many writers, and may never have been touched. */
+	if (__atomic_load_n(&st->shared, __ATOMIC_ACQUIRE))
+		sum = heap_read(&heap_shard_of(seg, HEAP_THREADS)->alloc_bytes) -
+		      heap_read(&heap_shard_of(seg, HEAP_THREADS)->free_bytes);
+	for (uint32_t i = 0; i < n; i++)
+		sum += heap_read(&heap_shard_of(seg, i)->alloc_bytes) -
+		       heap_read(&heap_shard_of(seg, i)->free_bytes);
+	return sum;
+}
+
+/*
+ * From a sampled allocation, whose call of the allocator is over: none of its locks is held by this
+ * thread. One thread asks, the others go on.
+ */
+HEAP_COLD void heap_told_ask(struct heap_segment_header *seg, uint64_t now)
+{
+	struct heap_told *to = &heap_state_of(seg)->told, t = {0};
+	uint64_t last = heap_read(&to->asked_ns), cost;
+	int err;
+
+	if (now - last < heap_read(&to->pause_ns) ||
+	    !__atomic_compare_exchange_n(&to->asked_ns, &last, now, 0, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		return;
+	err = heap_real.mallctl	      ? ask_jemalloc(&t)
+	      : heap_real.tc_property ? ask_tcmalloc(&t)
+				      : ask_mimalloc(&t);
+	cost = (heap_now_ns() - now) * ASK_SHARE;
+	__atomic_store_n(&to->pause_ns,
+			 cost < ASK_MIN_NS   ? ASK_MIN_NS
+			 : cost > ASK_MAX_NS ? ASK_MAX_NS
+					     : cost,
+			 __ATOMIC_RELAXED);
+	if (err)
+		return;
+	__atomic_store_n(&to->live, t.live, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->held, t.held, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->small, t.small, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->whole, t.whole, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->arenas, t.arenas, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->counted, counted(seg), __ATOMIC_RELAXED);
+	__atomic_store_n(&to->answered_ns, now, __ATOMIC_RELEASE);
+}
