@@ -16,20 +16,33 @@ static inline uint64_t draw(uint64_t *seed)
 	return z ^ (z >> 31);
 }
 
-/* The upper half of a draw, to [0, n). */
+/* The lower half of a draw, to [0, n). */
 static inline uint32_t draw_below(uint64_t r, uint32_t n)
 {
-	return (uint32_t)((r >> 32) * n >> 32);
+	return (uint32_t)((r & 0xffffffff) * n >> 32);
 }
 
-/* The whole array each time: a fixed number of vectors, and no branch to guess wrong. */
-static inline bool visited(const struct dream *d, uint32_t id)
-{
-	uint32_t same = 0;
+/*
+ * Which memories a walk may have been to: a bit for each, by a hash, so that the path is looked
+ * through once in a hundred steps. It is written in words, which vectors would wait for.
+ */
+struct visits {
+	uint64_t bits[16];
+};
 
-	for (uint32_t i = 0; i < DREAM_MAX_PATH; i++)
-		same |= d->path[i] == id;
-	return same;
+static inline bool visited(struct visits *v, const struct dream *d, uint32_t id)
+{
+	const uint32_t hash = id * 0x9e3779b1u >> 22;
+	uint64_t *word = &v->bits[hash / 64], bit = 1ull << hash % 64;
+
+	if (__builtin_expect(!(*word & bit), 1)) {
+		*word |= bit;
+		return false;
+	}
+	for (uint32_t i = 0; i < d->length; i++)
+		if (d->path[i] == id)
+			return true;
+	return false;
 }
 
 /* Without a branch: all four are fetched at once. */
@@ -61,12 +74,23 @@ static int options_check(const struct dream_options *o)
 	return o->jump >= 0 && o->jump <= 1 && o->rate >= 0 && o->rate <= 1 ? 0 : -EINVAL;
 }
 
+/* A step that would come back leads anywhere instead; false when that fails too. */
+static bool elsewhere(const struct dream_graph *g, uint64_t *seed, struct visits *v,
+		      const struct dream *d, uint32_t *at)
+{
+	for (int again = 0; again < 4; again++) {
+		*at = draw_below(draw(seed), g->count);
+		if (!visited(v, d, *at))
+			return true;
+	}
+	return false;
+}
+
 int dream_walk(const struct dream_graph *g, const struct dream_options *o, uint64_t *seed,
 	       struct dream *d)
 {
-	uint64_t r[DREAM_MAX_PATH];
-	bool jump[DREAM_MAX_PATH];
-	uint64_t limit;
+	struct visits v = {{0}};
+	uint64_t r[DREAM_MAX_PATH], limit;
 	uint32_t at;
 
 	if (!g || options_check(o) || !seed || !d)
@@ -77,8 +101,7 @@ int dream_walk(const struct dream_graph *g, const struct dream_options *o, uint6
 	/* All draws first: where jumps lead is known long before the walk is there. */
 	for (uint32_t i = 1; i < o->length; i++) {
 		r[i] = draw(seed);
-		jump[i] = (draw(seed) >> 32) < limit;
-		if (jump[i])
+		if (r[i] >> 32 < limit)
 			__builtin_prefetch(&g->node[draw_below(r[i], g->count)]);
 	}
 	at = first_of(g, seed);
@@ -86,17 +109,17 @@ int dream_walk(const struct dream_graph *g, const struct dream_options *o, uint6
 	d->jumps = d->jumped = 0;
 	memset(d->path, 0xff, sizeof(d->path)); /* no memory's number */
 	d->path[0] = at;
+	visited(&v, d, at);
 	for (uint32_t i = 1; i < o->length; i++) {
 		const struct dream_node *n = &g->node[at];
-		bool far = jump[i] || !n->degree;
+		bool far = r[i] >> 32 < limit || !n->degree;
 
 		at = far ? draw_below(r[i], g->count) : follow(n, r[i]);
-		for (int again = 0; again < 4 && visited(d, at); again++) {
+		if (__builtin_expect(visited(&v, d, at), 0)) {
 			far = true;
-			at = draw_below(draw(seed), g->count);
+			if (!elsewhere(g, seed, &v, d, &at))
+				break;
 		}
-		if (visited(d, at))
-			break;
 		d->jumps += far;
 		d->jumped |= (uint32_t)far << i;
 		d->path[d->length++] = at;
