@@ -41,6 +41,15 @@ static int reserve(struct counters *c, uint32_t n)
 	return 0;
 }
 
+static struct latency_source_now latency_now(const struct segment_metric *m)
+{
+	return (struct latency_source_now){.count = m->count,
+					   .sum = m->sum,
+					   .max = m->max,
+					   .bins = m->bins,
+					   .timed = m->timed};
+}
+
 /* What was counted before perftop looked says nothing about the first interval. */
 static void begin_tracks(struct counters *c)
 {
@@ -50,8 +59,7 @@ static void begin_tracks(struct counters *c)
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct segment_metric *m = segment_metric(c->segment, i);
-		struct latency_source_now now = {
-			.count = m->count, .sum = m->sum, .max = m->max, .bins = m->bins};
+		struct latency_source_now now = latency_now(m);
 
 		if (m->kind == PERFTOP_HIST)
 			latency_track_begin(&c->tracks[i].latency, &now);
@@ -137,8 +145,7 @@ static void fill_counter(struct session *se, const struct segment_metric *m,
 static void fill_histogram(struct session *se, const struct segment_metric *m,
 			   struct counter_track *t, struct snapshot *s)
 {
-	struct latency_source_now now = {
-		.count = m->count, .sum = m->sum, .max = m->max, .bins = m->bins};
+	struct latency_source_now now = latency_now(m);
 	struct snap_latency *row;
 
 	if (s->nlatency == SNAP_LATENCY) {
@@ -152,6 +159,9 @@ static void fill_histogram(struct session *se, const struct segment_metric *m,
 	row->source = LATENCY_COUNTER;
 	latency_track_update(&t->latency, &now, session_interval_ns(se), s, row);
 	row->calls = row->count;
+	if (row->sampled < row->count / 2)
+		snprintf(row->note, sizeof(row->note), "1 in %llu timed",
+			 (unsigned long long)((row->count + row->sampled / 2) / row->sampled));
 }
 
 static void counters_tick(struct session *se, void *priv, struct snapshot *s)

@@ -90,6 +90,7 @@ static void fill_kernel(struct engine *e, struct snapshot *s, const struct snap_
 	out->rate = row->rate;
 	out->p50 = row->p50;
 	out->p99 = row->p99;
+	out->sampled = row->sampled;
 	out->gflops = per_ns(flops, t->flops, row->sum, t->ns);
 	out->gbytes_s = per_ns(bytes, t->bytes, row->sum, t->ns);
 	if (peak > 0)

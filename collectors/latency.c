@@ -29,6 +29,7 @@ int latency_track_reset(struct latency_track *t)
 	memcpy(t->base, t->prev, BUCKET_COUNT * sizeof(*t->base));
 	t->base_count = t->prev_count;
 	t->base_sum = t->prev_sum;
+	t->base_timed = t->prev_timed;
 	t->seen_max = t->source_max;
 	return 0;
 }
@@ -143,7 +144,9 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 
 	subtract(&d, now, t->base);
 	append_bins(s, &d, row);
-	row->sampled = d.total;
+	row->sampled = now->timed ? at_most(risen(now->timed, t->base_timed), d.total) : d.total;
+	if (d.total && !row->sampled) /* the one whose value they have was before the reset */
+		row->sampled = 1;
 	row->sum = risen(now->sum, t->base_sum);
 	row->mean = d.total ? row->sum / d.total : 0;
 	/* The source's maximum is exact, but it may be older than the reset. */
@@ -160,6 +163,7 @@ void latency_track_begin(struct latency_track *t, const struct latency_source_no
 {
 	t->prev_count = now->count;
 	t->prev_sum = now->sum;
+	t->prev_timed = now->timed;
 	t->source_max = now->max;
 	if (now->bins && !t->prev)
 		t->prev = malloc(BUCKET_COUNT * sizeof(*t->prev));
@@ -186,6 +190,7 @@ int latency_track_update(struct latency_track *t, const struct latency_source_no
 	fill_since_reset(t, now, s, row);
 	memcpy(t->prev, now->bins, BUCKET_COUNT * sizeof(*t->prev));
 	t->prev_sum = now->sum;
+	t->prev_timed = now->timed;
 	t->source_max = now->max;
 	return 0;
 }

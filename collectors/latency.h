@@ -15,12 +15,12 @@
  * allocated when the source is first seen.
  */
 struct latency_track {
-	uint64_t base_count, base_sum; /* at the last reset */
-	uint64_t prev_count, prev_sum; /* at the last tick */
-	uint64_t source_max;	       /* the source's own maximum at the last tick */
-	uint64_t seen_max;	       /* and at the last reset */
-	uint64_t *base;		       /* BUCKET_COUNT, NULL until a reset */
-	uint64_t *prev;		       /* BUCKET_COUNT at the last tick */
+	uint64_t base_count, base_sum, base_timed; /* at the last reset */
+	uint64_t prev_count, prev_sum, prev_timed; /* at the last tick */
+	uint64_t source_max;			   /* the source's own maximum at the last tick */
+	uint64_t seen_max;			   /* and at the last reset */
+	uint64_t *base;				   /* BUCKET_COUNT, NULL until a reset */
+	uint64_t *prev;				   /* BUCKET_COUNT at the last tick */
 };
 
 /* The source's totals now. bins is BUCKET_COUNT long, or NULL when only counts are known. */
@@ -28,6 +28,7 @@ struct latency_source_now {
 	uint64_t count, sum, max;
 	const uint64_t *bins;
 	uint32_t nbins; /* none from here on has a count; 0 = not known */
+	uint64_t timed; /* of the bins; the others have the value of one that was. 0 = all */
 };
 
 void latency_track_fini(struct latency_track *t);

@@ -21,7 +21,8 @@ struct segment_metric {
 	uint32_t kind;	      /* enum perftop_kind */
 	int64_t value;	      /* sum of a counter, or a gauge */
 	uint64_t count, sum;  /* of a histogram; count is exactly the bins added up */
-	uint64_t max;	      /* exact */
+	uint64_t max;	      /* exact, of those that were timed */
+	uint64_t timed;	      /* of count; the others have the value of one that was */
 	const uint64_t *bins; /* BUCKET_COUNT, see probes/bucket.h; NULL unless a histogram */
 };
 

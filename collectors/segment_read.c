@@ -155,6 +155,7 @@ static int add_bins(struct segment *s, struct segment_entry *e, uint64_t offset)
 			e->bins[i] += segment_load(&b->bins[i]);
 	}
 	e->m.sum += segment_load(&b->sum);
+	e->m.timed += segment_load(&b->timed);
 	max = segment_load(&b->max);
 	if (max > e->m.max)
 		e->m.max = max;
@@ -175,6 +176,8 @@ static void finish_bins(struct segment_entry *e)
 			top = e->bins[i] ? i : top;
 		}
 	}
+	if (!e->m.timed || e->m.timed > e->m.count)
+		e->m.timed = e->m.count;
 	if (e->m.max < bucket_low(top)) /* a value came in after the maximum was read */
 		e->m.max = bucket_low(top);
 }
@@ -189,6 +192,7 @@ static int sum_hist(struct segment *s, struct segment_entry *e, uint32_t slot)
 	e->touched = 0;
 	e->m.sum = 0;
 	e->m.max = 0;
+	e->m.timed = 0;
 	for (int32_t i = e->first; !err && i != SEGMENT_NO_BINS; i = s->chains[i].next)
 		err = add_bins(s, e, bins_offset((uint32_t)i));
 	if (!err && e->shared_seen)

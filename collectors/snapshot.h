@@ -348,6 +348,7 @@ struct snap_kernel {
 	double gflops, gbytes_s; /* while inside the kernel, over the last interval */
 	double pct_peak;	 /* of the machine's measured FMA peak; 0 = peak not known */
 	uint64_t p50, p99;
+	uint64_t sampled;	       /* how many of calls the times rest on */
 	double vs_scalar, vs_standard; /* 0 = not measured in this run */
 };
 

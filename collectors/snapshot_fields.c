@@ -355,6 +355,7 @@ static const struct field kernel_fields[] = {
 	F(snap_kernel, pct_peak, FIELD_F64),
 	F(snap_kernel, p50, FIELD_U64),
 	F(snap_kernel, p99, FIELD_U64),
+	F(snap_kernel, sampled, FIELD_U64),
 	F(snap_kernel, vs_scalar, FIELD_F64),
 	F(snap_kernel, vs_standard, FIELD_F64),
 };

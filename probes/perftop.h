@@ -22,7 +22,12 @@
  *
  * Cost: an add is about 1 ns and a record 2 ns, with no lock and no system call: each thread writes
  * a shard of its own with plain stores, and the watcher sums the shards. A scope costs two readings
- * of the clock and a record.
+ * of the clock and a record. For work that is not much longer than that there is
+ *
+ *	PERFTOP_SCOPE_ONE_IN(61, lookup);	times one call in 61, counts every one
+ *
+ * at about 2 ns a call: a call that is not timed is counted as the last one that was, by the same
+ * thread. The watcher sees how many were timed, and says so. A prime keeps step with no pattern.
  *
  * Where it lives: one sealed memfd a process, made at the first registration. Memory is used as it
  * is touched: 256 MB of address space, about 12 KB a thread and up to 9 KB more for each histogram
@@ -116,6 +121,8 @@ struct perftop_shard {
 	uint32_t hist[PERFTOP_SLOTS + 7];  /* from this shard to its perftop_bins; 0: none yet */
 };
 
+#define PERFTOP_LAST_BITS 48
+
 /* One thread's part of one histogram. */
 struct perftop_bins {
 	uint32_t slot; /* whose histogram; 0 while the block is being made */
@@ -124,7 +131,10 @@ struct perftop_bins {
 	uint64_t sum;	  /* wraps */
 	uint64_t max;	  /* exact */
 	uint64_t touched; /* bit i: some bin of the 32 from 32 * i is not 0 */
-	uint64_t pad2[3];
+	/* Of scopes that time one in some, counting the others as the last that was timed: */
+	uint64_t timed; /* how many were; 0: no such scopes, all are */
+	uint64_t due;	/* count at which one is timed again */
+	uint64_t last;	/* value of the last, and from PERFTOP_LAST_BITS on its bin */
 	uint64_t bins[BUCKET_COUNT];
 };
 
@@ -145,6 +155,7 @@ struct perftop_hist perftop_hist(const char *name, const char *unit, const char 
 void perftop_add_slow(uint32_t slot, uint64_t n);
 void perftop_gauge_slow(uint32_t slot, int64_t v, int add);
 void perftop_record_slow(uint32_t slot, uint64_t v);
+void perftop_record_one_in(uint32_t slot, uint64_t v, uint32_t every);
 /*
  * Where this thread's shard is noted, in memory that the kernel empties in a forked child. So no
  * child, however it was made, has a way into its parent's counters.
@@ -215,15 +226,9 @@ static inline void perftop_gauge_add(struct perftop_gauge g, int64_t v)
 		perftop_gauge_slow(g.slot, v, 1);
 }
 
-static inline void perftop_bins_record(struct perftop_bins *b, uint64_t v)
+/* One more of a value that bin i has been told of. */
+static inline void perftop_bins_count(struct perftop_bins *b, unsigned int i, uint64_t v)
 {
-	unsigned int i = bucket_index(v);
-	uint64_t touched = __atomic_load_n(&b->touched, __ATOMIC_RELAXED);
-
-	if (PERFTOP_UNLIKELY(!(touched >> (i / 32) & 1)))
-		__atomic_fetch_or(&b->touched, 1ull << (i / 32), __ATOMIC_RELAXED);
-	if (PERFTOP_UNLIKELY(v > __atomic_load_n(&b->max, __ATOMIC_RELAXED)))
-		__atomic_store_n(&b->max, v, __ATOMIC_RELAXED);
 	perftop_bump(&b->bins[i], 1);
 	perftop_bump(&b->sum, v);
 	/* The count after all it counts: the reader looks again only where a count has changed. */
@@ -236,19 +241,36 @@ static inline void perftop_bins_record(struct perftop_bins *b, uint64_t v)
 #endif
 }
 
-static inline void perftop_record(struct perftop_hist h, uint64_t v)
+static inline void perftop_bins_record(struct perftop_bins *b, uint64_t v)
+{
+	unsigned int i = bucket_index(v);
+	uint64_t touched = __atomic_load_n(&b->touched, __ATOMIC_RELAXED);
+
+	if (PERFTOP_UNLIKELY(!(touched >> (i / 32) & 1)))
+		__atomic_fetch_or(&b->touched, 1ull << (i / 32), __ATOMIC_RELAXED);
+	if (PERFTOP_UNLIKELY(v > __atomic_load_n(&b->max, __ATOMIC_RELAXED)))
+		__atomic_store_n(&b->max, v, __ATOMIC_RELAXED);
+	perftop_bins_count(b, i, v);
+}
+
+/* This thread's part of a histogram; NULL before its first record. */
+static inline struct perftop_bins *perftop_own_bins(struct perftop_hist h)
 {
 	struct perftop_shard *s = perftop_own_shard();
-	uint32_t at;
+	uint32_t at = PERFTOP_LIKELY(s) ? __atomic_load_n(&s->hist[h.slot], __ATOMIC_RELAXED) : 0;
 
-	if (PERFTOP_LIKELY(s)) {
-		at = __atomic_load_n(&s->hist[h.slot], __ATOMIC_RELAXED);
-		if (PERFTOP_LIKELY(at)) {
-			perftop_bins_record((struct perftop_bins *)((char *)s + at), v);
-			return;
-		}
-	}
-	perftop_record_slow(h.slot, v);
+	return PERFTOP_LIKELY(at) ? (struct perftop_bins *)((char *)s + at)
+				  : (struct perftop_bins *)0;
+}
+
+static inline void perftop_record(struct perftop_hist h, uint64_t v)
+{
+	struct perftop_bins *b = perftop_own_bins(h);
+
+	if (PERFTOP_LIKELY(b))
+		perftop_bins_record(b, v);
+	else
+		perftop_record_slow(h.slot, v);
 }
 
 /* Ticks of the scope clock: the time-stamp counter where the library found it to be steady. */
@@ -289,6 +311,48 @@ static inline uint64_t perftop_scope_ns(const struct perftop_scope *s)
 static inline void perftop_scope_end(struct perftop_scope *s)
 {
 	perftop_record(s->hist, perftop_scope_ns(s));
+}
+
+/* A scope that may not be timed: then it was counted when it began, and every is 0. */
+struct perftop_scope_one_in {
+	struct perftop_scope scope;
+	uint32_t every;
+};
+
+/* Counts one more like the last; 0 when it is time to time one. */
+static inline int perftop_count_last(struct perftop_hist h)
+{
+	struct perftop_bins *b = perftop_own_bins(h);
+	uint64_t last;
+
+	if (PERFTOP_UNLIKELY(!b || __atomic_load_n(&b->count, __ATOMIC_RELAXED) >=
+					   __atomic_load_n(&b->due, __ATOMIC_RELAXED)))
+		return 0;
+	last = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
+	perftop_bins_count(b, (unsigned int)(last >> PERFTOP_LAST_BITS),
+			   last & ((1ull << PERFTOP_LAST_BITS) - 1));
+	return 1;
+}
+
+static inline struct perftop_scope_one_in perftop_scope_one_in_begin(uint32_t every,
+								     struct perftop_hist h)
+{
+	struct perftop_scope_one_in s;
+
+	s.every = 0;
+	s.scope.hist = h;
+	s.scope.start = s.scope.mult = 0;
+	if (every > 1 && PERFTOP_LIKELY(perftop_count_last(h)))
+		return s;
+	s.every = every;
+	s.scope = perftop_scope_begin(h);
+	return s;
+}
+
+static inline void perftop_scope_one_in_end(struct perftop_scope_one_in *s)
+{
+	if (PERFTOP_UNLIKELY(s->every))
+		perftop_record_one_in(s->scope.hist.slot, perftop_scope_ns(&s->scope), s->every);
 }
 
 #else /* PERFTOP_DISABLED */
@@ -357,6 +421,24 @@ static inline void perftop_scope_end(struct perftop_scope *s)
 	(void)s;
 }
 
+struct perftop_scope_one_in {
+	struct perftop_scope scope;
+};
+
+static inline struct perftop_scope_one_in perftop_scope_one_in_begin(uint32_t every,
+								     struct perftop_hist h)
+{
+	struct perftop_scope_one_in s = {perftop_scope_begin(h)};
+
+	(void)every;
+	return s;
+}
+
+static inline void perftop_scope_one_in_end(struct perftop_scope_one_in *s)
+{
+	(void)s;
+}
+
 #endif /* PERFTOP_DISABLED */
 
 #ifdef __cplusplus
@@ -381,6 +463,11 @@ struct perftop_scope_guard {
 	struct perftop_scope PERFTOP_CAT(perftop_scope_, __COUNTER__) \
 		__attribute__((cleanup(perftop_scope_end), unused)) = perftop_scope_begin(hist)
 #endif
+/* By cleanup in C++ too: it runs as a destructor would, exceptions included. */
+#define PERFTOP_SCOPE_ONE_IN(every, hist)                                    \
+	struct perftop_scope_one_in PERFTOP_CAT(perftop_scope_, __COUNTER__) \
+		__attribute__((cleanup(perftop_scope_one_in_end), unused)) = \
+			perftop_scope_one_in_begin(every, hist)
 
 /* ---- USDT ----------------------------------------------------------------------------------- */
 

@@ -226,3 +226,23 @@ void perftop_record_slow(uint32_t slot, uint64_t v)
 	if (seg)
 		record_shared(seg, slot, v);
 }
+
+/* The next every - 1 are counted like it. Without bins of the thread's own every one is timed. */
+void perftop_record_one_in(uint32_t slot, uint64_t v, uint32_t every)
+{
+	const struct perftop_hist h = {slot};
+	const uint64_t most = (1ull << PERFTOP_LAST_BITS) - 1;
+	struct perftop_bins *b;
+
+	perftop_record(h, v);
+	b = perftop_own_bins(h);
+	if (!b)
+		return;
+	perftop_bump(&b->timed, 1);
+	if (every < 2)
+		return;
+	v = v < most ? v : most;
+	__atomic_store_n(&b->last, (uint64_t)bucket_index(v) << PERFTOP_LAST_BITS | v,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&b->due, b->count + every - 1, __ATOMIC_RELAXED);
+}

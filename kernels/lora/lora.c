@@ -5,33 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-int lora_check(const struct lora *l)
-{
-	if (!l || !l->a || !l->b || !l->dim_in || !l->dim_out)
-		return -EINVAL;
-	return l->rank >= 1 && l->rank <= LORA_MAX_RANK ? 0 : -EINVAL;
-}
-
-uint64_t lora_forward_flops(const struct lora *l)
-{
-	return 2ull * l->rank * ((uint64_t)l->dim_in + l->dim_out);
-}
-
-uint64_t lora_forward_bytes(const struct lora *l)
-{
-	return sizeof(float) * ((l->rank + 1ull) * l->dim_in + (l->rank + 2ull) * l->dim_out);
-}
-
-uint64_t lora_update_flops(const struct lora *l)
-{
-	return 4ull * l->rank * ((uint64_t)l->dim_in + l->dim_out);
-}
-
-uint64_t lora_update_bytes(const struct lora *l)
-{
-	return sizeof(float) * (3ull * l->rank + 1) * ((uint64_t)l->dim_in + l->dim_out);
-}
-
 void lora_clear(const struct lora *l, struct lora_gradient *g)
 {
 	memset(g->a, 0, (size_t)l->rank * l->dim_in * sizeof(*g->a));

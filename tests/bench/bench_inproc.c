@@ -79,6 +79,13 @@ static void run_scope(uint32_t n)
 	}
 }
 
+static void run_scope_one_in(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		PERFTOP_SCOPE_ONE_IN(61, hist);
+	}
+}
+
 static void run_scope_usdt(uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -101,6 +108,7 @@ static const struct bench benches[] = {
 	{"gauge add", run_gauge_add, LOOPS, 0},
 	{"histogram record", run_record, LOOPS, 4},
 	{"timed scope", run_scope, SLOW_LOOPS, 25},
+	{"scope, 1 in 61 timed", run_scope_one_in, LOOPS, 4},
 	{"timed scope, USDT unattached", run_scope_usdt, SLOW_LOOPS, 25},
 	{"USDT marker unattached", run_usdt, LOOPS, 0},
 };

@@ -162,6 +162,50 @@ static void a_scope_records_the_time_to_the_end_of_its_block(void **state)
 	segment_free(s);
 }
 
+static void a_scope_that_times_one_in_some_counts_every_call(void **state)
+{
+	struct perftop_hist h = perftop_hist("scope.sampled", "ns", "");
+	struct timespec brief = {0, 50000};
+	const struct segment_metric *m;
+	struct segment *s = attach(getpid());
+	uint64_t bins = 0;
+
+	for (int i = 0; i < 200; i++) {
+		PERFTOP_SCOPE_ONE_IN(61, h);
+		nanosleep(&brief, NULL);
+	}
+	assert_int_equal(segment_refresh(s), 0);
+	m = find(s, "scope.sampled");
+	assert_int_equal(m->count, 200);
+	assert_int_equal(m->timed, 4); /* calls 0, 61, 122 and 183 */
+	/* The others have the time of the last of them. */
+	assert_in_range(m->sum, 200 * 50000ull * 999 / 1000, 200 * m->max);
+	for (unsigned int i = 0; i < BUCKET_COUNT; i++)
+		bins += m->bins[i];
+	assert_int_equal(bins, 200);
+	for (int i = 0; i < 10; i++) { /* longer calls of the same histogram: each is timed */
+		PERFTOP_SCOPE_ONE_IN(1, h);
+	}
+	assert_int_equal(segment_refresh(s), 0);
+	assert_int_equal(find(s, "scope.sampled")->count, 210);
+	assert_int_equal(find(s, "scope.sampled")->timed, 14);
+	segment_free(s);
+}
+
+static void a_histogram_without_such_scopes_has_timed_all(void **state)
+{
+	struct perftop_hist h = perftop_hist("scope.each", "ns", "");
+	struct segment *s = attach(getpid());
+
+	for (int i = 0; i < 5; i++) {
+		PERFTOP_SCOPE(h);
+	}
+	assert_int_equal(segment_refresh(s), 0);
+	assert_int_equal(find(s, "scope.each")->count, 5);
+	assert_int_equal(find(s, "scope.each")->timed, 5);
+	segment_free(s);
+}
+
 /* ---- the watcher and threads that end ------------------------------------------------------ */
 
 static int stop;
@@ -526,6 +570,7 @@ static const char sample[] = "#include \"probes/perftop.h\"\n"
 			     "  struct perftop_gauge g = perftop_gauge(\"a\", \"b\", \"c\");\n"
 			     "  struct perftop_hist h = perftop_hist(\"a\", \"b\", \"c\");\n"
 			     "  PERFTOP_SCOPE(h);\n"
+			     "  PERFTOP_SCOPE_ONE_IN(61, h);\n"
 			     "  PERFTOP_SCOPE_USDT(some, scope, h);\n"
 			     "  PERFTOP_USDT(some, marker);\n"
 			     "  PERFTOP_USDT(some, other, 1, 2, 3);\n"
@@ -575,6 +620,8 @@ int main(void)
 		cmocka_unit_test(a_gauge_shows_the_last_write_and_its_changes),
 		cmocka_unit_test(a_zeroed_handle_counts_nowhere),
 		cmocka_unit_test(a_scope_records_the_time_to_the_end_of_its_block),
+		cmocka_unit_test(a_scope_that_times_one_in_some_counts_every_call),
+		cmocka_unit_test(a_histogram_without_such_scopes_has_timed_all),
 		cmocka_unit_test(threads_that_come_and_go_lose_no_count),
 		cmocka_unit_test(no_count_falls_while_threads_end),
 		cmocka_unit_test(more_threads_than_shards_are_counted_and_said),

@@ -15,7 +15,7 @@
 struct fixture {
 	struct latency_track track;
 	uint64_t bins[BUCKET_COUNT];
-	uint64_t count, sum, max;
+	uint64_t count, sum, max, timed;
 	struct snapshot *s;
 };
 
@@ -50,7 +50,12 @@ static void add(struct fixture *f, uint64_t v, uint64_t n)
 static struct snap_latency *tick(struct fixture *f)
 {
 	struct latency_source_now now = {
-		.count = f->count, .sum = f->sum, .max = f->max, .bins = f->bins};
+		.count = f->count,
+		.sum = f->sum,
+		.max = f->max,
+		.bins = f->bins,
+		.timed = f->timed,
+	};
 
 	snapshot_clear(f->s);
 	f->s->nlatency = 1;
@@ -119,6 +124,24 @@ static void a_reset_begins_anew_and_forgets_the_old_maximum(void **state)
 	assert_int_equal(row->max, 10000000);
 }
 
+static void what_was_timed_of_a_sample_is_said(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 1000, 610);
+	assert_int_equal(tick(f)->sampled, 610); /* the source says nothing: all */
+	f->timed = 10;
+	assert_int_equal(tick(f)->sampled, 10);
+	assert_int_equal(latency_track_reset(&f->track), 0);
+	add(f, 1000, 5);
+	assert_int_equal(tick(f)->sampled, 1); /* like one before the reset */
+	f->timed = 12;
+	add(f, 1000, 100);
+	assert_int_equal(tick(f)->sampled, 2);
+	f->timed = 1000; /* more than there were: not to be believed */
+	assert_int_equal(tick(f)->sampled, 105);
+}
+
 static void a_source_with_counts_alone_gives_no_quantiles(void **state)
 {
 	struct fixture *f = *state;
@@ -180,6 +203,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_source_with_counts_alone_gives_no_quantiles,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_timed_of_a_sample_is_said, setup,
+						teardown),
 		cmocka_unit_test(cpus_are_added_up),
 		cmocka_unit_test_setup_teardown(a_full_pool_of_bins_is_counted_not_overrun, setup,
 						teardown),

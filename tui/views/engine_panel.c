@@ -17,6 +17,16 @@ static const struct {
 };
 enum { KERNEL_COLUMNS = sizeof(kernel_columns) / sizeof(kernel_columns[0]), NAME_W = 26 };
 
+/* With "~" where some calls stand for all. buf has room for it. */
+static const char *kernel_time(const struct snap_kernel *k, uint64_t ns, char *buf)
+{
+	bool sampled = k->sampled && k->sampled < k->calls / 2;
+
+	buf[0] = '~';
+	format_ns(buf + sampled, ns);
+	return buf;
+}
+
 static const char *kernel_text(const struct snap_kernel *k, int col, char *buf)
 {
 	switch (col) {
@@ -29,9 +39,9 @@ static const char *kernel_text(const struct snap_kernel *k, int col, char *buf)
 	case 3:
 		return format_rate(buf, k->rate);
 	case 4:
-		return format_ns(buf, k->p50);
+		return kernel_time(k, k->p50, buf);
 	case 5:
-		return format_ns(buf, k->p99);
+		return kernel_time(k, k->p99, buf);
 	case 6:
 		return k->vs_scalar > 0 ? format_count(buf, k->vs_scalar) : "-";
 	default:
@@ -41,7 +51,7 @@ static const char *kernel_text(const struct snap_kernel *k, int col, char *buf)
 
 static void kernel_line(const struct snap_kernel *k, struct surface *s, struct rect r)
 {
-	char label[96], buf[FORMAT_SIZE];
+	char label[96], buf[FORMAT_SIZE + 1];
 	int x = r.x + NAME_W;
 
 	snprintf(label, sizeof(label), "%s %s", k->name, k->isa);
