@@ -16,6 +16,7 @@ static void set_attention(const struct engine_worker *w, uint64_t query, struct 
 	a->k = w->engine->context;
 	a->v = w->engine->context + floats;
 	a->out = w->out;
+	a->weights = o->learning == ENGINE_LEARN_NONE ? NULL : w->weights;
 }
 
 /* Attention of the last token, folded to the width of an embedding: what LoRA adds to. */
@@ -106,18 +107,6 @@ static int explore(struct engine_worker *w, const float *x, float *base)
 	return err;
 }
 
-/* The last heads first: their keys are still in the caches that attention just left. */
-static int keep_attention(struct engine_worker *w, const struct attention *a)
-{
-	int err = 0;
-
-	for (uint32_t h = a->heads; h-- && !err;) {
-		err = w->engine->weights->run.weights(a, h, a->q_len - 1, w->weights);
-		trajectory_keep_weights(&w->kept, h, w->weights, a->kv_len);
-	}
-	return err;
-}
-
 static int learn(struct engine_worker *w, const struct engine_query *q, const struct attention *a,
 		 float *base, struct engine_answer *answer)
 {
@@ -133,9 +122,10 @@ static int learn(struct engine_worker *w, const struct engine_query *q, const st
 		.expected = answer->expected,
 		.now_ns = perftop_now_ns(),
 	};
-	int err = keep_attention(w, a);
+	int err = explore(w, q->x, base);
 
-	err = err ? err : explore(w, q->x, base);
+	for (uint32_t h = 0; h < a->heads; h++)
+		trajectory_keep_weights(&w->kept, h, a->weights + (size_t)h * a->kv_len, a->kv_len);
 	for (uint32_t s = 0; s < TRAJECTORY_STEPS; s++)
 		answer->reward += w->reward[s] / TRAJECTORY_STEPS;
 	return err ? err : loop_a_on_inference(&w->a, &r);

@@ -14,6 +14,7 @@
 #include "kernels/engine_state.h"
 
 #define PEAK_BUDGET_NS (5 * 1000 * 1000ull)
+#define RING_AT_ONCE   ((size_t)16 << 20)
 /* Of the peak, which kernels reach to some 0.8: about a third of the CPUs' time. */
 #define LOAD_SHARE 0.25
 #define LOAD_MOST  500.0
@@ -80,7 +81,6 @@ static void choose_kernels(struct engine *e)
 	metered_init(&m->attention, kernels_select("attention_flash", isa));
 	metered_init(&m->lora_forward, kernels_select("micro_lora_forward", isa));
 	metered_init(&m->a.update, kernels_select("micro_lora_update", isa));
-	e->weights = kernels_select("attention_weights", isa);
 	if (e->options.learning != ENGINE_LEARN_FULL)
 		return;
 	metered_init(&m->base_forward, kernels_select("lora_base_forward", isa));
@@ -107,7 +107,7 @@ static void lay_out_worker(struct engine *e, struct engine_worker *w, size_t *us
 
 	attention_set_packed(&a, o->heads, o->kv_heads, o->seq, o->seq, o->dim);
 	w->out = take(e->arena, used, (size_t)o->heads * o->seq * o->dim * sizeof(float));
-	w->weights = take(e->arena, used, o->seq * sizeof(float));
+	w->weights = take(e->arena, used, (size_t)o->heads * o->seq * sizeof(float));
 	w->scratch_bytes = attention_flash_scratch(&a);
 	w->scratch = take(e->arena, used, w->scratch_bytes);
 	w->a.gradient.a = take(e->arena, used, lora);
@@ -357,8 +357,9 @@ int engine_init(struct engine *e)
 	e->arena = aligned_alloc(64, bytes);
 	if (!e->arena)
 		return fail("memory", -ENOMEM);
-	/* Not the ring, whose pages come as they are used. */
-	memset(e->arena, 0, ring_at);
+	/* So that no query waits for a page. A ring so long that few use all of it gets its own as
+	 * it is used. */
+	memset(e->arena, 0, bytes - ring_at <= RING_AT_ONCE ? bytes : ring_at);
 	lay_out(e, &ring_at, &shared_at);
 	make_data(e);
 	choose_kernels(e);

@@ -88,7 +88,7 @@ struct engine_worker {
 	struct loop_a a;
 	struct pattern_searcher *searcher;
 	float *out;	/* [heads][seq][dim] */
-	float *weights; /* [seq] */
+	float *weights; /* [heads][seq] */
 	void *scratch;
 	size_t scratch_bytes;
 	float answer[TRAJECTORY_STEPS][ENGINE_DIM];
@@ -105,7 +105,6 @@ struct engine_worker {
 struct engine {
 	struct engine_options options;
 	struct engine_metrics metrics;
-	const struct kernel *weights;
 	uint64_t stop;	       /* for the workers */
 	uint64_t stop_learner; /* after them, so that its last drain finds all they recorded */
 	char pad0[48];

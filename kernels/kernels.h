@@ -47,7 +47,6 @@ enum kernel_kind {
 	KERNEL_quant_matvec,
 	KERNEL_quant_expand,
 	KERNEL_quant_matvec_i8,
-	KERNEL_weights,
 	KERNEL_quantize,
 	KERNEL_quantize_rows,
 	KERNEL_exp2,
@@ -89,7 +88,6 @@ struct kernel {
 		quant_matvec_fn *quant_matvec;
 		quant_expand_fn *quant_expand;
 		quant_matvec_i8_fn *quant_matvec_i8;
-		attention_weights_fn *weights;
 		quantize_fn *quantize;
 		quantize_rows_fn *quantize_rows;
 		exp2_fn *exp2;

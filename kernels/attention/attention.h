@@ -47,6 +47,10 @@ struct attention {
 	float *lse; /* NULL, or [heads][q_len]: the natural log of each query's sum of exponentials,
 		     * what the backward pass starts from; -inf for a query that sees no key */
 	uint32_t window; /* 0: none */
+	float *weights;	 /* NULL, or [heads][kv_len]: what each head's last query weighs the keys,
+			  * which add up to 1, or to 0 when it sees none; 0 for a hidden one. Taken
+			  * from the scores as they pass, so that no key is read again. Each is held
+			  * to an error of ATTENTION_ERROR * (1 + A), as below */
 };
 
 /* Returns 0, or -EINVAL for a shape out of range, a null pointer, or too small a scratch. */
@@ -97,14 +101,6 @@ attention_fn attention_memory_efficient_avx512, attention_chunked_avx512;
 attention_fn attention_memory_efficient_neon, attention_chunked_neon;
 attention_fn attention_flash_avx512, attention_standard_avx512;
 attention_fn attention_flash_neon, attention_standard_neon;
-
-/*
- * The weights that query i of head h gives to the keys that it sees, all kv_len of them into
- * `weights` (0 for a hidden key), and their sum is 1, or 0 when it sees none. -EINVAL as above.
- */
-typedef int attention_weights_fn(const struct attention *a, uint32_t h, uint32_t i, float *weights);
-attention_weights_fn attention_weights_scalar, attention_weights_avx2, attention_weights_avx512;
-attention_weights_fn attention_weights_neon;
 
 /* y[i] = 2^x[i] as the flash kernels compute it: at most 3 ULP for x in [-126, 0], 0 below. */
 typedef void exp2_fn(const float *x, float *y, size_t n);

@@ -13,7 +13,6 @@
 #include "kernels/attention/attention_tiles.h"
 #include "kernels/attention/attention_flash.h"
 #include "kernels/attention/attention_whole.h"
-#include "kernels/attention/attention_weights.h"
 
 int attention_flash_avx2(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
@@ -33,11 +32,6 @@ int attention_memory_efficient_avx2(const struct attention *a, void *scratch, si
 int attention_chunked_avx2(const struct attention *a, void *scratch, size_t scratch_bytes)
 {
 	return chunked(a, scratch, scratch_bytes);
-}
-
-int attention_weights_avx2(const struct attention *a, uint32_t h, uint32_t i, float *weights)
-{
-	return row_weights(a, h, i, weights);
 }
 
 void exp2_avx2(const float *x, float *y, size_t n)

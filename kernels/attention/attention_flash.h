@@ -262,6 +262,50 @@ static void block_start(struct block *b)
 	}
 }
 
+/* The lane of the head's last query, when the span that begins with query i has it; else -1. */
+static int64_t last_query(const struct attention *a, const struct span *t, uint32_t i)
+{
+	const int64_t lane = (int64_t)a->q_len - 1 - i;
+
+	return a->weights && lane >= 0 && lane < t->vecs * VEC_LANES ? lane : -1;
+}
+
+/* Its logits of n keys from jb, of which it sees all that the window does not hide. */
+static void keep_logits(const struct block *b, const struct span *t, uint32_t i, uint32_t jb,
+			uint32_t n)
+{
+	const int64_t lane = last_query(b->a, t, i);
+	const size_t width = t->vecs * VEC_LANES;
+
+	if (lane < 0)
+		return;
+	for (uint32_t j = 0; j < n; j++)
+		b->a->weights[(size_t)b->h * b->a->kv_len + jb + j] = t->st[j * width + lane];
+}
+
+/* Its logits to weights. */
+static void keep_weights(const struct block *b, const struct span *t, uint32_t i)
+{
+	const struct attention *a = b->a;
+	const int64_t lane = last_query(a, t, i);
+	float *w = a->weights + (size_t)b->h * a->kv_len;
+	uint32_t first, end;
+	vec max, inv;
+
+	if (lane < 0)
+		return;
+	attention_visible(a, a->q_len - 1, &first, &end);
+	memset(w, 0, first * sizeof(*w));
+	max = vec_fix_max(vec_splat(t->max[lane]));
+	inv = vec_div(vec_splat(1), vec_nonzero(vec_splat(t->sum[lane])));
+	for (uint32_t j = first; j < end; j += VEC_LANES) {
+		const uint32_t m = end - j < VEC_LANES ? end - j : VEC_LANES;
+		const vec p = vec_exp2(vec_sub(vec_load_first(w + j, m), max));
+
+		vec_store_first(w + j, vec_mul(p, inv), m);
+	}
+}
+
 static void block_finish(const struct block *b)
 {
 	const struct attention *a = b->a;
@@ -274,6 +318,7 @@ static void block_finish(const struct block *b)
 
 		store_output(t, a->out + b->h * a->o_head + row * a->o_row, a->o_row, rows);
 		store_lse(t, a->lse ? a->lse + (size_t)b->h * a->q_len + row : NULL, rows);
+		keep_weights(b, t, b->i0 + at);
 		at += width;
 	}
 }
@@ -299,6 +344,7 @@ static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
 		set_limits(t, a, i, jb, n);
 		scores_span(t, b->k + jb * a->k_row, a->k_row);
 		mask_scores(t, a, i, jb);
+		keep_logits(b, t, i, jb, n);
 		softmax_span(t);
 		values_span(t, b->v + jb * a->v_row, a->v_row, b->ones);
 		i += t->vecs * VEC_LANES;

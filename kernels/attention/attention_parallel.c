@@ -69,6 +69,7 @@ static int run_slice(const struct kernel *k, const struct attention *a, uint32_t
 	s.v = a->v + kv * a->v_head;
 	s.out = a->out + h * a->o_head + i * a->o_row;
 	s.lse = a->lse ? a->lse + (size_t)h * a->q_len + i : NULL;
+	s.weights = a->weights && i + rows == a->q_len ? a->weights + (size_t)h * a->kv_len : NULL;
 	s.q_len = rows;
 	if (a->causal)
 		keys -= (int64_t)a->q_len - i - rows;

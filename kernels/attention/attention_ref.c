@@ -37,6 +37,9 @@ static void ref_row(const struct attention *a, uint32_t h, uint32_t i, double *p
 	}
 	if (a->lse)
 		a->lse[(size_t)h * a->q_len + i] = (float)(max + log(sum));
+	for (uint32_t j = 0; a->weights && i + 1 == a->q_len && j < a->kv_len; j++)
+		a->weights[(size_t)h * a->kv_len + j] =
+			j < first || j >= n || sum == 0 ? 0 : (float)(p[j] / sum);
 }
 
 int attention_ref(const struct attention *a, void *scratch, size_t scratch_bytes)

@@ -20,6 +20,28 @@ static float dot(const float *x, const float *y, uint32_t n)
 	return s;
 }
 
+/* What the last query of each head weighs the keys. */
+static void keep_weights(const struct attention *a, uint32_t h)
+{
+	const float *q = a->q + h * a->q_head + (a->q_len - 1) * a->q_row;
+	const float *k = a->k + h / (a->heads / a->kv_heads) * a->k_head;
+	float *w = a->weights + (size_t)h * a->kv_len, max = -INFINITY, sum = 0;
+	uint32_t first, n;
+
+	attention_visible(a, a->q_len - 1, &first, &n);
+	memset(w, 0, a->kv_len * sizeof(*w));
+	for (uint32_t j = first; j < n; j++) {
+		w[j] = a->scale * dot(q, k + j * a->k_row, a->head_dim);
+		max = w[j] > max ? w[j] : max;
+	}
+	for (uint32_t j = first; j < n; j++) {
+		w[j] = expf(w[j] - (max == -INFINITY ? 0 : max));
+		sum += w[j];
+	}
+	for (uint32_t j = first; j < n; j++)
+		w[j] = sum == 0 ? 0 : w[j] / sum;
+}
+
 static void textbook_row(const struct attention *a, uint32_t h, uint32_t i, float *p)
 {
 	uint32_t kv = h / (a->heads / a->kv_heads), first, n;
@@ -59,9 +81,12 @@ int attention_textbook_scalar(const struct attention *a, void *scratch, size_t s
 		return err;
 	if (!scratch || scratch_bytes < attention_textbook_scratch(a))
 		return -EINVAL;
-	for (uint32_t h = 0; h < a->heads; h++)
+	for (uint32_t h = 0; h < a->heads; h++) {
 		for (uint32_t i = 0; i < a->q_len; i++)
 			textbook_row(a, h, i, scratch);
+		if (a->weights)
+			keep_weights(a, h);
+	}
 	return 0;
 }
 
@@ -117,9 +142,12 @@ int attention_flash_scalar(const struct attention *a, void *scratch, size_t scra
 	if (!scratch || scratch_bytes < attention_flash_scratch(a))
 		return -EINVAL;
 	attention_blocks(a, ISA_SCALAR, &block_q, &block_k);
-	for (uint32_t h = 0; h < a->heads; h++)
+	for (uint32_t h = 0; h < a->heads; h++) {
 		for (uint32_t i = 0; i < a->q_len; i++)
 			flash_row(a, h, i, block_k, scratch);
+		if (a->weights)
+			keep_weights(a, h);
+	}
 	return 0;
 }
 
@@ -171,9 +199,12 @@ int attention_chunked_scalar(const struct attention *a, void *scratch, size_t sc
 	if (!scratch || scratch_bytes < attention_chunked_scratch(a))
 		return -EINVAL;
 	attention_blocks(a, ISA_SCALAR, &block_q, &block_k);
-	for (uint32_t h = 0; h < a->heads; h++)
+	for (uint32_t h = 0; h < a->heads; h++) {
 		for (uint32_t i = 0; i < a->q_len; i++)
 			chunked_row(a, h, i, block_k, scratch);
+		if (a->weights)
+			keep_weights(a, h);
+	}
 	return 0;
 }
 
@@ -181,30 +212,4 @@ void exp2_scalar(const float *x, float *y, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		y[i] = x[i] < -126 ? 0 : exp2f(x[i]);
-}
-
-int attention_weights_scalar(const struct attention *a, uint32_t h, uint32_t i, float *weights)
-{
-	float max = -INFINITY, sum = 0;
-	const float *q, *k;
-	uint32_t first, n;
-
-	if (attention_check(a) || h >= a->heads || i >= a->q_len || !weights)
-		return -EINVAL;
-	attention_visible(a, i, &first, &n);
-	q = a->q + h * a->q_head + i * a->q_row;
-	k = a->k + h / (a->heads / a->kv_heads) * a->k_head;
-	for (uint32_t j = first; j < n; j++) {
-		weights[j] = a->scale * dot(q, k + j * a->k_row, a->head_dim);
-		max = weights[j] > max ? weights[j] : max;
-	}
-	for (uint32_t j = first; j < n; j++) {
-		weights[j] = max == -INFINITY ? 0 : expf(weights[j] - max);
-		sum += weights[j];
-	}
-	for (uint32_t j = first; j < n; j++)
-		weights[j] = sum == 0 ? 0 : weights[j] / sum;
-	memset(weights, 0, first * sizeof(*weights));
-	memset(weights + n, 0, (a->kv_len - n) * sizeof(*weights));
-	return 0;
 }

@@ -113,6 +113,7 @@ static void standard_rows(struct block *b, enum standard_pass pass)
 		if (pass == PASS_SCORES) {
 			scores_span(t, b->k + first * a->k_row, a->k_row);
 			mask_scores(t, a, i, first);
+			keep_logits(b, t, i, first, end - first);
 		} else if (pass == PASS_SOFTMAX) {
 			for (uint32_t c = 0; c < t->vecs; c++)
 				take_top(t, c);

@@ -80,51 +80,82 @@ static void flash_scratch_grows_with_the_sequence(void **state)
 	}
 }
 
-/* With v 1 at one key and 0 at the others, the reference's output is that key's weight. */
+/* With v 1 at one key and 0 at the others, the output of the last query is that key's weight. */
+static void weights_by_output(struct problem *p, uint32_t h, float *want)
+{
+	for (uint32_t j = 0; j < p->a.kv_len; j++) {
+		memset(p->v, 0, p->k_size * sizeof(float));
+		p->v[j * p->a.head_dim] = 1;
+		reference(p);
+		want[j] = p->want[h * p->a.o_head + (p->a.q_len - 1) * p->a.o_row];
+	}
+}
+
 static void check_weights(uint32_t q_len, uint32_t kv_len, uint32_t dim, bool causal,
 			  uint32_t window)
 {
-	float got[300], want[300];
+	enum { HEADS = 2 };
+	float got[HEADS * 300 + 1], want[HEADS * 300];
+	const uint32_t n = HEADS * kv_len;
 	struct problem p;
 
-	problem_init(&p, 2, 1, q_len, kv_len, dim, causal);
+	problem_init(&p, HEADS, 1, q_len, kv_len, dim, causal);
 	p.a.window = window;
-	for (uint32_t i = 0; i < q_len; i++) {
-		for (uint32_t j = 0; j < kv_len; j++) {
-			memset(p.v, 0, p.k_size * sizeof(float));
-			p.v[j * dim] = 1;
-			reference(&p);
-			want[j] = p.want[p.a.o_head + i * dim];
-		}
-		for (const struct kernel *k = kernels; k < kernels + kernels_count; k++) {
-			if (k->kind != KERNEL_weights || !kernels_supported(k))
-				continue;
-			memset(got, 0xff, sizeof(got));
-			assert_int_equal(k->run.weights(&p.a, 1, i, got), 0);
-			for (uint32_t j = 0; j < kv_len; j++)
-				if (!(fabsf(got[j] - want[j]) <= 4e-5f))
-					fail_msg("%s q%u kv%u D%u row %u key %u: %g, not %g",
-						 isa_name(k->isa), q_len, kv_len, dim, i, j,
-						 (double)got[j], (double)want[j]);
-			assert_true(isnan(got[kv_len])); /* untouched beyond the row */
-			assert_int_equal(k->run.weights(&p.a, 2, i, got), -EINVAL);
-			assert_int_equal(k->run.weights(&p.a, 1, q_len, got), -EINVAL);
-		}
+	for (uint32_t h = 0; h < HEADS && q_len * kv_len < 1000; h++)
+		weights_by_output(&p, h, got + h * kv_len);
+	p.a.weights = want;
+	reference(&p);
+	for (uint32_t j = 0; j < n && q_len * kv_len < 1000; j++)
+		assert_true(fabsf(got[j] - want[j]) <= 1e-7f);
+	p.a.weights = got;
+	FOR_ATTENTION_ROWS(k)
+	{
+		memset(got, 0xff, sizeof(got));
+		run_row(&p, k);
+		for (uint32_t j = 0; j < n; j++)
+			if (!(fabsf(got[j] - want[j]) <= 4e-5f))
+				fail_msg("%s %s q%u kv%u D%u causal%d window%u key %u: %g, not %g",
+					 k->name, isa_name(k->isa), q_len, kv_len, dim, causal,
+					 window, j, (double)got[j], (double)want[j]);
+		assert_true(isnan(got[n])); /* untouched beyond */
 	}
 	problem_fini(&p);
 }
 
-static void weights_of_one_query_are_wrong(void **state)
+static void weights_of_the_last_query_are_wrong(void **state)
 {
-	static const uint32_t kv[] = {1, 3, 15, 16, 17, 33, 50}, dims[] = {1, 8, 15, 33, 64};
+	static const uint32_t kv[] = {1, 3, 16, 17, 50, 131, 300}, q[] = {1, 5, 40, 90, 150};
 
 	for (size_t i = 0; i < COUNT(kv); i++) {
-		for (size_t d = 0; d < COUNT(dims); d++) {
-			check_weights(2, kv[i], dims[d], false, 0);
-			check_weights(5, kv[i], dims[d], true, 0);
-			check_weights(5, kv[i], dims[d], true, 7);
+		for (size_t j = 0; j < COUNT(q); j++) {
+			check_weights(q[j], kv[i], 8, false, 0);
+			check_weights(q[j], kv[i], 9, true, 0);
+			check_weights(q[j], kv[i], 5, true, 7);
+			check_weights(q[j], kv[i], 5, false, 20);
 		}
 	}
+}
+
+/* All keys that it sees are -inf: it weighs none, which is no reason for NaN. */
+static void weights_of_hidden_logits_are_no_zeros(void **state)
+{
+	float got[40];
+	struct problem p;
+
+	problem_init(&p, 1, 1, 3, 40, 4, false);
+	for (size_t i = 0; i < p.k_size; i++)
+		p.k[i] = -INFINITY;
+	for (size_t i = 0; i < p.q_size; i++)
+		p.q[i] = 1;
+	p.a.weights = got;
+	FOR_ATTENTION_ROWS(k)
+	{
+		memset(got, 0xff, sizeof(got));
+		run_row(&p, k);
+		for (uint32_t j = 0; j < 40; j++)
+			assert_true(got[j] == 0);
+	}
+	problem_fini(&p);
 }
 
 static void check_flops(uint32_t q, uint32_t kv, uint32_t window, bool causal)
@@ -178,7 +209,8 @@ int main(void)
 		cmocka_unit_test(the_saved_sum_of_exponentials_is_wrong),
 		cmocka_unit_test(a_bad_shape_is_accepted),
 		cmocka_unit_test(flash_scratch_grows_with_the_sequence),
-		cmocka_unit_test(weights_of_one_query_are_wrong),
+		cmocka_unit_test(weights_of_the_last_query_are_wrong),
+		cmocka_unit_test(weights_of_hidden_logits_are_no_zeros),
 		cmocka_unit_test(flops_are_miscounted),
 		cmocka_unit_test(the_wrong_instruction_set_is_chosen),
 	};

@@ -20,19 +20,28 @@ static void run_parallel(struct problem *p, const struct kernel *k, uint32_t thr
 
 static void check_parallel(struct problem *p)
 {
-	float *lse = malloc(2 * p->a.heads * p->a.q_len * sizeof(float)), *want;
+	const size_t rows = p->a.heads * p->a.q_len, keys = p->a.heads * p->a.kv_len;
+	float *lse = malloc(2 * (rows + keys) * sizeof(float)), *want, *weights;
 
 	assert_non_null(lse);
-	want = lse + p->a.heads * p->a.q_len;
+	want = lse + rows;
+	weights = want + rows;
 	p->a.lse = want;
+	p->a.weights = weights + keys;
 	reference(p);
 	p->a.lse = lse;
+	p->a.weights = weights;
 	FOR_ATTENTION_ROWS(k)
 	{
 		for (uint32_t threads = 1; threads <= 3; threads++) {
+			memset(weights, 0xff, keys * sizeof(*weights));
 			run_parallel(p, k, threads);
 			compare(p, k);
-			for (uint32_t i = 0; i < p->a.heads * p->a.q_len; i++)
+			for (size_t j = 0; j < keys; j++)
+				if (!(fabsf(weights[j] - weights[keys + j]) <= 4e-5f))
+					fail_msg("%s %s: weight %g, not %g", k->name,
+						 isa_name(k->isa), weights[j], weights[keys + j]);
+			for (size_t i = 0; i < rows; i++)
 				if (!(lse[i] == want[i] || fabsf(lse[i] - want[i]) <= 1e-4f))
 					fail_msg("%s %s: lse %g, not %g", k->name, isa_name(k->isa),
 						 lse[i], want[i]);
@@ -63,7 +72,7 @@ static void threads_change_the_answer(void **state)
 static void a_bad_parallel_call_is_accepted(void **state)
 {
 	const struct kernel *k = kernels_select("attention_flash", isa_best());
-	const struct kernel *other = kernels_select("attention_weights", isa_best());
+	const struct kernel *other = kernels_select("micro_lora_forward", isa_best());
 	struct problem p;
 	size_t need;
 	void *scratch;
