@@ -26,6 +26,14 @@ INLINE float largest(__m256 m)
 	return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
+/* Of whole groups of 32 floats, four running maxima more. */
+INLINE void max_of_32(__m256 *m, const float *x)
+{
+#pragma GCC unroll 4
+	for (int u = 0; u < 4; u++)
+		m[u] = _mm256_max_ps(m[u], magnitude(x + 8 * u));
+}
+
 /* Four running maxima: one would wait for itself at each step. */
 INLINE float max_magnitude(const float *x, uint32_t n)
 {
@@ -36,15 +44,19 @@ INLINE float max_magnitude(const float *x, uint32_t n)
 	for (int u = 0; u < 4; u++)
 		m[u] = _mm256_setzero_ps();
 	for (; i + 32 <= n; i += 32)
-#pragma GCC unroll 4
-		for (int u = 0; u < 4; u++)
-			m[u] = _mm256_max_ps(m[u], magnitude(x + i + 8 * u));
+		max_of_32(m, x + i);
 	for (; i + 8 <= n; i += 8)
 		m[0] = _mm256_max_ps(m[0], magnitude(x + i));
 	max = largest(_mm256_max_ps(_mm256_max_ps(m[0], m[1]), _mm256_max_ps(m[2], m[3])));
 	for (; i < n; i++)
 		max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
 	return max;
+}
+
+/* As lrintf(), without a call of it, for which the loops would give up their registers. */
+INLINE int8_t code_of(float x)
+{
+	return (int8_t)_mm_cvtss_si32(_mm_set_ss(x));
 }
 
 INLINE float inverse(float max)
@@ -72,7 +84,7 @@ float quantize_i8_avx2(const float *x, int8_t *codes, uint32_t n)
 	for (; i + 32 <= n; i += 32)
 		store_codes(x + i, codes + i, inv);
 	for (; i < n; i++)
-		codes[i] = (int8_t)lrintf(x[i] * f);
+		codes[i] = code_of(x[i] * f);
 	return max / 127;
 }
 
@@ -80,35 +92,41 @@ float quantize_i8_avx2(const float *x, int8_t *codes, uint32_t n)
  * While a row's codes are made, the maximum of the row two further on is looked for, so that
  * nothing waits for the way from the last maximum through the division: half of the time of a row
  * alone.
+ *
+ * 32 floats are 21 operations of the four vector units, 5.3 cycles where memcpy of their codes
+ * takes one or two. To slots that are in the L1 cache no record is written faster than 1.8 times
+ * memcpy; to those that are not, as in a ring of thousands, memory decides.
  */
 void quantize_rows_i8_avx2(const struct quantize_rows *q)
 {
-	const uint32_t whole = q->n / 32 * 32;
+	const uint32_t n = q->n, whole = n / 32 * 32, rows = q->rows;
+	const size_t x_row = q->x_row;
+	const struct trajectory_attention *attention = q->attention;
+	struct trajectory_step *to = q->to;
+	const float *x = q->x;
 	float max[2] = {0};
 
-	for (uint32_t r = 0; r < 2 && r < q->rows; r++)
-		max[r] = max_magnitude(q->x + r * q->x_row, q->n);
-	for (uint32_t r = 0; r < q->rows; r++) {
-		const float *x = q->x + r * q->x_row, f = inverse(max[0]);
-		const float *ahead = r + 2 < q->rows ? x + 2 * q->x_row : x;
-		int8_t *codes = q->codes + r * q->codes_step;
+	for (uint32_t r = 0; r < 2 && r < rows; r++)
+		max[r] = max_magnitude(x + r * x_row, n);
+	for (uint32_t r = 0; r < rows; r++, x += x_row, to++) {
+		const float f = inverse(max[0]);
+		const float *ahead = r + 2 < rows ? x + 2 * x_row : x;
 		const __m256 inv = _mm256_set1_ps(f);
 		__m256 m[4];
 
-		*(float *)(void *)((char *)q->scale + r * q->scale_step) = max[0] / 127;
+		to->scale = max[0] / 127;
+		trajectory_copy_attention(&to->attention, attention);
 		for (int u = 0; u < 4; u++)
 			m[u] = _mm256_setzero_ps();
 		for (uint32_t i = 0; i < whole; i += 32) {
-#pragma GCC unroll 4
-			for (int u = 0; u < 4; u++)
-				m[u] = _mm256_max_ps(m[u], magnitude(ahead + i + 8 * u));
-			store_codes(x + i, codes + i, inv);
+			max_of_32(m, ahead + i);
+			store_codes(x + i, to->activations + i, inv);
 		}
 		max[0] = max[1];
 		max[1] = largest(
 			_mm256_max_ps(_mm256_max_ps(m[0], m[1]), _mm256_max_ps(m[2], m[3])));
-		for (uint32_t i = whole; i < q->n; i++) {
-			codes[i] = (int8_t)lrintf(x[i] * f);
+		for (uint32_t i = whole; i < n; i++) {
+			to->activations[i] = code_of(x[i] * f);
 			max[1] = fabsf(ahead[i]) > max[1] ? fabsf(ahead[i]) : max[1];
 		}
 	}

@@ -21,9 +21,12 @@ float quantize_i8_scalar(const float *x, int8_t *codes, uint32_t n)
 
 void quantize_each_row(const struct quantize_rows *q, quantize_fn *quantize)
 {
-	for (uint32_t r = 0; r < q->rows; r++)
-		*(float *)(void *)((char *)q->scale + r * q->scale_step) =
-			quantize(q->x + r * q->x_row, q->codes + r * q->codes_step, q->n);
+	for (uint32_t r = 0; r < q->rows; r++) {
+		struct trajectory_step *to = &q->to[r];
+
+		trajectory_copy_attention(&to->attention, q->attention);
+		to->scale = quantize(q->x + r * q->x_row, to->activations, q->n);
+	}
 }
 
 void quantize_rows_i8_scalar(const struct quantize_rows *q)
@@ -48,27 +51,7 @@ int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, c
 	return 0;
 }
 
-/* In pieces that compilers copy in registers: for the whole they choose a string instruction, which
- * takes longer to start than all of this. */
-static void copy_attention(struct trajectory_attention *to, const struct trajectory_attention *from)
-{
-	enum { PIECE = 64, WHOLE = sizeof(*to) / PIECE * PIECE };
-
-	for (size_t i = 0; i < WHOLE; i += PIECE)
-		memcpy((char *)to + i, (const char *)from + i, PIECE);
-	memcpy((char *)to + WHOLE, (const char *)from + WHOLE, sizeof(*to) - WHOLE);
-}
-
-static void set_step(struct trajectory_step *s, const struct trajectory_attention *attention,
-		     float reward, uint64_t now_ns)
-{
-	s->time_ns = now_ns;
-	s->reward = reward;
-	if (attention)
-		copy_attention(&s->attention, attention);
-	else
-		memset(&s->attention, 0, sizeof(s->attention));
-}
+static const struct trajectory_attention no_attention;
 
 int trajectory_add_step(struct trajectory *t, quantize_fn *quantize, const float *activations,
 			const struct trajectory_attention *attention, float reward, uint64_t now_ns)
@@ -78,8 +61,10 @@ int trajectory_add_step(struct trajectory *t, quantize_fn *quantize, const float
 	if (t->nsteps >= TRAJECTORY_STEPS)
 		return -ENOSPC;
 	s = &t->steps[t->nsteps++];
+	s->time_ns = now_ns;
+	s->reward = reward;
+	trajectory_copy_attention(&s->attention, attention ? attention : &no_attention);
 	s->scale = quantize(activations, s->activations, t->dim);
-	set_step(s, attention, reward, now_ns);
 	return 0;
 }
 
@@ -91,10 +76,12 @@ int trajectory_add_steps(struct trajectory *t, quantize_rows_fn *quantize, const
 
 	if (steps > TRAJECTORY_STEPS - t->nsteps)
 		return -ENOSPC;
-	quantize(&(struct quantize_rows){activations, t->dim, steps, t->dim, s->activations,
-					 sizeof(*s), &s->scale, sizeof(*s)});
-	for (uint32_t i = 0; i < steps; i++)
-		set_step(s + i, attention, rewards[i], now_ns);
+	quantize(&(struct quantize_rows){activations, t->dim, steps, t->dim,
+					 attention ? attention : &no_attention, s});
+	for (uint32_t i = 0; i < steps; i++) {
+		s[i].time_ns = now_ns;
+		s[i].reward = rewards[i];
+	}
 	t->nsteps += steps;
 	return 0;
 }

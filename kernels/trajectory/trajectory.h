@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
 	TRAJECTORY_DIM = 256,  /* most floats of an embedding or of activations */
@@ -54,22 +55,35 @@ struct trajectory {
 typedef float quantize_fn(const float *x, int8_t *codes, uint32_t n);
 quantize_fn quantize_i8_scalar, quantize_i8_avx2, quantize_i8_avx512, quantize_i8_neon;
 
-/* Several vectors at once: row r from x + r * x_row, to codes + r * codes_step bytes, its scale to
- * scale + r * scale_step bytes. As quantize_fn row by row, to the bit. */
+/*
+ * Several vectors at once, row r from x + r * x_row: scale, a copy of `attention` and codes to
+ * to[r], as quantize_fn row by row to the bit. They are written in the order in which they lie: a
+ * record that is not in the caches is then asked for ahead, as it is for memcpy.
+ */
 struct quantize_rows {
 	const float *x;
 	size_t x_row;
 	uint32_t rows, n;
-	int8_t *codes;
-	size_t codes_step;
-	float *scale;
-	size_t scale_step;
+	const struct trajectory_attention *attention; /* not NULL */
+	struct trajectory_step *to;
 };
 typedef void quantize_rows_fn(const struct quantize_rows *q);
 quantize_rows_fn quantize_rows_i8_scalar, quantize_rows_i8_avx2, quantize_rows_i8_avx512,
 	quantize_rows_i8_neon;
 /* For variants that gain nothing from several rows. */
 void quantize_each_row(const struct quantize_rows *q, quantize_fn *quantize);
+
+/* In pieces that compilers copy in registers: for the whole they choose a string instruction, which
+ * takes longer to start than all of this. */
+static inline void trajectory_copy_attention(struct trajectory_attention *to,
+					     const struct trajectory_attention *from)
+{
+	enum { PIECE = 64, WHOLE = sizeof(*to) / PIECE * PIECE };
+
+	for (size_t i = 0; i < WHOLE; i += PIECE)
+		memcpy((char *)to + i, (const char *)from + i, PIECE);
+	memcpy((char *)to + WHOLE, (const char *)from + WHOLE, sizeof(*to) - WHOLE);
+}
 
 /* -EINVAL when dim is 0 or above TRAJECTORY_DIM. */
 int trajectory_begin(struct trajectory *t, quantize_fn *quantize, uint64_t id, const float *query,
