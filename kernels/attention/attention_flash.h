@@ -20,53 +20,85 @@ struct block {
 };
 
 /*
- * Rows of q to the transposed span; absent rows are zeros. So many short rows at once are more
+ * A square of q, VEC_LANES rows and as many dimensions, turned into the span; absent rows are
+ * zeros. A whole square (const) needs to ask for nothing. So many short rows at once are more
  * streams than the hardware fetches ahead: the next vector's are asked for here.
  */
+TILE void load_square(const bool whole, const float *q, size_t q_row, uint32_t rows, uint32_t n,
+		      vec scale, float *qt, size_t width)
+{
+	vec r[VEC_LANES];
+
+#pragma GCC unroll 16
+	for (uint32_t l = 0; l < VEC_LANES; l++) {
+		__builtin_prefetch(q + (VEC_LANES + l) * q_row);
+		if (whole)
+			r[l] = vec_mul(vec_loadu(q + l * q_row), scale);
+		else
+			r[l] = l < rows ? vec_mul(vec_load_first(q + l * q_row, n), scale)
+					: vec_zero();
+	}
+	vec_transpose(r);
+#pragma GCC unroll 16
+	for (uint32_t l = 0; l < VEC_LANES; l++)
+		if (whole || l < n)
+			vec_store(qt + l * width, r[l]);
+}
+
 static void load_queries(const struct span *t, const float *q, size_t q_row, uint32_t rows,
 			 float scale)
 {
 	const size_t width = t->vecs * VEC_LANES;
+	const vec f = vec_splat(scale);
+
+	for (uint32_t i = 0; i < width; i += VEC_LANES, q += VEC_LANES * q_row) {
+		const uint32_t m = rows > i ? rows - i : 0;
+		uint32_t d = 0;
+
+		for (; m >= VEC_LANES && d + VEC_LANES <= t->dim; d += VEC_LANES)
+			load_square(true, q + d, q_row, m, VEC_LANES, f, t->qt + d * width + i,
+				    width);
+		for (; d < t->dim; d += VEC_LANES)
+			load_square(false, q + d, q_row, m,
+				    t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES, f,
+				    t->qt + d * width + i, width);
+	}
+}
+
+/* And a square of the output, each query's by its own factor, turned back; likewise. */
+TILE void store_square(const bool whole, const float *ot, size_t width, vec factor, float *o,
+		       size_t o_row, uint32_t rows, uint32_t n)
+{
 	vec r[VEC_LANES];
 
-	for (uint32_t c = 0; c < t->vecs; c++) {
-		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
-			uint32_t n = t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES;
-
-			for (uint32_t l = 0; l < VEC_LANES; l++) {
-				uint32_t row = c * VEC_LANES + l;
-
-				__builtin_prefetch(q + (row + VEC_LANES) * q_row + d);
-				r[l] = row < rows ? vec_mul(vec_load_first(q + row * q_row + d, n),
-							    vec_splat(scale))
-						  : vec_zero();
-			}
-			vec_transpose(r);
-			for (uint32_t l = 0; l < n; l++)
-				vec_store(t->qt + (d + l) * width + c * VEC_LANES, r[l]);
-		}
+#pragma GCC unroll 16
+	for (uint32_t l = 0; l < VEC_LANES; l++) {
+		r[l] = whole || l < n ? vec_mul(factor, vec_load(ot + l * width)) : vec_zero();
+	}
+	vec_transpose(r);
+#pragma GCC unroll 16
+	for (uint32_t l = 0; l < VEC_LANES; l++) {
+		if (whole)
+			vec_storeu(o + l * o_row, r[l]);
+		else if (l < rows)
+			vec_store_first(o + l * o_row, r[l], n);
 	}
 }
 
 static void store_output(const struct span *t, float *o, size_t o_row, uint32_t rows)
 {
 	const size_t width = t->vecs * VEC_LANES;
-	vec r[VEC_LANES];
 
-	for (uint32_t c = 0; c < t->vecs; c++) {
-		vec l = vec_load(t->sum + c * VEC_LANES);
-		vec inv = vec_div(vec_splat(1), vec_nonzero(l));
+	for (uint32_t i = 0; i < rows; i += VEC_LANES, o += VEC_LANES * o_row) {
+		const vec f = vec_div(vec_splat(1), vec_nonzero(vec_load(t->sum + i)));
+		uint32_t d = 0;
 
-		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
-			uint32_t n = t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES;
-			const float *ot = t->ot + d * width + c * VEC_LANES;
-
-			for (uint32_t i = 0; i < VEC_LANES; i++)
-				r[i] = i < n ? vec_mul(inv, vec_load(ot + i * width)) : vec_zero();
-			vec_transpose(r);
-			for (uint32_t i = 0; i < VEC_LANES && c * VEC_LANES + i < rows; i++)
-				vec_store_first(o + (c * VEC_LANES + i) * o_row + d, r[i], n);
-		}
+		for (; rows - i >= VEC_LANES && d + VEC_LANES <= t->dim; d += VEC_LANES)
+			store_square(true, t->ot + d * width + i, width, f, o + d, o_row, VEC_LANES,
+				     VEC_LANES);
+		for (; d < t->dim; d += VEC_LANES)
+			store_square(false, t->ot + d * width + i, width, f, o + d, o_row, rows - i,
+				     t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES);
 	}
 }
 
@@ -179,12 +211,14 @@ static void softmax_span(const struct span *t)
  * skipped a vector (not a block) at a time. The first segment holds every vector still in play, so
  * it alone rescales O.
  */
-static void scores_span(const struct span *t, const float *k, size_t k_row)
+static void scores_span(const struct span *t, const float *k, size_t k_row, const float *ahead,
+			size_t ahead_row)
 {
 	memcpy(t->top, t->max, t->vecs * VEC_LANES * sizeof(float));
 	for (uint32_t c = 0, j = 0; c < t->vecs; j = t->limit[c++])
 		if (t->limit[c] > j)
-			scores(t, c, k + j * k_row, k_row, j, t->limit[c] - j);
+			scores(t, c, k + j * k_row, k_row, ahead + j * ahead_row, ahead_row, j,
+			       t->limit[c] - j);
 }
 
 static void values_span(const struct span *t, const float *v, size_t v_row, const float *ones)
@@ -332,17 +366,35 @@ static void block_keys(const struct block *b, uint32_t *first, uint32_t *end)
 	attention_visible(b->a, b->i0 + b->rows - 1, &ignored, end);
 }
 
+/*
+ * What to ask for while span s is at its scores: these keys' values, the next block's queries,
+ * where this one's output goes.
+ */
+static void ask_ahead(const struct block *b, uint32_t s, uint32_t jb, const float **rows,
+		      size_t *row)
+{
+	const struct attention *a = b->a;
+
+	*row = s == 1 ? a->q_row : s == 2 ? a->o_row : a->v_row;
+	*rows = s == 1	 ? a->q + b->h * a->q_head + (b->i0 + b->rows) * a->q_row
+		: s == 2 ? a->out + b->h * a->o_head + b->i0 * a->o_row
+			 : b->v + jb * a->v_row;
+}
+
 /* Keys jb .. jb + n - 1 into the block's running maximum, sum and output. */
 static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
 {
 	const struct attention *a = b->a;
+	const float *ahead;
+	size_t ahead_row;
 	uint32_t i = b->i0;
 
 	for (uint32_t s = 0; s < b->spans; s++) {
 		struct span *t = &b->span[s];
 
 		set_limits(t, a, i, jb, n);
-		scores_span(t, b->k + jb * a->k_row, a->k_row);
+		ask_ahead(b, s, jb, &ahead, &ahead_row);
+		scores_span(t, b->k + jb * a->k_row, a->k_row, ahead, ahead_row);
 		mask_scores(t, a, i, jb);
 		keep_logits(b, t, i, jb, n);
 		softmax_span(t);

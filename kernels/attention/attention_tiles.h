@@ -3,7 +3,9 @@
 
 /*
  * Included once by each attention_<isa>.c after its vec_<isa>.h; the file also says how many
- * vectors of queries (SPAN_VECS) and of keys (TILE_KEYS) its registers hold. Primitives used:
+ * vectors of queries (SPAN_VECS) and of keys (TILE_KEYS) its registers hold; it may have a step of
+ * its own for some tiles (TILE_STEP, which returns where it did it) and several at once
+ * (TILE_STEPS). Primitives used:
  *   vec, vec_zero, vec_splat(float), vec_load, vec_store (aligned), vec_load_first(p, n) and
  *   vec_store_first(p, v, n) (unaligned, first n lanes), vec_fma(a, b, c) = a * b + c, vec_add,
  *   vec_sub, vec_mul, vec_div, vec_max(a, b) (b when either is NaN), vec_exp2 (x <= 0),
@@ -27,6 +29,10 @@
 
 #define TILE	 static inline __attribute__((always_inline))
 #define MAX_TILE 14
+#define LINE	 16 /* floats of a line of the cache */
+#ifndef TILE_STEPS
+#define TILE_STEPS 1
+#endif
 
 /*
  * A block of queries is cut into spans of up to SPAN_VECS vectors, each with its own contiguous
@@ -60,6 +66,9 @@ TILE void tile_step(const int mr, const int nr, const float *x, const float *b, 
 {
 	vec v[SPAN_VECS];
 
+#ifdef TILE_STEP
+	TILE_STEP(mr, nr, x, b, b_row, acc);
+#endif
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++)
 		v[c] = vec_load(x + c * VEC_LANES);
@@ -73,14 +82,31 @@ TILE void tile_step(const int mr, const int nr, const float *x, const float *b, 
 	}
 }
 
-/* mr keys by nr vectors: s[r][c] = sum over d of k[r][d] * qt[d][c]; top[c] = max over r of it */
+/*
+ * mr keys by nr vectors: s[r][c] = sum over d of k[r][d] * qt[d][c]; top[c] = max over r of it.
+ * With TILE_STEPS the next tile's keys are asked for on the way, and mr rows of `ahead`, which is
+ * what comes after the scores.
+ */
 TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, uint32_t dim,
-		     const float *k, size_t k_row, float *s, float *top)
+		     const float *k, size_t k_row, const float *ahead, size_t ahead_row, float *s,
+		     float *top)
 {
 	vec acc[MAX_TILE][SPAN_VECS];
+	uint32_t d = 0;
 
 	tile_zero(mr, nr, acc);
-	for (uint32_t d = 0; d < dim; d++, qt += width, k++)
+	for (; TILE_STEPS > 1 && d + LINE <= dim; d += LINE) {
+#pragma GCC unroll 16
+		for (int r = 0; r < mr; r++) {
+			__builtin_prefetch(k + (size_t)(mr + r) * k_row);
+			__builtin_prefetch(ahead + (size_t)r * ahead_row + d, 0, 2);
+		}
+		for (int i = 0; i < LINE; i += TILE_STEPS)
+#pragma GCC unroll 16
+			for (int u = 0; u < TILE_STEPS; u++, qt += width, k++)
+				tile_step(mr, nr, qt, k, k_row, acc);
+	}
+	for (; d < dim; d++, qt += width, k++)
 		tile_step(mr, nr, qt, k, k_row, acc);
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++) {
@@ -100,9 +126,14 @@ TILE void value_tile(const int mr, const int nr, size_t width, const float *s, u
 		     const float *v, size_t v_row, const float *alpha, float *o)
 {
 	vec acc[MAX_TILE][SPAN_VECS];
+	uint32_t j = 0;
 
 	tile_zero(mr, nr, acc);
-	for (uint32_t j = 0; j < n; j++, s += width, v += v_row)
+	for (; TILE_STEPS > 1 && j + TILE_STEPS <= n; j += TILE_STEPS)
+#pragma GCC unroll 16
+		for (int i = 0; i < TILE_STEPS; i++, s += width, v += v_row)
+			tile_step(mr, nr, s, v, 1, acc);
+	for (; j < n; j++, s += width, v += v_row)
 		tile_step(mr, nr, s, v, 1, acc);
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++) {
@@ -140,9 +171,9 @@ TILE void value_tile(const int mr, const int nr, size_t width, const float *s, u
 	} while (0)
 
 #define DEFINE_SPANS(NR)                                                                        \
-	static __attribute__((noinline)) void score_span_##NR(const struct span *t, uint32_t c, \
-							      const float *k, size_t k_row,     \
-							      uint32_t j, uint32_t n)           \
+	static __attribute__((noinline)) void score_span_##NR(                                  \
+		const struct span *t, uint32_t c, const float *k, size_t k_row,                 \
+		const float *ahead, size_t ahead_row, uint32_t j, uint32_t n)                   \
 	{                                                                                       \
 		const size_t width = t->vecs * VEC_LANES;                                       \
 		float *s = t->st + j * width + c * VEC_LANES;                                   \
@@ -161,7 +192,7 @@ TILE void value_tile(const int mr, const int nr, size_t width, const float *s, u
 	}
 #define SCORE_CALL(MR, NR)                                                              \
 	score_tile(MR, NR, width, t->qt + c * VEC_LANES, t->dim, k + at * k_row, k_row, \
-		   s + at * width, t->top + c * VEC_LANES)
+		   ahead + at * ahead_row, ahead_row, s + at * width, t->top + c * VEC_LANES)
 #define VALUE_CALL(MR, NR)                                                    \
 	value_tile(MR, NR, width, s, n, v + at, v_row, alpha + c * VEC_LANES, \
 		   t->ot + at * width + c * VEC_LANES)
@@ -181,23 +212,23 @@ DEFINE_SPANS(4)
 #endif
 
 /* Vectors c and on of a span against n keys from j of its block; k is that of key j. */
-static void scores(const struct span *t, uint32_t c, const float *k, size_t k_row, uint32_t j,
-		   uint32_t n)
+static void scores(const struct span *t, uint32_t c, const float *k, size_t k_row,
+		   const float *ahead, size_t ahead_row, uint32_t j, uint32_t n)
 {
 	switch (t->vecs - c) {
 #if SPAN_VECS > 3
 	case 4:
-		score_span_4(t, c, k, k_row, j, n);
+		score_span_4(t, c, k, k_row, ahead, ahead_row, j, n);
 		break;
 #endif
 	case 3:
-		score_span_3(t, c, k, k_row, j, n);
+		score_span_3(t, c, k, k_row, ahead, ahead_row, j, n);
 		break;
 	case 2:
-		score_span_2(t, c, k, k_row, j, n);
+		score_span_2(t, c, k, k_row, ahead, ahead_row, j, n);
 		break;
 	default:
-		score_span_1(t, c, k, k_row, j, n);
+		score_span_1(t, c, k, k_row, ahead, ahead_row, j, n);
 	}
 }
 

@@ -111,7 +111,8 @@ static void standard_rows(struct block *b, enum standard_pass pass)
 
 		set_limits(t, a, i, first, end - first);
 		if (pass == PASS_SCORES) {
-			scores_span(t, b->k + first * a->k_row, a->k_row);
+			scores_span(t, b->k + first * a->k_row, a->k_row, b->v + first * a->v_row,
+				    a->v_row);
 			mask_scores(t, a, i, first);
 			keep_logits(b, t, i, first, end - first);
 		} else if (pass == PASS_SOFTMAX) {
