@@ -314,6 +314,18 @@ bool elf_image_is_go(struct elf_image *e)
 	       elf_image_section(e, ".note.go.buildid");
 }
 
+/* The head of .go.buildinfo: since 1.18 its strings lie in it, bit 1 of byte 15 (debug/buildinfo).
+ */
+bool elf_image_go_has_registers(struct elf_image *e)
+{
+	const Elf64_Shdr *section = elf_image_section(e, ".go.buildinfo");
+	uint8_t head[16];
+
+	return section && section->sh_size > sizeof(head) &&
+	       !elf_image_pread(e, section->sh_offset, head, sizeof(head)) &&
+	       !memcmp(head, "\xff Go buildinf:", 14) && (head[15] & 2);
+}
+
 int elf_image_machine(struct elf_image *e)
 {
 	return e->eh.e_machine;

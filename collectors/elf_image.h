@@ -93,8 +93,9 @@ int elf_image_bias(struct elf_image *e, uint64_t start, uint64_t offset, uint64_
 /* Copy up to n bytes of code at vaddr; returns how many (file bytes, not memory). */
 size_t elf_image_read(struct elf_image *e, uint64_t vaddr, void *buf, size_t n);
 
-bool elf_image_is_go(struct elf_image *e);  /* .go.buildinfo or .gopclntab present */
-int elf_image_machine(struct elf_image *e); /* EM_X86_64, EM_AARCH64 … */
+bool elf_image_is_go(struct elf_image *e);	      /* .go.buildinfo or .gopclntab present */
+bool elf_image_go_has_registers(struct elf_image *e); /* of Go 1.18 or later: passes arguments so */
+int elf_image_machine(struct elf_image *e);	      /* EM_X86_64, EM_AARCH64 … */
 
 /*
  * Unwind tables (elfutils): .eh_frame, and .debug_frame, which Go and C without unwind tables have

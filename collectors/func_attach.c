@@ -24,14 +24,19 @@ enum func_program {
 	FUNC_PAIR_ENTRY,
 	FUNC_PAIR_RETURN,
 	FUNC_EXIT,
+	FUNC_GO_ENTRY,
+	FUNC_GO_CHECKED,
+	FUNC_GO_EXIT,
+	FUNC_GO_COUNT,
 	FUNC_COUNT,
 	FUNC_MARK_BEGIN,
 	FUNC_MARK_END,
 	FUNC_PROGRAMS
 };
 static const char *const program_names[FUNC_PROGRAMS] = {
-	"func_session", "func_pair_entry", "func_pair_return", "func_exit",
-	"func_count",	"func_mark_begin", "func_mark_end",
+	"func_session",	 "func_pair_entry", "func_pair_return", "func_exit",
+	"func_go_entry", "func_go_checked", "func_go_exit",	"func_go_count",
+	"func_count",	 "func_mark_begin", "func_mark_end",
 };
 
 enum { FUNC_MAX_LINKS = 4096, FUNC_CALIBRATE_CALLS = 8, FUNC_FIRST_TURN = 1 };
@@ -68,12 +73,16 @@ static bool program_of_site(const struct func_attach *a, const struct probe_site
 
 	switch (row->how) {
 	case PROBE_LATENCY:
+		if (row->goroutines)
+			return program == (site->end	    ? FUNC_GO_EXIT
+					   : site->go_check ? FUNC_GO_CHECKED
+							    : FUNC_GO_ENTRY);
 		if (row->exits)
 			return program == (site->end ? FUNC_EXIT : FUNC_PAIR_ENTRY);
 		return a->sessions ? program == FUNC_SESSION
 				   : program == FUNC_PAIR_ENTRY || program == FUNC_PAIR_RETURN;
 	case PROBE_COUNT:
-		return program == FUNC_COUNT;
+		return program == (site->go_check ? FUNC_GO_COUNT : FUNC_COUNT);
 	case PROBE_PAIR:
 		return program == (site->end ? FUNC_MARK_END : FUNC_MARK_BEGIN);
 	default:

@@ -163,6 +163,8 @@ static size_t go_stack_check(const struct place_code *body, size_t *jump)
 	if (memcmp(c + at, at ? cmp_r12 : cmp_rsp, sizeof(cmp_rsp)) != 0)
 		return 0;
 	at += sizeof(cmp_rsp);
+	if (c[at] != 0x76 && (c[at] != 0x0f || c[at + 1] != 0x86)) /* jbe */
+		return 0;
 	if (insn_x86_decode(c + at, body->size - at, &insn) < 0 || insn.kind != INSN_JCC)
 		return 0;
 	*jump = at;
@@ -170,13 +172,13 @@ static size_t go_stack_check(const struct place_code *body, size_t *jump)
 }
 
 void place_go_function(int machine, const struct place_code *body, uint32_t n, uint32_t emulated,
-		       struct place *out)
+		       bool want_latency, struct place *out)
 {
 	struct place_code rest;
 	size_t jump = 0, skip = n && machine == EM_X86_64 ? go_stack_check(body, &jump) : 0;
 
 	if (!skip) {
-		place_function(machine, body, n, emulated, false, out);
+		place_function(machine, body, n, emulated, want_latency, out);
 	} else {
 		rest = (struct place_code){body->vaddr + skip, body->bytes + skip,
 					   body->size - skip};
@@ -184,13 +186,14 @@ void place_go_function(int machine, const struct place_code *body, uint32_t n, u
 		out->delta += (uint32_t)skip;
 		if (out->how == PLACE_ENTRY)
 			out->how = PLACE_MOVED;
-		/* On the jump itself a call whose stack has to grow counts twice, at 1/20 the cost.
-		 */
-		if (out->how == PLACE_STEPPED && (emulated & 1u << INSN_JCC)) {
+		/* On the jump itself, at 1/20 the cost, the flags tell whether it will be taken. */
+		if ((out->how == PLACE_STEPPED || out->how == PLACE_COUNTED) &&
+		    (emulated & 1u << INSN_JCC)) {
 			out->how = PLACE_MOVED;
 			out->delta = (uint32_t)jump;
 			out->insn = INSN_JCC;
-			out->loops = true;
+			out->go_check = true;
+			out->reason = "on the jump behind the stack's check";
 		}
 	}
 	out->returns = false;

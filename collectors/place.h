@@ -36,9 +36,10 @@ struct place {
 	uint32_t delta;	     /* bytes from the entry */
 	bool returns;	     /* a return probe can go with it */
 	bool loops;	     /* a branch leads back to the entry: rounds count as calls */
-	bool jump_table;     /* indirect jumps, taken as not leading into the first bytes */
-	bool undecoded;	     /* part of the body is no code that we know */
-	const char *reason;  /* why not at the entry at emulated cost; "" when it is. Static. */
+	bool go_check;	 /* on Go's jump for a stack that has to grow: then the call comes again */
+	bool jump_table; /* indirect jumps, taken as not leading into the first bytes */
+	bool undecoded;	 /* part of the body is no code that we know */
+	const char *reason; /* why not at the entry at emulated cost; "" when it is. Static. */
 };
 
 /*
@@ -50,12 +51,13 @@ void place_function(int machine, const struct place_code *body, uint32_t n, uint
 		    bool want_latency, struct place *out);
 
 /*
- * The same for a function of a Go program, of which entries alone are counted. Its first
- * instructions look whether the stack has room, and come again when it had none: the probe goes
- * behind them.
+ * The same for a function of a Go program, which no return probe may be put on: its stack is copied
+ * when it grows. Its first instructions look whether the stack has room, and come again when it had
+ * none: the probe goes behind them, or on their jump. out->how is PLACE_COUNTED where the stack
+ * pointer is not what it was at the entry.
  */
 void place_go_function(int machine, const struct place_code *body, uint32_t n, uint32_t emulated,
-		       struct place *out);
+		       bool want_latency, struct place *out);
 
 /*
  * File addresses of the instructions that leave the function for good: returns, and jumps to other

@@ -33,7 +33,8 @@ struct view {
 	uint8_t *code;
 	uint32_t *colds; /* indices of NAME.cold…, by name */
 	uint32_t ncolds;
-	bool go, unwinds;
+	bool go, go_registers, unwinds;
+	uint64_t go_text, go_end; /* Go's own functions: others are C's */
 };
 
 /* Symbol versions and what the compiler appends to clones are not part of the name asked for. */
@@ -219,6 +220,9 @@ static void write_note(struct plan_work *w, struct probe_row *row)
 	if (pl->how == PLACE_STEPPED)
 		snprintf(row->note, sizeof(row->note), "single-stepped: latency includes ~%.1f us",
 			 w->plan->costs.entry_ns[INSN_OTHER] / 1e3);
+	else if (row->goroutines)
+		snprintf(row->note, sizeof(row->note),
+			 "a goroutine's time, also off its thread; returns are stepped");
 	else if (row->exits)
 		snprintf(row->note, sizeof(row->note),
 			 "at its returns, stepped; exceptions may pass");
@@ -236,11 +240,38 @@ struct candidate {
 	struct place place;
 	struct place_code parts[FUNCTIONS_MAX_PARTS];
 	uint32_t nparts;
+	bool goroutines;
 	const char *only; /* why entries are counted and no more; NULL: latency */
 	uint64_t exits[FUNCTIONS_MAX_EXITS]; /* vaddrs, when latency comes from there */
 	int nexits;
 	double cost_ns;
 };
+
+static bool is_go(const struct view *v, uint32_t i)
+{
+	return v->go && v->fns[i].vaddr >= v->go_text && v->fns[i].vaddr < v->go_end;
+}
+
+/*
+ * A return address is not to be touched on a stack that is copied. The returns themselves are
+ * probed, by a single step each: for what was named, or forced. Assembly knows no goroutine.
+ */
+static const char *go_only(const struct view *v, uint32_t i, bool precious, struct candidate *c)
+{
+	const char *name = v->fns[i].name;
+	size_t n = strlen(name);
+
+	if (!precious)
+		return "Go: entries only; latency when named in full";
+	if (!v->go_registers)
+		return "Go: entries only, built before Go 1.18";
+	if (n > 5 && !strcmp(name + n - 5, ".abi0"))
+		return "Go: entries only, it is assembly";
+	if (c->place.how == PLACE_COUNTED || c->place.loops)
+		return "Go: entries only, no place for a probe";
+	c->goroutines = true;
+	return NULL;
+}
 
 /* What a return probe would break is measured at its returns, or counted alone. */
 static void choose_measure(struct plan_work *w, struct view *v, uint32_t i, bool precious,
@@ -250,23 +281,25 @@ static void choose_measure(struct plan_work *w, struct view *v, uint32_t i, bool
 	int machine = elf_image_machine(v->m->image);
 
 	c->cost_ns = calibrate_cost_ns(costs, c->place.insn, c->place.returns);
-	if (v->go)
-		c->only = c->place.loops ? "Go: entries only; twice when the stack grows"
-					 : "Go: entries only, its stacks move";
+	if (is_go(v, i))
+		c->only = go_only(v, i, precious, c);
 	else if (c->place.returns && plan_returns_oddly(v->fns[i].name))
 		c->only = "entries only: it may return twice";
 	else if (c->place.returns && v->unwinds && !place_is_leaf(machine, c->parts, c->nparts))
 		c->only = "entries only: exceptions may pass, see --force";
-	if (!c->only)
+	if (!c->only && !c->goroutines)
 		return;
 	c->place.returns = false;
 	c->cost_ns = calibrate_cost_ns(costs, c->place.insn, false);
-	if (v->go || !v->unwinds || !precious || plan_returns_oddly(v->fns[i].name))
+	if (!c->goroutines &&
+	    (is_go(v, i) || !v->unwinds || !precious || plan_returns_oddly(v->fns[i].name)))
 		return;
 	c->nexits = place_exits(machine, c->parts, c->nparts, c->exits, FUNCTIONS_MAX_EXITS);
 	if (c->nexits <= 0) {
 		c->nexits = 0;
-		c->only = "entries only: exceptions may pass, returns unclear";
+		c->only = c->goroutines ? "Go: entries only, returns unclear"
+					: "entries only: exceptions may pass, returns unclear";
+		c->goroutines = false;
 		return;
 	}
 	c->only = NULL;
@@ -308,6 +341,7 @@ static int add_candidate(struct plan_work *w, struct view *v, const char *name,
 				   ? PROBE_LATENCY
 				   : PROBE_COUNT;
 		row->exits = row->how == PROBE_LATENCY && c->nexits;
+		row->goroutines = row->exits && c->goroutines;
 	}
 	write_note(w, row);
 	if (c->only && row->how == PROBE_COUNT)
@@ -335,12 +369,14 @@ static int take(struct plan_work *w, struct view *v, uint32_t i, const char *nam
 		site.file = (uint32_t)v->file;
 	}
 	c.nparts = read_parts(v, i, c.parts);
-	if (v->go)
-		place_go_function(machine, c.parts, c.nparts, p->costs.emulated, &c.place);
+	if (is_go(v, i))
+		place_go_function(machine, c.parts, c.nparts, p->costs.emulated, precious,
+				  &c.place);
 	else
 		place_function(machine, c.parts, c.nparts, p->costs.emulated, p->opt.force,
 			       &c.place);
 	site.offset = entry + c.place.delta;
+	site.go_check = c.place.go_check;
 	w->matched++;
 	if (plan_has_site(p, site.file, site.offset))
 		return 0; /* an alias of what is there already */
@@ -365,6 +401,22 @@ static int take_ifunc(struct plan_work *w, struct view *v, uint32_t i, const cha
 	return 0;
 }
 
+/* What the linker puts around Go's text; with cgo there is other code too. */
+static void find_go(struct view *v)
+{
+	v->go = elf_image_is_go(v->m->image);
+	v->go_registers = v->go && elf_image_machine(v->m->image) == EM_X86_64 &&
+			  elf_image_go_has_registers(v->m->image);
+	v->go_text = 0;
+	v->go_end = UINT64_MAX;
+	for (uint32_t i = 0; v->go && i < v->n; i++) {
+		if (!strcmp(v->fns[i].name, "runtime.text"))
+			v->go_text = v->fns[i].vaddr;
+		else if (!strcmp(v->fns[i].name, "runtime.etext"))
+			v->go_end = v->fns[i].vaddr;
+	}
+}
+
 static int open_view(struct plan_work *w, struct view *v, const struct symbols_module *m)
 {
 	int n;
@@ -373,7 +425,7 @@ static int open_view(struct plan_work *w, struct view *v, const struct symbols_m
 	if (elf_image_functions(m->image, &v->fns, &v->n))
 		v->n = 0;
 	v->file = -1;
-	v->go = elf_image_is_go(m->image);
+	find_go(v);
 	v->unwinds = plan_unwinds(m);
 	if (find_colds(v))
 		return -ENOMEM;

@@ -39,9 +39,10 @@ struct probe_row {
 	double cost_ns; /* expected for each call; 0 = not known */
 	char note[64];
 	uint32_t nsites;
-	bool exits;    /* PROBE_LATENCY by probes on the instructions that leave the function */
-	bool gone;     /* the files that it is in are mapped no more */
-	uint32_t spec; /* which -e */
+	bool exits;	 /* PROBE_LATENCY by probes on the instructions that leave the function */
+	bool goroutines; /* of a row with exits: calls are told apart by goroutine */
+	bool gone;	 /* the files that it is in are mapped no more */
+	uint32_t spec;	 /* which -e */
 };
 
 enum { PROBE_PLAN_SITES = 32768 }; /* at most */
@@ -52,6 +53,7 @@ struct probe_site {
 	uint64_t offset;	 /* in the file */
 	uint64_t ref_ctr_offset; /* USDT semaphore, 0 = none */
 	bool end;		 /* of a PROBE_PAIR, or of a row with exits */
+	bool go_check;		 /* see struct place */
 };
 
 /* A mapped file; perftop opens it through the mapping or the target's root. */

@@ -42,11 +42,14 @@ __u64 func_unmatched[CONTRACT_FUNC_SLOTS] = {};
  */
 __u8 func_turn[CONTRACT_FUNC_SLOTS] = {};
 
-/* Calls in flight of one thread, for kernels without uprobe sessions, innermost last. */
+/*
+ * Calls in flight of one thread, for kernels without uprobe sessions, innermost last. A call that
+ * began in another turn is none: where its link was, its end may have passed unseen.
+ */
 enum { FUNC_DEPTH = 32, FUNC_MARKS = 8 };
 struct func_frame {
 	u64 sp, ns;
-	u64 slot;
+	u64 cookie;
 };
 struct func_frames {
 	u64 depth;
@@ -58,6 +61,26 @@ struct {
 	__type(key, int);
 	__type(value, struct func_frames);
 } func_frames SEC(".maps");
+
+/*
+ * Calls in flight of goroutines, which change their threads, and whose stacks are copied when they
+ * grow: what stays is how far below its stack's end a frame lies. A call that a panic ended stays
+ * until the next at its place.
+ */
+struct func_go_key {
+	u64 goroutine, depth;
+	u32 slot, tgid;
+};
+struct func_go_call {
+	u64 ns, cookie;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct func_go_key);
+	__type(value, struct func_go_call);
+} func_go_calls SEC(".maps");
 
 /* Begin markers of one thread that wait for their end; key is slot + 1, 0 is free. */
 struct func_marks {
@@ -191,11 +214,12 @@ int func_session(struct pt_regs *ctx)
 SEC("uprobe")
 int func_pair_entry(struct pt_regs *ctx)
 {
-	u64 sp = func_sp(ctx), slot = func_slot(ctx), d;
+	u64 sp = func_sp(ctx), cookie = bpf_get_attach_cookie(ctx), d;
+	u32 slot = (u32)cookie;
 	struct tail_frame *tail = 0;
 	struct func_frames *fs;
 
-	if (!func_has_turn(ctx))
+	if (!func_cookie_has_turn(cookie))
 		return 0;
 	func_called(slot);
 	fs = bpf_task_storage_get(&func_frames, bpf_get_current_task_btf(), 0,
@@ -209,7 +233,7 @@ int func_pair_entry(struct pt_regs *ctx)
 	for (int i = 0; i < FUNC_DEPTH; i++) {
 		struct func_frame *top = &fs->at[(d - 1) & (FUNC_DEPTH - 1)];
 
-		if (!d || top->sp > sp || (top->sp == sp && top->slot != slot))
+		if (!d || top->sp > sp || (top->sp == sp && top->cookie != cookie))
 			break;
 		d--;
 	}
@@ -218,7 +242,7 @@ int func_pair_entry(struct pt_regs *ctx)
 		return 0;
 	}
 	fs->at[d & (FUNC_DEPTH - 1)].sp = sp;
-	fs->at[d & (FUNC_DEPTH - 1)].slot = slot;
+	fs->at[d & (FUNC_DEPTH - 1)].cookie = cookie;
 	fs->depth = d + 1;
 	if (tail_on)
 		tail = tail_enter(slot, sp);
@@ -231,7 +255,8 @@ int func_pair_entry(struct pt_regs *ctx)
 /* sp: as it was at the entry. */
 static __always_inline void func_leave(struct pt_regs *ctx, u64 sp, u64 now, bool returned)
 {
-	u64 slot = func_slot(ctx), d;
+	u64 cookie = bpf_get_attach_cookie(ctx), d;
+	u32 slot = (u32)cookie;
 	struct func_frames *fs;
 
 	fs = bpf_task_storage_get(&func_frames, bpf_get_current_task_btf(), 0, 0);
@@ -244,7 +269,7 @@ static __always_inline void func_leave(struct pt_regs *ctx, u64 sp, u64 now, boo
 		if (!d || top->sp > sp)
 			break;
 		d--;
-		if (top->sp == sp && top->slot == slot) {
+		if (top->sp == sp && top->cookie == cookie) {
 			fs->depth = d;
 			func_record(slot, now - top->ns);
 			if (tail_on)
@@ -280,27 +305,121 @@ int func_exit(struct pt_regs *ctx)
 	return 0;
 }
 
-/* An entry or a marker that is only counted. */
+/*
+ * r14 is the goroutine in Go's calling convention, stack.hi its second word (runtime2.go, struct
+ * g). On other machines no Go function is measured.
+ */
+static __always_inline bool func_go_key(struct pt_regs *ctx, struct func_go_key *key)
+{
+#if defined(__TARGET_ARCH_x86)
+	u64 hi = 0;
+
+	if (bpf_probe_read_user(&hi, sizeof(hi), (void *)(ctx->r14 + 8)))
+		return false;
+	*key = (struct func_go_key){.goroutine = ctx->r14,
+				    .depth = hi - ctx->sp,
+				    .slot = func_slot(ctx),
+				    .tgid = bpf_get_current_pid_tgid() >> 32};
+	return true;
+#else
+	return false;
+#endif
+}
+
+/* At the jump behind the comparison of stack pointer and limit: it comes again once it has grown.
+ */
+static __always_inline bool func_go_stack_grows(struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	return ctx->flags & 0x41; /* carry or zero: jbe jumps */
+#else
+	return false;
+#endif
+}
+
+static __always_inline void func_go_begin(struct pt_regs *ctx)
+{
+	struct func_go_call call = {.cookie = bpf_get_attach_cookie(ctx)}, *begun = 0;
+	struct func_go_key key;
+
+	func_called((u32)call.cookie);
+	if (func_go_key(ctx, &key) && !bpf_map_update_elem(&func_go_calls, &key, &call, BPF_ANY))
+		begun = bpf_map_lookup_elem(&func_go_calls, &key);
+	if (begun)
+		begun->ns = bpf_ktime_get_ns();
+	else
+		func_miss((u32)call.cookie);
+}
+
 SEC("uprobe")
-int func_count(void *ctx)
+int func_go_entry(struct pt_regs *ctx)
+{
+	if (func_has_turn(ctx))
+		func_go_begin(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int func_go_checked(struct pt_regs *ctx)
+{
+	if (func_has_turn(ctx) && !func_go_stack_grows(ctx))
+		func_go_begin(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int func_go_exit(struct pt_regs *ctx)
+{
+	u64 now = bpf_ktime_get_ns(), cookie = bpf_get_attach_cookie(ctx);
+	struct func_go_call *begun = 0;
+	struct func_go_key key;
+
+	if (!func_cookie_has_turn(cookie))
+		return 0;
+	if (func_go_key(ctx, &key))
+		begun = bpf_map_lookup_elem(&func_go_calls, &key);
+	if (!begun || begun->cookie != cookie) {
+		func_miss((u32)cookie);
+		return 0;
+	}
+	func_record((u32)cookie, now - begun->ns);
+	bpf_map_delete_elem(&func_go_calls, &key);
+	return 0;
+}
+
+static __always_inline void func_counted(void *ctx)
 {
 	u32 slot = func_slot(ctx), cpu = bpf_get_smp_processor_id(), i = slot * ncpu + cpu;
 	struct contract_total *t;
 	struct contract_hist *h;
 
-	if (!func_has_turn(ctx))
-		return 0;
 	func_called(slot);
 	if (func_copies) {
 		i = slot * func_copies + cpu % func_copies;
 		t = bpf_map_lookup_elem(&func_totals, &i);
 		if (t)
 			__sync_fetch_and_add(&t->count, 1);
-		return 0;
+		return;
 	}
 	h = bpf_map_lookup_elem(&func_hist, &i);
 	if (h)
 		__sync_fetch_and_add(&h->count, 1);
+}
+
+/* An entry or a marker that is only counted. */
+SEC("uprobe")
+int func_count(void *ctx)
+{
+	if (func_has_turn(ctx))
+		func_counted(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int func_go_count(struct pt_regs *ctx)
+{
+	if (func_has_turn(ctx) && !func_go_stack_grows(ctx))
+		func_counted(ctx);
 	return 0;
 }
 

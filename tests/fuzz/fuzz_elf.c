@@ -40,6 +40,7 @@ static void ask_all(struct elf_image *e)
 
 	elf_image_machine(e);
 	elf_image_is_go(e);
+	elf_image_go_has_registers(e);
 	elf_image_stripped(e);
 	elf_image_bias(e, 0x400000, 0x1000, &bias);
 	if (!elf_image_functions(e, &f, &n)) {

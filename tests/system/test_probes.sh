@@ -156,7 +156,10 @@ func grow(n int) int {
 }
 
 //go:noinline
-func Work(n int) int { return grow(n) + 1 }
+func Work(n int) int {
+	time.Sleep(2 * time.Millisecond)
+	return grow(n) + 1
+}
 
 func main() {
 	in := bufio.NewReader(os.Stdin)
@@ -179,12 +182,30 @@ func main() {
 	in.ReadString('\n')
 }
 EOF
+# What needs no Go compiler: 400 calls that change their threads, each called again by its prologue.
+if [ "$(uname -m)" = x86_64 ]; then
+	cp "$BUILD/tests/targets/goroutines" "$T/goroutines"
+	measure goroutines goroutines:main.Work goroutines:main.leaf
+	equal "goroutines survive their probes" "$rc" 0
+	equal "a call that changes its thread is timed, every one" \
+		"$(row goroutines main.Work count)/$(row goroutines main.Work calls)" 400/400
+	between "and takes what its goroutine waited for, ms" \
+		"$(awk -v ns="$(row goroutines main.Work p50)" 'BEGIN { print ns / 1e6 }')" 2 4
+	equal "one without a prologue too" "$(row goroutines main.leaf count)" 1200
+	check "the row says whose time it is" grep -q goroutine <<<"$(row goroutines main.Work note)"
+fi
 if (cd "$T" && HOME=$T GOCACHE=$T/cache GO111MODULE=off go build -o golang prog.go) >/dev/null 2>&1; then
 	measure golang 'golang:main.Work' 'golang:main.grow*'
 	equal "a Go program survives its stacks' growing" "$rc" 0
 	equal "its function is counted exactly" "$(row golang main.Work count)" 1000
-	check "and the row says why there is no latency" grep -q 'Go: entries' <<<"$(row golang main.Work note)"
-	between "one that grows its stack, some calls twice" "$(row golang main.grow count)" 51000 53000
+	between "its latency is the goroutine's, which sleeps meanwhile, ms" \
+		"$(awk -v ns="$(row golang main.Work p50)" 'BEGIN { print ns / 1e6 }')" 2 5
+	equal "every call of it was timed" "$(row golang main.Work calls)" 1000
+	check "which the row says" grep -q 'goroutine' <<<"$(row golang main.Work note)"
+	equal "what a pattern found is counted exactly, though it grows its stack" \
+		"$(row golang main.grow count)" 51000
+	check "and says what gives its latency" grep -q 'Go: entries only; latency when named' \
+		<<<"$(row golang main.grow note)"
 	chmod -R u+w "$T/cache" 2>/dev/null
 else
 	skip "Go: no compiler here"

@@ -191,6 +191,7 @@ static void a_library_with_unwind_tables_offers_them(void **state)
 
 	assert_non_null(elf_image_cfi(e));
 	assert_false(elf_image_is_go(e));
+	assert_false(elf_image_go_has_registers(e));
 	elf_image_free(e);
 }
 

@@ -155,7 +155,7 @@ static struct place placed_go(const uint8_t *code, size_t n)
 	struct place_code body = {.vaddr = 0x1000, .bytes = code, .size = n};
 	struct place p;
 
-	place_go_function(EM_X86_64, &body, 1, OLD_KERNEL, &p);
+	place_go_function(EM_X86_64, &body, 1, OLD_KERNEL, true, &p);
 	return p;
 }
 
@@ -178,7 +178,8 @@ static void a_go_call_whose_stack_grows_is_counted_once(void **state)
 	p = placed_go(bare, sizeof(bare));
 	assert_int_equal(p.delta, 4);
 	assert_int_equal(p.insn, INSN_JCC);
-	assert_true(p.loops);
+	assert_true(p.go_check);
+	assert_false(p.loops);
 	/* Cut short it is a function like any other. */
 	for (size_t n = 0; n < sizeof(code); n++)
 		assert_true(placed_go(code, n).delta < sizeof(code));
