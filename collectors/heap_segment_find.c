@@ -11,30 +11,10 @@
 #include <unistd.h>
 
 #include "collectors/heap_segment_find.h"
+#include "collectors/procfs.h"
 #include "probes/heap.h"
 
 #define LINK_TEXT "/memfd:" HEAP_SEGMENT_NAME " (deleted)"
-
-/* The pid by which the process knows itself, in a container too; -errno. */
-static int own_pid(int pid)
-{
-	char path[64], line[256];
-	int result = pid;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return errno == EACCES ? -EACCES : -ESRCH;
-	while (fgets(line, sizeof(line), f)) {
-		char *last = strrchr(line, '\t');
-
-		if (!strncmp(line, "NSpid:", 6) && last && sscanf(last, "%d", &result) == 1)
-			break;
-	}
-	fclose(f);
-	return result;
-}
 
 /*
  * Take the file if it is memory (not on a file system whose reads may hang, nor of huge pages) and
@@ -88,7 +68,7 @@ static int find_in(int pid, const char *folder, int self, struct heap_place *pla
 
 int heap_segment_find(int pid, struct heap_place *place)
 {
-	int self = own_pid(pid), err;
+	int self = procfs_own_pid(pid), err;
 
 	memset(place, 0, sizeof(*place));
 	place->fd = -1;

@@ -182,3 +182,23 @@ bool procfs_in_first_pid_namespace(void)
 	return procfs_link(getpid(), "ns/pid", link, sizeof(link)) < 0 ||
 	       !strcmp(link, "pid:[4026531836]");
 }
+
+int procfs_own_pid(pid_t pid)
+{
+	char path[64], line[256];
+	int result = pid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == EACCES ? -EACCES : -ESRCH;
+	while (fgets(line, sizeof(line), f)) {
+		char *last = strrchr(line, '\t');
+
+		if (!strncmp(line, "NSpid:", 6) && last && sscanf(last, "%d", &result) == 1)
+			break;
+	}
+	fclose(f);
+	return result;
+}

@@ -41,6 +41,9 @@ uint32_t procfs_cpu_ids(void);
 /* pid, or a thread of it that lives when its first thread, whose files are empty then, does not. */
 pid_t procfs_live_tid(pid_t pid);
 
+/* The pid by which the process knows itself, in a container too; -errno. */
+int procfs_own_pid(pid_t pid);
+
 /* Link /proc/PID/NAME into buf; returns its length or -errno. */
 ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
 

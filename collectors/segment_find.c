@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "collectors/segment_find.h"
+#include "collectors/procfs.h"
 #include "probes/perftop_segment.h"
 
 #define LINK_TEXT "/memfd:" PERFTOP_SEGMENT_NAME " (deleted)"
@@ -24,27 +25,6 @@ ssize_t segment_peek(int pid, uint64_t address, void *buf, size_t size)
 	ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
 
 	return n < 0 ? -errno : n;
-}
-
-/* The pid by which the process knows itself, in a container too; -errno. */
-static int own_pid(int pid)
-{
-	char path[64], line[256];
-	int result = pid;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return errno == EACCES ? -EACCES : -ESRCH;
-	while (fgets(line, sizeof(line), f)) {
-		char *last = strrchr(line, '\t');
-
-		if (!strncmp(line, "NSpid:", 6) && last && sscanf(last, "%d", &result) == 1)
-			break;
-	}
-	fclose(f);
-	return result;
 }
 
 /*
@@ -170,7 +150,7 @@ static int find_mapping(int pid, int self, struct segment_place *place)
 
 int segment_find(int pid, struct segment_place *place)
 {
-	int self = own_pid(pid), err;
+	int self = procfs_own_pid(pid), err;
 
 	memset(place, 0, sizeof(*place));
 	place->fd = -1;

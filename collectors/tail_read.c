@@ -6,6 +6,7 @@
 
 #include "collectors/clock.h"
 #include "collectors/sampler.h"
+#include "collectors/sched_reason.h"
 #include "collectors/session.h"
 #include "collectors/symbols.h"
 #include "collectors/tail_priv.h"
@@ -111,7 +112,7 @@ static void fill_wait(const struct tail_call *c, const struct snapshot *s, struc
 		out->longest_ns = unseen;
 		return;
 	}
-	out->reason = c->of.longest.ns ? tail_reason(c->of.longest.class) : BLOCKED_OTHER;
+	out->reason = c->of.longest.ns ? sched_reason(c->of.longest.class) : BLOCKED_OTHER;
 	out->longest_ns = c->of.longest.ns;
 	if (c->of.longest.class == WAIT_FUTEX)
 		tail_futex_text(&c->of.longest, c->owner, s, out->what, sizeof(out->what));

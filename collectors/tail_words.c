@@ -28,26 +28,6 @@ static bool takes_fd(const char *name)
 	return false;
 }
 
-enum blocked_reason tail_reason(uint32_t wait_class)
-{
-	switch (wait_class) {
-	case WAIT_FUTEX:
-		return BLOCKED_FUTEX;
-	case WAIT_SLEEP:
-		return BLOCKED_SLEEP;
-	case WAIT_NET:
-		return BLOCKED_NET;
-	case WAIT_IO:
-		return BLOCKED_IO;
-	case WAIT_FAULT:
-		return BLOCKED_PAGE_FAULT;
-	case WAIT_RUNQ:
-		return BLOCKED_RUNQ;
-	default:
-		return BLOCKED_OTHER;
-	}
-}
-
 void tail_wait_text(const struct contract_tail_wait *w, pid_t pid, char *buf, size_t size)
 {
 	char link[32], file[SNAP_NAME] = "", text[SNAP_NAME * 2];

@@ -26,6 +26,4 @@ void tail_waker_text(const struct contract_tail_wait *w, char *buf, size_t size)
 /* "comm/tid" of a thread that lives; "" when it does not. */
 void tail_thread_text(pid_t pid, uint32_t tid, char *buf, size_t size);
 
-enum blocked_reason tail_reason(uint32_t wait_class);
-
 #endif

@@ -3,6 +3,7 @@
 #include "kernels/benchmark/benchmark.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,22 @@ int benchmark_target(struct benchmark *b, const struct benchmark_target *t)
 			       "a target wants a name, a seed, a target, and a reason "
 			       "where nothing was measured",
 			       err);
+	return err;
+}
+
+int benchmark_targets_absent(struct benchmark *b, const struct benchmark_absent *rows, uint32_t n)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++)
+		err = benchmark_target(b, &(struct benchmark_target){
+						  .name = rows[i].name,
+						  .seed = rows[i].seed,
+						  .target = rows[i].target,
+						  .measured = NAN,
+						  .unit = rows[i].unit,
+						  .reason = rows[i].reason,
+					  });
 	return err;
 }
 

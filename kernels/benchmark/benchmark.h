@@ -92,6 +92,12 @@ struct benchmark_target {
 };
 int benchmark_target(struct benchmark *b, const struct benchmark_target *t);
 
+/* Targets that nothing here can measure, each with the reason. 0 or -errno. */
+struct benchmark_absent {
+	const char *name, *seed, *target, *unit, *reason;
+};
+int benchmark_targets_absent(struct benchmark *b, const struct benchmark_absent *rows, uint32_t n);
+
 /* The common case: an absolute time below a limit, told in the unit that suits the limit. */
 struct benchmark_limit {
 	const char *name, *seed, *target;

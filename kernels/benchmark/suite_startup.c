@@ -233,9 +233,7 @@ static int look_ups(struct benchmark *b)
 /* What the documents ask for and this program does not have. */
 static int absent(struct benchmark *b)
 {
-	static const struct {
-		const char *name, *seed, *target, *unit, *reason;
-	} rows[] = {
+	static const struct benchmark_absent rows[] = {
 		{"cold start against V2", "V3 benchmark results, 5.2", "5x", "x",
 		 "there is no older version to compare with"},
 		{"server initialisation against V2", "V3 benchmark results, 4.3", "4.5x", "x",
@@ -243,18 +241,8 @@ static int absent(struct benchmark *b)
 		{"task decomposition", "V3 benchmark results, appendix C", "< 20 ms", "ms",
 		 "no planner here: work is cut into heads and blocks by arithmetic, in the kernel"},
 	};
-	int err = 0;
 
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !err; i++)
-		err = benchmark_target(b, &(struct benchmark_target){
-						  .name = rows[i].name,
-						  .seed = rows[i].seed,
-						  .target = rows[i].target,
-						  .measured = NAN,
-						  .unit = rows[i].unit,
-						  .reason = rows[i].reason,
-					  });
-	return err;
+	return benchmark_targets_absent(b, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 int suite_startup(struct benchmark *b)

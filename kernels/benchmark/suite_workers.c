@@ -430,26 +430,14 @@ static int writing(struct benchmark *b)
 
 static int absent(struct benchmark *b)
 {
-	static const struct {
-		const char *name, *seed, *target, *unit, *reason;
-	} rows[] = {
+	static const struct benchmark_absent rows[] = {
 		{"agent spawn against V2", SEED "5.2", "4x", "x",
 		 "there is no older version to compare with"},
 		{"consensus", SEED "appendix C", "< 100 ms", "ms",
 		 "one process with one learner: there are no replicas that would have to agree"},
 	};
-	int err = 0;
 
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !err; i++)
-		err = benchmark_target(b, &(struct benchmark_target){
-						  .name = rows[i].name,
-						  .seed = rows[i].seed,
-						  .target = rows[i].target,
-						  .measured = NAN,
-						  .unit = rows[i].unit,
-						  .reason = rows[i].reason,
-					  });
-	return err;
+	return benchmark_targets_absent(b, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 int suite_workers(struct benchmark *b)
