@@ -67,6 +67,16 @@ V vec ivec_float(ivec v)
 	return _mm256_cvtepi32_ps(v);
 }
 
+V vec vec_splat_pair(const void *p)
+{
+	return _mm256_castpd_ps(_mm256_broadcast_sd(p));
+}
+V vec vec_sum_pairs(vec a, vec b)
+{
+	return _mm256_hadd_ps(a, b);
+}
+
+#define DECODE_WIDE
 #include "kernels/decode/decode_tiles.h"
 #include "kernels/decode/decode_loops.h"
 

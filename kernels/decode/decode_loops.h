@@ -1,6 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* decode_loops.h: decode over the tiles: blocks of keys, online softmax, parts and their merge. */
 
+/* Without decode_wide.h all rows go by fours, twos and ones. */
+#ifdef DECODE_WIDE
+#include "kernels/decode/decode_wide.h"
+#else
+enum { WIDE = 1 };
+static inline uint32_t wide_rows(const enum kv_type type, const struct decode_state *t)
+{
+	return 0;
+}
+static inline size_t wide_place(uint32_t e, uint32_t l)
+{
+	return e;
+}
+static inline void wide_add(const struct decode_state *t, const struct decode *d, uint32_t g,
+			    uint32_t jb, uint32_t n)
+{
+}
+#endif
+
 /* Rows of the pass in fours, twos and ones; keys in as many as a tile takes. */
 TILE void scores_rows(const enum kv_type type, const int mr, const struct decode_state *t,
 		      uint32_t row, uint32_t n, const struct decode_span *span, size_t k_row,
@@ -78,21 +97,19 @@ TILE void softmax_row(const enum kv_type type, const struct decode_state *t, uin
 	t->sum[r] = t->sum[r] * t->factor[r] + vec_sum(total);
 }
 
-/* Where key j is in the block of n keys from jb, or its nearer end. */
-static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
-{
-	return j < jb ? 0 : j - jb < n ? j - jb : n;
-}
-
 /* Keys jb to jb + n of KV head g. */
 TILE void block_add(const enum kv_type type, const struct decode_state *t, const struct decode *d,
 		    uint32_t g, uint32_t jb, uint32_t n)
 {
 	const size_t kv_row = d->kv.row_bytes;
-	const uint32_t dim = d->head_dim;
+	const uint32_t dim = d->head_dim, wide = wide_rows(type, t);
 	struct decode_span span;
 
-	for (uint32_t at = 0, r = 0; at < n; at += span.n, r = 0) {
+	if (wide)
+		wide_add(t, d, g, jb, n);
+	if (wide >= t->rows)
+		return;
+	for (uint32_t at = 0, r = wide; at < n; at += span.n, r = wide) {
 		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
 		if (type == KV_I8) {
 			memcpy(t->k_scale + at, span.k_scale, span.n * sizeof(float));
@@ -105,13 +122,13 @@ TILE void block_add(const enum kv_type type, const struct decode_state *t, const
 		for (; r < t->rows; r++)
 			scores_rows(type, 1, t, r, dim, &span, kv_row, at);
 	}
-	for (uint32_t r = 0; r < t->rows; r++) {
+	for (uint32_t r = wide; r < t->rows; r++) {
 		uint32_t first, last;
 
 		decode_visible(d, r, &first, &last);
 		softmax_row(type, t, r, n, within(first, jb, n), within(last, jb, n));
 	}
-	for (uint32_t at = 0, r = 0; at < n; at += span.n, r = 0) {
+	for (uint32_t at = 0, r = wide; at < n; at += span.n, r = wide) {
 		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
 		for (; r + 4 <= t->rows; r += 4)
 			values_rows(type, 4, t, r, dim, &span, kv_row, at);
@@ -146,7 +163,6 @@ static void pack_row(const struct decode *d, struct decode_state *t, uint32_t r,
 	const float scale = (float)(d->scale * LOG2E);
 	float *x = t->q + (size_t)r * t->dim, max = 0, bad = 0;
 
-	memset(x, 0, t->dim * sizeof(*x));
 	for (uint32_t e = 0; e < d->head_dim; e++) {
 		float f = q[e] * scale;
 
@@ -162,19 +178,35 @@ static void pack_row(const struct decode *d, struct decode_state *t, uint32_t r,
 			(int16_t)(bad == 0 && max >= 0x1p-110f ? lrintf(x[e] / max * 32767) : 0);
 }
 
+/* The same of a row of f32 that goes with seven others. */
+static void pack_wide(const struct decode *d, struct decode_state *t, uint32_t r, const float *q)
+{
+	float *x = t->q + (size_t)(r / WIDE * WIDE) * t->dim;
+
+	for (uint32_t e = 0; e < d->head_dim; e++)
+		x[wide_place(e, r % WIDE)] = q[e] * (float)(d->scale * LOG2E);
+}
+
 static void part_start(struct decode_state *t, const struct decode *d, uint32_t g, void *mem)
 {
 	const uint32_t shared = d->heads / d->kv_heads;
 
 	decode_state_init(t, d, mem);
-	for (uint32_t r = 0; r < t->rows; r++) {
-		uint32_t h = g * shared + r % shared;
-
-		pack_row(d, t, r, d->q + h * d->q_head + r / shared * d->q_row);
+	memset(t->q, 0, t->room * (size_t)t->dim * sizeof(float));
+	memset(t->o, 0, t->room * (size_t)t->dim * sizeof(float));
+	for (uint32_t r = 0; r < t->room; r++) {
 		t->max[r] = -INFINITY;
 		t->sum[r] = 0;
 	}
-	memset(t->o, 0, t->rows * (size_t)t->dim * sizeof(float));
+	for (uint32_t r = 0; r < t->rows; r++) {
+		uint32_t h = g * shared + r % shared;
+		const float *q = d->q + h * d->q_head + r / shared * d->q_row;
+
+		if (r < wide_rows(d->kv.type, t))
+			pack_wide(d, t, r, q);
+		else
+			pack_row(d, t, r, q);
+	}
 }
 
 /* Cut `cut` of KV head g's keys. */

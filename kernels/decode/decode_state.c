@@ -8,7 +8,7 @@
 /*
  * One to three rows read each key once: a long block, for few changes between the streams of keys
  * and values, and few softmaxes; beyond 512 nothing more is gained. More rows read it once
- * for each four, so it should stay in L1 meanwhile: 16 KiB of keys as f32.
+ * for each four, so it should stay in L1 meanwhile: 24 KiB of keys as f32, a whole number of tiles.
  */
 uint32_t decode_block(const struct decode *d)
 {
@@ -16,14 +16,28 @@ uint32_t decode_block(const struct decode *d)
 
 	if (rows < 4)
 		return 512;
-	block = 4096 / ROUND_UP(d->head_dim, 16) / 16 * 16;
-	return block > 256 ? 256 : block < 32 ? 32 : block;
+	block = 6144 / ROUND_UP(d->head_dim, 16) / 24 * 24;
+	return block > 240 ? 240 : block < 24 ? 24 : block;
+}
+
+/* Eights of rows are kept whole, where any variant fills them up. */
+static uint32_t decode_room(const struct decode *d)
+{
+	uint32_t rows = d->heads / d->kv_heads * d->q_len;
+
+	return rows % 8 >= DECODE_WIDE_LEAST ? ROUND_UP(rows, 8) : rows;
+}
+
+/* Of a row's scores, so that each row is aligned. */
+static uint32_t decode_stride(const struct decode *d)
+{
+	return ROUND_UP(decode_block(d) + SPILL, 16);
 }
 
 size_t decode_state_bytes(const struct decode *d)
 {
-	size_t rows = (size_t)(d->heads / d->kv_heads) * d->q_len;
-	size_t dim = ROUND_UP(d->head_dim, DECODE_PAD), block = decode_block(d) + SPILL;
+	size_t rows = decode_room(d);
+	size_t dim = ROUND_UP(d->head_dim, DECODE_PAD), block = decode_stride(d);
 
 	/* q and o, q16 in half the room, scores, scales, four numbers a row. */
 	return (rows * (2 * dim + dim / 2 + block) + 2 * block + 4 * ROUND_UP(rows, 16)) *
@@ -35,14 +49,15 @@ void decode_state_init(struct decode_state *t, const struct decode *d, void *mem
 	size_t rows;
 
 	t->rows = d->heads / d->kv_heads * d->q_len;
+	t->room = decode_room(d);
 	t->dim = ROUND_UP(d->head_dim, DECODE_PAD);
 	t->block = decode_block(d);
-	t->stride = t->block + SPILL;
-	rows = ROUND_UP(t->rows, 16);
+	t->stride = decode_stride(d);
+	rows = ROUND_UP(t->room, 16);
 	t->q = mem;
-	t->o = t->q + t->rows * (size_t)t->dim;
-	t->s = t->o + t->rows * (size_t)t->dim;
-	t->k_scale = t->s + t->rows * (size_t)t->stride;
+	t->o = t->q + t->room * (size_t)t->dim;
+	t->s = t->o + t->room * (size_t)t->dim;
+	t->k_scale = t->s + t->room * (size_t)t->stride;
 	t->v_scale = t->k_scale + t->stride;
 	t->max = t->v_scale + t->stride;
 	t->sum = t->max + rows;

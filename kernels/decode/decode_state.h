@@ -9,6 +9,8 @@
 /* Dimensions are padded to the longest pair of vectors, so that no loop over them has a remainder
  * but the one that reads the store. */
 #define DECODE_PAD 32
+/* Rows by eights (decode_wide.h): so many of them are worth filling up, of f32. */
+#define DECODE_WIDE_LEAST 6
 
 /*
  * One part of a decode: rows (queries x heads of one KV head) against a range of keys. Arrays are
@@ -22,7 +24,8 @@ struct decode_state {
 	float *max, *sum, *factor; /* [rows]; factor: of what was summed before this block */
 	float *q_scale;
 	uint32_t rows, dim, block; /* dim is padded */
-	uint32_t stride;	   /* block and a tile: a tile may write beyond a page's last key */
+	uint32_t room;	 /* rows that there is room for: the last eight may be filled up */
+	uint32_t stride; /* block and a tile: a tile may write beyond a page's last key */
 };
 
 /* Keys a block: see decode.c for why. */

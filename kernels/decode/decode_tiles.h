@@ -45,6 +45,12 @@ static inline const void *load_tail(const enum kv_type type, const char *p, uint
 	return memcpy(buf, p, n * type_bytes(type));
 }
 
+/* Where key j is in the block of n keys from jb, or its nearer end. */
+static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
+{
+	return j < jb ? 0 : j - jb < n ? j - jb : n;
+}
+
 /* Whole pairs of a row of n numbers, and what is left. */
 #define WHOLE(n) ((n) / PAIR * PAIR)
 

@@ -210,10 +210,12 @@ static void check_shape(uint32_t heads, uint32_t kv_heads, uint32_t q_len, uint3
 
 static void wrong_answer_at_some_head_dim(void **state)
 {
-	for (uint32_t dim = 1; dim <= 70; dim++)
+	for (uint32_t dim = 1; dim <= 70; dim++) {
 		check_shape(3, 1, 1, 37, dim);
+		check_shape(8, 1, 1, 33, dim);
+	}
 	for (uint32_t dim = 95; dim <= DECODE_MAX_DIM; dim += dim < 130 || dim > 250 ? 1 : 13)
-		check_shape(1, 1, 1, 21, dim);
+		check_shape(dim % 2 ? 1 : 7, 1, 1, 21, dim);
 }
 
 static void wrong_answer_at_some_number_of_keys(void **state)
