@@ -101,6 +101,22 @@ static void cpu_stop(struct session *se, void *priv)
 	free(c);
 }
 
+/* Children that come are sampled with their parents: of others, those that were there. */
+static void add_processes(struct session *se, struct cpu *c, bool first)
+{
+	struct target_set *t = session_target_set(se);
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct target_process *p = &t->v[i];
+
+		if (p->sampled || p->gone)
+			continue;
+		if (first || !t->follow)
+			sampler_add(c->sampler, p->pid);
+		p->sampled = true;
+	}
+}
+
 static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why_size)
 {
 	const struct session_config *cfg = session_config(se);
@@ -122,9 +138,11 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 				"%u Hz on every CPU, kernel and user stacks", cfg->sample_hz);
 		return 0;
 	}
-	c->sampler = sampler_new_perf(session_pid(se), cfg->sample_hz, why, why_size);
+	c->sampler = sampler_new_perf(session_pid(se), cfg->sample_hz,
+				      session_target_set(se)->follow, why, why_size);
 	if (!c->sampler)
 		return -EACCES;
+	add_processes(se, c, true);
 	session_section(se, "cpu", SECTION_DEGRADED, session_privilege_fix(se),
 			"user space alone, by perf_event_open: %s%s", first, why);
 	return 0;
@@ -165,6 +183,7 @@ static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
 	struct session_cost cost = {0};
 
 	sampler_follow_threads(c->sampler);
+	add_processes(se, c, false);
 	drain(se, c);
 	taken = sampler_taken(c->sampler);
 	lost = sampler_lost(c->sampler);

@@ -44,6 +44,11 @@ void sampler_go_deep(struct sampler *s)
 		s->go_deep(s);
 }
 
+int sampler_add(struct sampler *s, pid_t pid)
+{
+	return s->add ? s->add(s, pid) : 0;
+}
+
 void sampler_follow_threads(struct sampler *s)
 {
 	if (s->follow_threads)

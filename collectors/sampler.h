@@ -3,6 +3,7 @@
 #ifndef PERFTOP_SAMPLER_H
 #define PERFTOP_SAMPLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,10 +39,14 @@ struct sampler *sampler_new_bpf(struct bpf *b, uint32_t hz, char *why, size_t wh
 
 /*
  * Threads of a process of one's own, user space alone, by perf_event_open(2); no privilege. On
- * success why is "" or says, after "; ", what is left out.
+ * success why is "" or says, after "; ", what is left out. With `children` those that it forks from
+ * now on are sampled too.
  */
-struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_size);
+struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, bool children, char *why, size_t why_size);
 void sampler_free(struct sampler *s);
+
+/* Another process beside; nothing to do for eBPF, which knows the target itself. 0 or -errno. */
+int sampler_add(struct sampler *s, pid_t pid);
 
 /* Hand every sample that waits to fn. */
 void sampler_drain(struct sampler *s, sampler_fn *fn, void *arg);

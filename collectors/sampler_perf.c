@@ -46,6 +46,8 @@ struct sampler_perf {
 	struct sampler base;
 	struct perf_ring *rings; /* ncpu */
 	uint32_t ncpu;
+	uint32_t hz;
+	bool children; /* of its threads */
 	int *fds;
 	uint32_t nfds, max_fds;
 	uint32_t left_out; /* threads that no descriptor was left for */
@@ -55,14 +57,14 @@ struct sampler_perf {
 
 static const size_t ring_bytes = (size_t)PERF_RING_PAGES * 4096;
 
-static int open_thread(pid_t tid, int cpu, uint32_t hz)
+static int open_thread(const struct sampler_perf *s, pid_t tid, int cpu)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_CPU_CLOCK,
 		.freq = 1,
-		.sample_freq = hz,
+		.sample_freq = s->hz,
 		.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
 			       PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER,
 		.sample_regs_user = PERF_REGS,
@@ -70,9 +72,15 @@ static int open_thread(pid_t tid, int cpu, uint32_t hz)
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
 		.inherit = 1, /* threads that come later */
+		.inherit_thread = !s->children,
 	};
 	long fd = syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
+	/* Before Linux 5.13 children cannot be left out: their samples are told by their pid. */
+	if (fd < 0 && errno == EINVAL && attr.inherit_thread) {
+		attr.inherit_thread = 0;
+		fd = syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	}
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -92,7 +100,7 @@ static int join_ring(struct sampler_perf *s, uint32_t cpu, int fd)
 	return 0;
 }
 
-static int add_thread(struct sampler_perf *s, pid_t tid, uint32_t hz)
+static int add_thread(struct sampler_perf *s, pid_t tid)
 {
 	int err = -ENODEV;
 
@@ -103,7 +111,7 @@ static int add_thread(struct sampler_perf *s, pid_t tid, uint32_t hz)
 	for (uint32_t cpu = 0; cpu < s->ncpu; cpu++) {
 		int fd;
 
-		fd = open_thread(tid, (int)cpu, hz);
+		fd = open_thread(s, tid, (int)cpu);
 		if (fd < 0) {
 			err = fd;
 			continue;
@@ -128,7 +136,7 @@ static uint32_t descriptors_left(void)
 	return lim.rlim_cur > PERF_SPARE_FDS ? (uint32_t)lim.rlim_cur - PERF_SPARE_FDS : 0;
 }
 
-static int add_threads(struct sampler_perf *s, pid_t pid, uint32_t hz)
+static int add_threads(struct sampler_perf *s, pid_t pid)
 {
 	char path[32];
 	struct dirent *e;
@@ -141,7 +149,7 @@ static int add_threads(struct sampler_perf *s, pid_t pid, uint32_t hz)
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
 		if (tid > 0)
-			err = add_thread(s, tid, hz);
+			err = add_thread(s, tid);
 		if (err && err != -ESRCH && err != -ENODEV && err != -EMFILE)
 			break;
 	}
@@ -254,7 +262,12 @@ static uint64_t perf_taken(const struct sampler *base)
 	return ((const struct sampler_perf *)base)->taken;
 }
 
-struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_size)
+static int perf_add(struct sampler *base, pid_t pid)
+{
+	return add_threads((struct sampler_perf *)base, pid);
+}
+
+struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, bool children, char *why, size_t why_size)
 {
 	struct sampler_perf *s = calloc(1, sizeof(*s));
 	int err = -ENOMEM;
@@ -265,14 +278,17 @@ struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, char *why, size_t why_s
 				   .drain = perf_drain,
 				   .lost = perf_lost,
 				   .taken = perf_taken,
+				   .add = perf_add,
 				   .fd = -1};
+	s->hz = hz;
+	s->children = children;
 	s->ncpu = procfs_cpu_ids();
 	s->max_fds = descriptors_left();
 	s->rings = calloc(s->ncpu, sizeof(*s->rings));
 	s->fds = calloc(PERF_MAX_EVENTS, sizeof(*s->fds));
 	s->scratch = malloc(UINT16_MAX + 1);
 	if (s->rings && s->fds && s->scratch)
-		err = add_threads(s, pid, hz);
+		err = add_threads(s, pid);
 	if (!err) {
 		why[0] = '\0';
 		if (s->left_out)

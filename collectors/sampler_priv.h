@@ -11,6 +11,7 @@ struct sampler {
 	void (*drain)(struct sampler *s, sampler_fn *fn, void *arg);
 	void (*follow_threads)(struct sampler *s); /* may be NULL */
 	void (*go_deep)(struct sampler *s);	   /* may be NULL */
+	int (*add)(struct sampler *s, pid_t pid);  /* may be NULL */
 	uint64_t (*lost)(const struct sampler *s);
 	uint64_t (*taken)(const struct sampler *s);
 	int fd;

@@ -104,7 +104,7 @@ void target_set_detach(struct target_set *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		close_one(t, &t->v[i]);
-		t->v[i].mapped = t->v[i].probed = false;
+		t->v[i].mapped = t->v[i].probed = t->v[i].sampled = false;
 	}
 }
 

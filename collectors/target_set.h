@@ -28,6 +28,7 @@ struct target_process {
 	bool fresh;    /* it came after the last tick: cpu_ticks is no base yet */
 	bool mapped;   /* eBPF knows it */
 	bool probed;   /* its functions are */
+	bool sampled;  /* its threads are, where that is not by eBPF */
 	bool gone;     /* it has ended; kept for one more tick, for what is still to be read */
 	struct snap_process row;
 	struct symbols *symbols; /* NULL until asked for, or when they cannot be read */

@@ -27,6 +27,17 @@ check "syscalls likewise" grep -q setcap <<<"$(jq -r .sections.syscalls.fix <<<"
 equal "no syscall row pretends to be zero" "$(jq '.syscalls | length' <<<"$last")" 0
 equal "the tier is said" "$(jq -r .target.tier <<<"$last")" user
 
+# Several processes: those given, and with --follow-forks a child that comes.
+start second "${as_user[@]}" sh -c 'while :; do :; done'
+runs_as sh
+last=$(json -p "$busy,$pid")
+check "two processes are sampled" jq -e '[.cpu.functions[].module] | any(. != "busy" and . != "[kernel]")' <<<"$last"
+check "the first among them" jq -e 'any(.cpu.functions[]; .name == "hot")' <<<"$last"
+start parent "${as_user[@]}" sh -c "sleep 1; $T/busy 20 & wait"
+runs_as sh
+"${as_user[@]}" "$T/perftop" --json -d 300ms --duration 4s --follow-forks -p "$pid" >"$T/fork.json" 2>"$T/err"
+check "a child that comes is sampled" jq -e 'any(.cpu.functions[]; .name == "hot")' <<<"$(tail -1 "$T/fork.json")"
+pkill -P "$pid" busy
 if [ "$(id -u)" = 0 ]; then
 	start other "$T/busy" 60
 	runs_as busy
