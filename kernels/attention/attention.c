@@ -71,11 +71,11 @@ void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q
 
 /*
  * Floats of a block of queries before its scores: Q and O transposed, four vectors of per-query
- * state, one of ones.
+ * state.
  */
 static size_t block_floats(const struct attention *a, uint32_t bq)
 {
-	return (2 * (size_t)a->head_dim + 4) * bq + ATTENTION_MAX_SPAN;
+	return (2 * (size_t)a->head_dim + 4) * bq;
 }
 
 /* The largest over the instruction sets; a chunked block keeps O and two of the state twice. */

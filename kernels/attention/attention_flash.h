@@ -11,8 +11,7 @@
 struct block {
 	const struct attention *a;
 	const float *k, *v; /* of the head's first key */
-	float *mem;	    /* spans' queries, outputs, [4][bq] of state, ones, a span's scores */
-	const float *ones;  /* a span's alpha when there is nothing to rescale */
+	float *mem;	    /* spans' queries, outputs, [4][bq] of state, a span's scores */
 	uint32_t h, i0, rows;
 	uint32_t bq; /* rows that mem is for */
 	uint32_t spans;
@@ -208,8 +207,7 @@ static void softmax_span(const struct span *t)
 
 /*
  * Keys in segments: on the diagonal the vectors of earlier queries drop out one by one, so work is
- * skipped a vector (not a block) at a time. The first segment holds every vector still in play, so
- * it alone rescales O.
+ * skipped a vector (not a block) at a time.
  */
 static void scores_span(const struct span *t, const float *k, size_t k_row, const float *ahead,
 			size_t ahead_row)
@@ -221,22 +219,10 @@ static void scores_span(const struct span *t, const float *k, size_t k_row, cons
 			       t->limit[c] - j);
 }
 
-static void values_span(const struct span *t, const float *v, size_t v_row, const float *ones)
-{
-	const float *alpha = t->alpha;
-
-	for (uint32_t c = 0, j = 0; c < t->vecs; j = t->limit[c++]) {
-		if (t->limit[c] <= j)
-			continue;
-		values(t, c, v + j * v_row, v_row, j, t->limit[c] - j, alpha);
-		alpha = ones;
-	}
-}
-
 /* Floats of a block's memory before its scores. */
 static size_t block_floats(size_t dim, uint32_t bq)
 {
-	return (2 * dim + 4) * bq + ATTENTION_MAX_SPAN;
+	return (2 * dim + 4) * bq;
 }
 
 /* Cuts the queries into spans as even as can be: a narrow one leaves multipliers idle. */
@@ -253,7 +239,6 @@ static void block_init(struct block *b, uint32_t h, uint32_t i0, uint32_t rows)
 	b->k = a->k + kv * a->k_head;
 	b->v = a->v + kv * a->v_head;
 	b->spans = (vecs + SPAN_VECS - 1) / SPAN_VECS;
-	b->ones = state + 4 * bq;
 	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
 		struct span *t = &b->span[i];
 
@@ -268,8 +253,6 @@ static void block_init(struct block *b, uint32_t h, uint32_t i0, uint32_t rows)
 		t->st = b->mem + block_floats(dim, bq);
 		at += t->vecs * VEC_LANES;
 	}
-	for (uint32_t i = 0; i < SPAN_VECS * VEC_LANES; i++)
-		state[4 * bq + i] = 1;
 }
 
 /* Nothing seen so far. */
@@ -398,7 +381,7 @@ static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
 		mask_scores(t, a, i, jb);
 		keep_logits(b, t, i, jb, n);
 		softmax_span(t);
-		values_span(t, b->v + jb * a->v_row, a->v_row, b->ones);
+		values_span(t, b->v + jb * a->v_row, a->v_row);
 		i += t->vecs * VEC_LANES;
 	}
 }

@@ -60,24 +60,25 @@ TILE void tile_zero(const int mr, const int nr, vec acc[MAX_TILE][SPAN_VECS])
 			acc[r][c] = vec_zero();
 }
 
-/* acc[r][c] += b[r * b_row] * x[c], one step of an outer product */
-TILE void tile_step(const int mr, const int nr, const float *x, const float *b, size_t b_row,
-		    vec acc[MAX_TILE][SPAN_VECS])
+/* acc[r][c] += b[r * b_row] * x[c] for vectors c0 .. nr - 1, one step of an outer product */
+TILE void tile_step(const int mr, const int c0, const int nr, const float *x, const float *b,
+		    size_t b_row, vec acc[MAX_TILE][SPAN_VECS])
 {
 	vec v[SPAN_VECS];
 
 #ifdef TILE_STEP
-	TILE_STEP(mr, nr, x, b, b_row, acc);
+	if (c0 == 0)
+		TILE_STEP(mr, nr, x, b, b_row, acc);
 #endif
 #pragma GCC unroll 16
-	for (int c = 0; c < nr; c++)
+	for (int c = c0; c < nr; c++)
 		v[c] = vec_load(x + c * VEC_LANES);
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
 		vec f = vec_splat(b[(size_t)r * b_row]);
 
 #pragma GCC unroll 16
-		for (int c = 0; c < nr; c++)
+		for (int c = c0; c < nr; c++)
 			acc[r][c] = vec_fma(f, v[c], acc[r][c]);
 	}
 }
@@ -104,10 +105,10 @@ TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, 
 		for (int i = 0; i < LINE; i += TILE_STEPS)
 #pragma GCC unroll 16
 			for (int u = 0; u < TILE_STEPS; u++, qt += width, k++)
-				tile_step(mr, nr, qt, k, k_row, acc);
+				tile_step(mr, 0, nr, qt, k, k_row, acc);
 	}
 	for (; d < dim; d++, qt += width, k++)
-		tile_step(mr, nr, qt, k, k_row, acc);
+		tile_step(mr, 0, nr, qt, k, k_row, acc);
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++) {
 		vec m = vec_load(top + c * VEC_LANES);
@@ -121,20 +122,27 @@ TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, 
 	}
 }
 
-/* mr of the head's dimensions by nr vectors: o[r][c] = o[r][c] * alpha[c] + sum v[j][r] s[j][c] */
-TILE void value_tile(const int mr, const int nr, size_t width, const float *s, uint32_t n,
+/*
+ * mr of the head's dimensions by nr vectors: o[r][c] = o[r][c] * alpha[c] + sum v[j][r] s[j][c],
+ * over the limit[c] keys that vector c sees: on the diagonal the vectors of earlier queries drop
+ * out one by one.
+ */
+TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t *limit,
 		     const float *v, size_t v_row, const float *alpha, float *o)
 {
+	const size_t width = (size_t)nr * VEC_LANES;
 	vec acc[MAX_TILE][SPAN_VECS];
 	uint32_t j = 0;
 
 	tile_zero(mr, nr, acc);
-	for (; TILE_STEPS > 1 && j + TILE_STEPS <= n; j += TILE_STEPS)
+	for (; TILE_STEPS > 1 && j + TILE_STEPS <= limit[0]; j += TILE_STEPS)
 #pragma GCC unroll 16
 		for (int i = 0; i < TILE_STEPS; i++, s += width, v += v_row)
-			tile_step(mr, nr, s, v, 1, acc);
-	for (; j < n; j++, s += width, v += v_row)
-		tile_step(mr, nr, s, v, 1, acc);
+			tile_step(mr, 0, nr, s, v, 1, acc);
+#pragma GCC unroll 16
+	for (int c = 0; c < nr; c++)
+		for (; j < limit[c]; j++, s += width, v += v_row)
+			tile_step(mr, c, nr, s, v, 1, acc);
 #pragma GCC unroll 16
 	for (int c = 0; c < nr; c++) {
 		vec f = vec_load(alpha + c * VEC_LANES);
@@ -148,54 +156,50 @@ TILE void value_tile(const int mr, const int nr, size_t width, const float *s, u
 	}
 }
 
+/* Two tiles of 4 take less time than one of 6 and one of 2, which waits for its own results. */
+#define FULL_FITS(FULL, left) ((FULL) != 6 || (left) != 8)
+
 /* n keys, or dimensions, in tiles as tall as the registers hold, then in falling powers of two. */
-#define FOR_TILES(FULL, n, TILE_CALL)                    \
-	do {                                             \
-		uint32_t at = 0;                         \
-		for (; at + (FULL) <= (n); at += (FULL)) \
-			TILE_CALL(FULL);                 \
-		if ((FULL) > 8 && at + 8 <= (n)) {       \
-			TILE_CALL(8);                    \
-			at += 8;                         \
-		}                                        \
-		if ((FULL) > 4 && at + 4 <= (n)) {       \
-			TILE_CALL(4);                    \
-			at += 4;                         \
-		}                                        \
-		if (at + 2 <= (n)) {                     \
-			TILE_CALL(2);                    \
-			at += 2;                         \
-		}                                        \
-		if (at < (n))                            \
-			TILE_CALL(1);                    \
+#define FOR_TILES(FULL, n, TILE_CALL)                                               \
+	do {                                                                        \
+		uint32_t at = 0;                                                    \
+		for (; at + (FULL) <= (n) && FULL_FITS(FULL, (n)-at); at += (FULL)) \
+			TILE_CALL(FULL);                                            \
+		if ((FULL) > 8 && at + 8 <= (n)) {                                  \
+			TILE_CALL(8);                                               \
+			at += 8;                                                    \
+		}                                                                   \
+		for (; (FULL) > 4 && at + 4 <= (n); at += 4)                        \
+			TILE_CALL(4);                                               \
+		if (at + 2 <= (n)) {                                                \
+			TILE_CALL(2);                                               \
+			at += 2;                                                    \
+		}                                                                   \
+		if (at < (n))                                                       \
+			TILE_CALL(1);                                               \
 	} while (0)
 
-#define DEFINE_SPANS(NR)                                                                        \
-	static __attribute__((noinline)) void score_span_##NR(                                  \
-		const struct span *t, uint32_t c, const float *k, size_t k_row,                 \
-		const float *ahead, size_t ahead_row, uint32_t j, uint32_t n)                   \
-	{                                                                                       \
-		const size_t width = t->vecs * VEC_LANES;                                       \
-		float *s = t->st + j * width + c * VEC_LANES;                                   \
-                                                                                                \
-		FOR_TILES(TILE_KEYS(NR), n, SCORE_##NR);                                        \
-	}                                                                                       \
-	static __attribute__((noinline)) void value_span_##NR(const struct span *t, uint32_t c, \
-							      const float *v, size_t v_row,     \
-							      uint32_t j, uint32_t n,           \
-							      const float *alpha)               \
-	{                                                                                       \
-		const size_t width = t->vecs * VEC_LANES;                                       \
-		const float *s = t->st + j * width + c * VEC_LANES;                             \
-                                                                                                \
-		FOR_TILES(TILE_KEYS(NR), t->dim, VALUE_##NR);                                   \
+#define DEFINE_SPANS(NR)                                                                    \
+	static __attribute__((noinline)) void score_span_##NR(                              \
+		const struct span *t, uint32_t c, const float *k, size_t k_row,             \
+		const float *ahead, size_t ahead_row, uint32_t j, uint32_t n)               \
+	{                                                                                   \
+		const size_t width = t->vecs * VEC_LANES;                                   \
+		float *s = t->st + j * width + c * VEC_LANES;                               \
+                                                                                            \
+		FOR_TILES(TILE_KEYS(NR), n, SCORE_##NR);                                    \
+	}                                                                                   \
+	static __attribute__((noinline)) void value_span_##NR(const struct span *t,         \
+							      const float *v, size_t v_row) \
+	{                                                                                   \
+		FOR_TILES(TILE_KEYS(NR), t->dim, VALUE_##NR);                               \
 	}
 #define SCORE_CALL(MR, NR)                                                              \
 	score_tile(MR, NR, width, t->qt + c * VEC_LANES, t->dim, k + at * k_row, k_row, \
 		   ahead + at * ahead_row, ahead_row, s + at * width, t->top + c * VEC_LANES)
-#define VALUE_CALL(MR, NR)                                                    \
-	value_tile(MR, NR, width, s, n, v + at, v_row, alpha + c * VEC_LANES, \
-		   t->ot + at * width + c * VEC_LANES)
+#define VALUE_CALL(MR, NR)                                           \
+	value_tile(MR, NR, t->st, t->limit, v + at, v_row, t->alpha, \
+		   t->ot + at * (size_t)(NR)*VEC_LANES)
 #define SCORE_1(MR) SCORE_CALL(MR, 1)
 #define SCORE_2(MR) SCORE_CALL(MR, 2)
 #define SCORE_3(MR) SCORE_CALL(MR, 3)
@@ -232,22 +236,21 @@ static void scores(const struct span *t, uint32_t c, const float *k, size_t k_ro
 	}
 }
 
-static void values(const struct span *t, uint32_t c, const float *v, size_t v_row, uint32_t j,
-		   uint32_t n, const float *alpha)
+static void values_span(const struct span *t, const float *v, size_t v_row)
 {
-	switch (t->vecs - c) {
+	switch (t->vecs) {
 #if SPAN_VECS > 3
 	case 4:
-		value_span_4(t, c, v, v_row, j, n, alpha);
+		value_span_4(t, v, v_row);
 		break;
 #endif
 	case 3:
-		value_span_3(t, c, v, v_row, j, n, alpha);
+		value_span_3(t, v, v_row);
 		break;
 	case 2:
-		value_span_2(t, c, v, v_row, j, n, alpha);
+		value_span_2(t, v, v_row);
 		break;
 	default:
-		value_span_1(t, c, v, v_row, j, n, alpha);
+		value_span_1(t, v, v_row);
 	}
 }

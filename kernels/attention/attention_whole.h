@@ -121,7 +121,7 @@ static void standard_rows(struct block *b, enum standard_pass pass)
 			softmax_span(t);
 		} else {
 			memset(t->ot, 0, (size_t)t->dim * t->vecs * VEC_LANES * sizeof(float));
-			values_span(t, b->v + first * a->v_row, a->v_row, b->ones);
+			values_span(t, b->v + first * a->v_row, a->v_row);
 		}
 		i += t->vecs * VEC_LANES;
 	}
