@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "kernels/scalar_only.h"
+
 int ewc_fisher_check(const float *square, const float *gradient, float decay)
 {
 	return square && gradient && decay >= 0 && decay <= 1 ? 0 : -EINVAL;
@@ -88,11 +90,5 @@ uint64_t ewc_constrain_bytes(size_t n, uint32_t ntasks)
 		return 0;                                                                    \
 	}
 
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 DEFINE_EWC(ref, double, )
 DEFINE_EWC(scalar, float, SCALAR_ONLY)

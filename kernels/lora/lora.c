@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kernels/scalar_only.h"
+
 void lora_clear(const struct lora *l, struct lora_gradient *g)
 {
 	memset(g->a, 0, (size_t)l->rank * l->dim_in * sizeof(*g->a));
@@ -73,12 +75,6 @@ void lora_apply(struct lora *l, struct lora_gradient *g, float rate)
 		return 0;                                                                   \
 	}
 
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 DEFINE_LORA(ref, double, )
 DEFINE_LORA(scalar, float, SCALAR_ONLY)
 

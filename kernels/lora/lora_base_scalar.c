@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "kernels/scalar_only.h"
+
 /* Ranks worked on together from rank r on. */
 static uint32_t group_width(uint32_t rank, uint32_t r)
 {
@@ -142,12 +144,6 @@ static uint32_t group_width(uint32_t rank, uint32_t r)
 		return 0;                                                                          \
 	}
 
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 DEFINE_LORA_BASE(ref, double, )
 DEFINE_LORA_BASE(scalar, float, SCALAR_ONLY)
 

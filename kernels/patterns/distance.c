@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "kernels/scalar_only.h"
+
 int distance_check(const void *query, const struct distance_rows *r, const float *out,
 		   size_t vector_bytes)
 {
@@ -32,13 +34,6 @@ static float code_distance(const struct distance_code *q, const struct distance_
 {
 	return q->norm2 + x->norm2 - 2 * (q->scale * x->scale) * (float)dot;
 }
-
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 
 #define DEFINE_DISTANCE(SUFFIX, TYPE, ATTRIBUTE)                                             \
 	ATTRIBUTE int distance_l2_##SUFFIX(const void *query, const struct distance_rows *r, \

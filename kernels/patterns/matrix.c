@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/scalar_only.h"
+
 uint32_t matrix_block(enum isa isa)
 {
 	switch (isa) {
@@ -57,13 +59,6 @@ uint64_t matrix_flops(const struct matrix *m)
 {
 	return 2ull * m->n * m->k * m->dim;
 }
-
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 
 #define DEFINE_MATRIX(SUFFIX, TYPE, ATTRIBUTE)                                                 \
 	ATTRIBUTE static TYPE score_##SUFFIX(const struct matrix *m, uint32_t i, uint32_t j)   \

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "kernels/scalar_only.h"
+
 static size_t at_most(size_t n, size_t most)
 {
 	return n < most ? n : most;
@@ -79,11 +81,5 @@ uint64_t vector_matmul_bytes(const struct vector_matmul *mm)
 		return 0;                                                                       \
 	}
 
-/* The scalar variant stays scalar on purpose: it is a baseline. */
-#if defined(__clang__)
-#define SCALAR_ONLY
-#else
-#define SCALAR_ONLY __attribute__((optimize("no-tree-vectorize")))
-#endif
 DEFINE_MATMUL(ref, double, )
 DEFINE_MATMUL(scalar, float, SCALAR_ONLY)
