@@ -1,5 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* read_sum.h: reads memory as fast as one core can, over the vec_* primitives of one ISA. */
+/* peak_loops.h: FMA and reads as fast as one core can, over the vec_* primitives of one ISA. */
+
+/* The ISA's file defines before: CHAINS, beyond latency x ports, and within the registers. */
+static inline uint64_t multiply_add(uint64_t rounds)
+{
+	vec s[CHAINS], a = vec_splat(0.5f), b = vec_splat(0.25f);
+
+	for (int i = 0; i < CHAINS; i++)
+		s[i] = vec_splat((float)i);
+	/* Chains of different values, or the compiler would keep one. */
+	for (uint64_t n = 0; n < rounds; n++) {
+#pragma GCC unroll 24
+		for (int i = 0; i < CHAINS; i++)
+			s[i] = vec_fma(s[i], a, b);
+	}
+	for (int i = 1; i < CHAINS; i++)
+		s[0] = vec_add(s[0], s[i]);
+	VEC_KEEP(s[0]);
+	return rounds * CHAINS * VEC_LANES * 2;
+}
 
 /*
  * One load and one add a vector, in chains enough to hide the adds: at 64 bytes a cycle on cores
