@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-enum { TILE = 4 };
+#include "kernels/quant/quant_tiles.h"
 
 LOOP void dot_rows(const int rows, const uint32_t bits, const struct quant_matrix *q,
 		   const uint8_t *codes, const uint16_t *steps, const struct quant_matrix *x,
@@ -42,28 +42,8 @@ LOOP void dot_rows(const int rows, const uint32_t bits, const struct quant_matri
 
 LOOP int matvec_i8(const struct quant_matrix *q, const struct quant_matrix *x, float *y)
 {
-	const uint8_t *codes;
-
 	if (quant_check_i8(q, x, y))
 		return -EINVAL;
-	codes = q->codes;
-	for (uint32_t r = 0, n; r < q->rows; r += n) {
-		const uint32_t bits = quant_row_bits(q, r);
-		const uint16_t *steps = q->steps + r * quant_groups(q);
-
-		n = 1;
-		while (n < TILE && r + n < q->rows && quant_row_bits(q, r + n) == bits)
-			n++;
-		n = n == TILE ? TILE : 1;
-		if (n == TILE && bits == 8)
-			dot_rows(TILE, 8, q, codes, steps, x, y + r);
-		else if (n == TILE)
-			dot_rows(TILE, 4, q, codes, steps, x, y + r);
-		else if (bits == 8)
-			dot_rows(1, 8, q, codes, steps, x, y + r);
-		else
-			dot_rows(1, 4, q, codes, steps, x, y + r);
-		codes += n * quant_blocks(q) * quant_block_bytes(bits);
-	}
+	QUANT_EACH_TILE(q, dot_rows, x, y + r);
 	return 0;
 }

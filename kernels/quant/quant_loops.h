@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kernels/quant/quant_tiles.h"
+
 #define LOOP  static inline __attribute__((always_inline))
 #define LANES ((size_t)VEC_LANES)
 #define PARTS (QUANT_BLOCK / VEC_LANES) /* vectors of a block */
@@ -15,7 +17,6 @@
  * the 8 that is too much in each is taken off once for a block, as 8 times the sum of x (or of the
  * factors), and not for each row.
  */
-enum { TILE = 4 };
 
 LOOP void load_block(const uint32_t bits, const uint8_t *p, vec *w)
 {
@@ -167,63 +168,19 @@ LOOP void decode_block(const uint32_t bits, const uint8_t *codes, uint16_t step,
 	}
 }
 
-/* As many rows of the same bits as a tile takes, from row r on. */
-LOOP uint32_t alike(const struct quant_matrix *q, uint32_t r)
-{
-	uint32_t n = 1;
-
-	while (n < TILE && r + n < q->rows && quant_row_bits(q, r + n) == quant_row_bits(q, r))
-		n++;
-	return n == TILE ? TILE : 1;
-}
-
 LOOP int matvec(const struct quant_matrix *q, const float *x, float *y)
 {
-	const uint8_t *codes;
-
 	if (quant_check(q) || !x || !y)
 		return -EINVAL;
-	codes = q->codes;
-	for (uint32_t r = 0, n; r < q->rows; r += n) {
-		const uint32_t bits = quant_row_bits(q, r);
-		const uint16_t *steps = q->steps + r * quant_groups(q);
-
-		n = alike(q, r);
-		if (n == TILE && bits == 8)
-			dot_rows(TILE, 8, q, codes, steps, x, y + r);
-		else if (n == TILE)
-			dot_rows(TILE, 4, q, codes, steps, x, y + r);
-		else if (bits == 8)
-			dot_rows(1, 8, q, codes, steps, x, y + r);
-		else
-			dot_rows(1, 4, q, codes, steps, x, y + r);
-		codes += n * quant_blocks(q) * quant_block_bytes(bits);
-	}
+	QUANT_EACH_TILE(q, dot_rows, x, y + r);
 	return 0;
 }
 
 LOOP int expand(const struct quant_matrix *q, const float *h, float *y)
 {
-	const uint8_t *codes;
-
 	if (quant_check(q) || !h || !y)
 		return -EINVAL;
-	codes = q->codes;
-	for (uint32_t r = 0, n; r < q->rows; r += n) {
-		const uint32_t bits = quant_row_bits(q, r);
-		const uint16_t *steps = q->steps + r * quant_groups(q);
-
-		n = alike(q, r);
-		if (n == TILE && bits == 8)
-			expand_rows(TILE, 8, q, codes, steps, h + r, y);
-		else if (n == TILE)
-			expand_rows(TILE, 4, q, codes, steps, h + r, y);
-		else if (bits == 8)
-			expand_rows(1, 8, q, codes, steps, h + r, y);
-		else
-			expand_rows(1, 4, q, codes, steps, h + r, y);
-		codes += n * quant_blocks(q) * quant_block_bytes(bits);
-	}
+	QUANT_EACH_TILE(q, expand_rows, h + r, y);
 	return 0;
 }
 
