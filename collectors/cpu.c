@@ -7,6 +7,7 @@
 
 #include "collectors/clock.h"
 #include "collectors/collector.h"
+#include "collectors/cpu_jit.h"
 #include "collectors/profile.h"
 #include "collectors/sampler.h"
 #include "collectors/session.h"
@@ -15,7 +16,12 @@
 #include "collectors/unwind.h"
 #include "probes/contract.h"
 
-enum { CPU_CUT_MAX = 4 };
+enum { CPU_CUT_MAX = 4, UNNAMED_SAMPLES = 50 };
+
+/* Percent of the samples in code without names, from which on it is worth a word, and below which
+ * no more. */
+#define UNNAMED_PCT 20
+#define NAMED_PCT   10
 
 struct cpu {
 	struct session *se;
@@ -25,6 +31,9 @@ struct cpu {
 	uint64_t taken, lost; /* at the last tick */
 	uint64_t lost_base;
 	uint32_t cut; /* stacks that went on behind their slice */
+	enum section_status status;
+	char how[SNAP_TEXT]; /* it samples */
+	bool unnamed;	     /* much of the code has no names, which was said */
 };
 
 /* A sample's functions, leaf first; ids[self] is the one whose code ran. */
@@ -117,6 +126,33 @@ static void add_processes(struct session *se, struct cpu *c, bool first)
 	}
 }
 
+static void say_how(struct session *se, const struct cpu *c)
+{
+	session_section(se, "cpu", c->status,
+			c->status == SECTION_LIVE ? NULL : session_privilege_fix(se), "%s", c->how);
+}
+
+/* Code of a JIT compiler without its names is no answer: say what brings them. */
+static void say_names(struct session *se, struct cpu *c, const struct snapshot *s)
+{
+	double pct = cpu_jit_unnamed_pct(s);
+	struct cpu_jit jit;
+
+	if (c->status != SECTION_LIVE || s->cpu.samples < UNNAMED_SAMPLES)
+		return;
+	if (pct < (c->unnamed ? NAMED_PCT : UNNAMED_PCT)) {
+		if (c->unnamed)
+			say_how(se, c);
+		c->unnamed = false;
+		return;
+	}
+	c->unnamed = true;
+	cpu_jit_explain(session_symbols(se), session_pid(se), &jit);
+	session_section(se, "cpu", SECTION_DEGRADED, jit.fix,
+			"%.0f %% of the samples are in code that %s made and did not name%s", pct,
+			jit.whose, jit.fix[0] ? "" : ": it has to list it in /tmp/perf-PID.map");
+}
+
 static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why_size)
 {
 	const struct session_config *cfg = session_config(se);
@@ -134,8 +170,10 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 	if (b)
 		c->sampler = sampler_new_bpf(b, cfg->sample_hz, first, sizeof(first));
 	if (c->sampler) {
-		session_section(se, "cpu", SECTION_LIVE, NULL,
-				"%u Hz on every CPU, kernel and user stacks", cfg->sample_hz);
+		c->status = SECTION_LIVE;
+		snprintf(c->how, sizeof(c->how), "%u Hz on every CPU, kernel and user stacks",
+			 cfg->sample_hz);
+		say_how(se, c);
 		return 0;
 	}
 	c->sampler = sampler_new_perf(session_pid(se), cfg->sample_hz,
@@ -143,8 +181,10 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 	if (!c->sampler)
 		return -EACCES;
 	add_processes(se, c, true);
-	session_section(se, "cpu", SECTION_DEGRADED, session_privilege_fix(se),
-			"user space alone, by perf_event_open: %s%s", first, why);
+	c->status = SECTION_DEGRADED;
+	snprintf(c->how, sizeof(c->how), "user space alone, by perf_event_open: %.120s%.80s",
+		 first, why);
+	say_how(se, c);
 	return 0;
 }
 
@@ -188,6 +228,7 @@ static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
 	taken = sampler_taken(c->sampler);
 	lost = sampler_lost(c->sampler);
 	profile_fill(c->profile, session_symbols(se), s);
+	say_names(se, c, s);
 	s->cpu.samples_lost = lost - c->lost_base;
 	s->cpu.hz = session_config(se)->sample_hz;
 	cost.events = taken - c->taken;

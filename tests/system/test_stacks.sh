@@ -37,3 +37,19 @@ last=$(last_of "$pid")
 equal "what is inlined is named, and what it is inlined into" \
 	"$(jq -r '.cpu.stacks[0].frames[:4] | map(sub(" \\(inlines\\)"; "")) | join(" < ")' <<<"$last")" \
 	"innermost (inlined) < middle (inlined) < around < main"
+
+# Code of a compiler at run time: whose it is, and what names it; and then its name.
+cp "$BUILD/tests/targets/unnamed_code" "$T/node"
+start_first node "$T/node"
+runs_as node
+eventually 5 test -s "$T/node.out"
+last=$(last_of "$pid")
+equal "code without names is said to be that, with whose" \
+	"$(jq -r '.sections.cpu.status + ": " + (.sections.cpu.reason | sub("^[0-9]+ % "; ""))' <<<"$last")" \
+	"degraded: of the samples are in code that V8 made and did not name"
+check "and with what names it" grep -q perf-basic-prof <<<"$(jq -r .sections.cpu.fix <<<"$last")"
+sed 's/$/ compiled/' "$T/node.out" >"/tmp/perf-$pid.map"
+last=$(last_of "$pid")
+rm -f "/tmp/perf-$pid.map"
+equal "once it is listed it has its name" \
+	"$(jq -r '.cpu.functions[0].name + " " + .sections.cpu.status' <<<"$last")" "compiled live"

@@ -242,6 +242,12 @@ static void draw_fix(const struct ui *ui, struct surface *s, struct rect *r)
 		if (!sec || sec->status == SECTION_LIVE || !sec->fix[0] ||
 		    (sec->status == SECTION_DEGRADED && !strcmp(names[i], "syscalls")))
 			continue;
+		/* What is measured in part needs its reason: the command alone does not tell it. */
+		if (sec->status == SECTION_DEGRADED && r->h > 10) {
+			surface_text(s, r->x + 1, r->y, 4, STYLE_WARN, "part");
+			take(r, widget_wrap(s, (struct rect){r->x + 6, r->y, r->w - 6, 2},
+					    STYLE_TEXT, sec->reason));
+		}
 		surface_text(s, r->x + 1, r->y, 4, STYLE_WARN, "fix");
 		take(r, widget_wrap(s, (struct rect){r->x + 6, r->y, r->w - 6, r->h > 10 ? 2 : 1},
 				    STYLE_STRONG, sec->fix));
