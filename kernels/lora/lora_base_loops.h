@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lora_base_loops.h: base LoRA over the vec_* primitives; included by lora_base_<isa>.c. */
 #include <errno.h>
+#include <string.h>
 
 #define LOOP  static inline __attribute__((always_inline))
 #define LANES ((uint32_t)VEC_LANES)
@@ -9,9 +10,10 @@
 /*
  * One row passes 8 ranks at a time: what bounds it is the reading of the weights from L2. Several
  * rows pass three at a time against 4 ranks, 12 sums (or factors) in registers for 7 loads: what
- * bounds them is FMA.
+ * bounds them is FMA. For that, so many columns that their weights (or gradients) are CHUNK floats
+ * stay in half of the L1 cache while MOST rows pass.
  */
-enum { TILE = 3 };
+enum { TILE = 3, CHUNK = 4096, MOST = 16 * TILE };
 
 /* Floats of x from i on that belong to part v of a block; 0 when it is beyond the end. */
 LOOP uint32_t part_floats(uint32_t n, uint32_t i, uint32_t v)
@@ -54,7 +56,7 @@ LOOP void project_block(const int ranks, const int xs, const int whole, const fl
 	}
 }
 
-/* h[t][r] = m[r] . x[t], t < xs, r < ranks; blocks of m are `stride` floats apart. */
+/* h[t][r] += m[r] . x[t], t < xs, r < ranks; blocks of m are `stride` floats apart. */
 LOOP void project(const int ranks, const int xs, const float *m, size_t stride, const float *x,
 		  size_t x_row, uint32_t n, float *h)
 {
@@ -72,7 +74,7 @@ LOOP void project(const int ranks, const int xs, const float *m, size_t stride, 
 	for (int t = 0; t < xs; t++)
 #pragma GCC unroll 8
 		for (int r = 0; r < ranks; r++)
-			h[t * LORA_BASE_MAX_RANK + r] = vec_sum(s[t * ranks + r]);
+			h[t * LORA_BASE_MAX_RANK + r] += vec_sum(s[t * ranks + r]);
 }
 
 LOOP void expand_block(const int ranks, const int ys, const int whole, const vec *f, const float *m,
@@ -181,125 +183,201 @@ LOOP size_t group_floats(uint32_t width, uint32_t n)
 	return (size_t)width * ((n + LORA_BASE_BLOCK - 1) / LORA_BASE_BLOCK) * LORA_BASE_BLOCK;
 }
 
-/* All ranks of one matrix. What padding ranks give is 0 times x: made 0 also for an infinite x. */
+/* All ranks of one matrix, n columns wide, by the columns of `part` of it. */
+struct columns {
+	uint32_t from, count;
+};
+
 LOOP void project_all(const int xs, const float *m, uint32_t rank, const float *x, size_t x_row,
-		      uint32_t n, float *h)
+		      uint32_t n, struct columns part, float *h)
 {
 	for (uint32_t r = 0; r < rank; r += LORA_BASE_GROUP) {
 		const uint32_t width = group_width(rank, r);
 		const size_t stride = (size_t)width * LORA_BASE_BLOCK;
+		const float *at = m + (size_t)part.from * width, *in = x + part.from;
 
 		if (xs == 1 && width == LORA_BASE_GROUP) {
-			project(LORA_BASE_GROUP, 1, m, stride, x, x_row, n, h + r);
+			project(LORA_BASE_GROUP, 1, at, stride, in, x_row, part.count, h + r);
 		} else {
-			project(4, xs, m, stride, x, x_row, n, h + r);
+			project(4, xs, at, stride, in, x_row, part.count, h + r);
 			if (width > 4)
-				project(4, xs, m + 4ul * LORA_BASE_BLOCK, stride, x, x_row, n,
-					h + r + 4);
+				project(4, xs, at + 4ul * LORA_BASE_BLOCK, stride, in, x_row,
+					part.count, h + r + 4);
 		}
 		m += group_floats(width, n);
 	}
-	for (int t = 0; t < xs; t++)
-		for (uint32_t r = rank; r < LORA_BASE_MAX_RANK; r++)
-			h[t * LORA_BASE_MAX_RANK + r] = 0;
 }
 
 LOOP void expand_all(const int ys, const float *m, uint32_t rank, const float *h, float *y,
-		     size_t y_row, uint32_t n)
+		     size_t y_row, uint32_t n, struct columns part)
 {
 	for (uint32_t r = 0; r < rank; r += LORA_BASE_GROUP) {
 		const uint32_t width = group_width(rank, r);
 		const size_t stride = (size_t)width * LORA_BASE_BLOCK;
+		const float *at = m + (size_t)part.from * width;
+		float *out = y + part.from;
 
 		if (ys == 1 && width == LORA_BASE_GROUP) {
-			expand(LORA_BASE_GROUP, 1, m, stride, h + r, y, y_row, n);
+			expand(LORA_BASE_GROUP, 1, at, stride, h + r, out, y_row, part.count);
 		} else {
-			expand(4, ys, m, stride, h + r, y, y_row, n);
+			expand(4, ys, at, stride, h + r, out, y_row, part.count);
 			if (width > 4)
-				expand(4, ys, m + 4ul * LORA_BASE_BLOCK, stride, h + r + 4, y,
-				       y_row, n);
+				expand(4, ys, at + 4ul * LORA_BASE_BLOCK, stride, h + r + 4, out,
+				       y_row, part.count);
 		}
 		m += group_floats(width, n);
 	}
 }
 
 LOOP void outer_all(const int xs, float *g, uint32_t rank, const float *h, const float *x,
-		    size_t x_row, uint32_t n)
+		    size_t x_row, uint32_t n, struct columns part)
 {
 	for (uint32_t r = 0; r < rank; r += LORA_BASE_GROUP) {
 		const uint32_t width = group_width(rank, r);
 		const size_t stride = (size_t)width * LORA_BASE_BLOCK;
+		float *at = g + (size_t)part.from * width;
+		const float *in = x + part.from;
 
-		outer(xs, g, stride, h + r, x, x_row, n);
+		outer(xs, at, stride, h + r, in, x_row, part.count);
 		if (width > 4)
-			outer(xs, g + 4ul * LORA_BASE_BLOCK, stride, h + r + 4, x, x_row, n);
+			outer(xs, at + 4ul * LORA_BASE_BLOCK, stride, h + r + 4, in, x_row,
+			      part.count);
 		g += group_floats(width, n);
 	}
 }
 
-LOOP void scale_all(const int xs, float *h, float by)
+/* The next columns for so many rows; false past the last of n. */
+LOOP bool next_columns(struct columns *part, uint32_t n, uint32_t rank, uint32_t rows)
 {
-	for (int j = 0; j < xs * LORA_BASE_MAX_RANK; j++)
+	const uint32_t left = n - part->from - part->count, most = CHUNK / ((rank + 3) / 4 * 4);
+
+	part->from += part->count;
+	part->count = rows > TILE && left > most ? most / LORA_BASE_BLOCK * LORA_BASE_BLOCK : left;
+	return left;
+}
+
+/*
+ * The three by rows: h[i] of up to MOST. What padding ranks give is 0 times x: made 0 also for an
+ * infinite x.
+ */
+LOOP void project_rows(const float *m, uint32_t rank, const float *x, size_t x_row, uint32_t n,
+		       uint32_t rows, float *h)
+{
+	struct columns part = {0, 0};
+
+	memset(h, 0, rows * LORA_BASE_MAX_RANK * sizeof(*h));
+	while (next_columns(&part, n, rank, rows)) {
+		uint32_t i = 0;
+
+		for (; i + TILE <= rows; i += TILE)
+			project_all(TILE, m, rank, x + i * x_row, x_row, n, part,
+				    h + i * LORA_BASE_MAX_RANK);
+		for (; i < rows; i++)
+			project_all(1, m, rank, x + i * x_row, x_row, n, part,
+				    h + i * LORA_BASE_MAX_RANK);
+	}
+	for (uint32_t i = 0; i < rows; i++)
+		for (uint32_t r = rank; r < LORA_BASE_MAX_RANK; r++)
+			h[i * LORA_BASE_MAX_RANK + r] = 0;
+}
+
+LOOP void expand_rows(const float *m, uint32_t rank, const float *h, float *y, size_t y_row,
+		      uint32_t n, uint32_t rows)
+{
+	struct columns part = {0, 0};
+
+	while (next_columns(&part, n, rank, rows)) {
+		uint32_t i = 0;
+
+		for (; i + TILE <= rows; i += TILE)
+			expand_all(TILE, m, rank, h + i * LORA_BASE_MAX_RANK, y + i * y_row, y_row,
+				   n, part);
+		for (; i < rows; i++)
+			expand_all(1, m, rank, h + i * LORA_BASE_MAX_RANK, y + i * y_row, y_row, n,
+				   part);
+	}
+}
+
+LOOP void outer_rows(float *g, uint32_t rank, const float *h, const float *x, size_t x_row,
+		     uint32_t n, uint32_t rows)
+{
+	struct columns part = {0, 0};
+
+	while (next_columns(&part, n, rank, rows)) {
+		uint32_t i = 0;
+
+		for (; i + TILE <= rows; i += TILE)
+			outer_all(TILE, g, rank, h + i * LORA_BASE_MAX_RANK, x + i * x_row, x_row,
+				  n, part);
+		for (; i < rows; i++)
+			outer_all(1, g, rank, h + i * LORA_BASE_MAX_RANK, x + i * x_row, x_row, n,
+				  part);
+	}
+}
+
+LOOP void scale_rows(uint32_t rows, float *h, float by)
+{
+	for (uint32_t j = 0; j < rows * LORA_BASE_MAX_RANK; j++)
 		h[j] *= by;
 }
 
-LOOP void forward_tile(const int rows, const struct lora_base *l, uint32_t layer, const float *x,
-		       size_t x_row, float *y, size_t y_row)
+LOOP void forward_rows(const struct lora_base *l, uint32_t layer, const float *x, size_t x_row,
+		       float *y, size_t y_row, const uint32_t rows)
 {
-	float h[TILE * LORA_BASE_MAX_RANK];
+	float h[MOST * LORA_BASE_MAX_RANK];
 
-	project_all(rows, l->weights + lora_base_offset(l, layer, false), l->rank, x, x_row,
-		    l->dim_in, h);
-	scale_all(rows, h, l->scale);
-	expand_all(rows, l->weights + lora_base_offset(l, layer, true), l->rank, h, y, y_row,
-		   l->dim_out);
+	project_rows(l->weights + lora_base_offset(l, layer, false), l->rank, x, x_row, l->dim_in,
+		     rows, h);
+	scale_rows(rows, h, l->scale);
+	expand_rows(l->weights + lora_base_offset(l, layer, true), l->rank, h, y, y_row, l->dim_out,
+		    rows);
 }
 
 LOOP int base_forward(const struct lora_base *l, uint32_t layer, const float *x, size_t x_row,
 		      float *y, size_t y_row, uint32_t rows)
 {
-	uint32_t i = 0;
-
 	if (lora_base_check_forward(l, layer, x, x_row, y, y_row, rows))
 		return -EINVAL;
-	for (; i + TILE <= rows; i += TILE)
-		forward_tile(TILE, l, layer, x + i * x_row, x_row, y + i * y_row, y_row);
-	for (; i < rows; i++)
-		forward_tile(1, l, layer, x + i * x_row, x_row, y + i * y_row, y_row);
+	if (rows == 1) /* what a request asks for: the loops over rows are not there */
+		forward_rows(l, layer, x, x_row, y, y_row, 1);
+	else
+		for (uint32_t i = 0; i < rows; i += MOST)
+			forward_rows(l, layer, x + i * x_row, x_row, y + i * y_row, y_row,
+				     rows - i < MOST ? rows - i : MOST);
 	return 0;
 }
 
-LOOP void gradient_tile(const int rows, const struct lora_base *l, uint32_t layer,
-			const struct lora_base_signal *s, uint32_t i, struct lora_base_gradient *g)
+/* Rows i..i+n-1 of the signal, n <= MOST. */
+LOOP void gradient_rows(const struct lora_base *l, uint32_t layer, const struct lora_base_signal *s,
+			uint32_t i, const uint32_t n, struct lora_base_gradient *g)
 {
 	const size_t at_a = lora_base_offset(l, layer, false);
 	const size_t at_b = lora_base_offset(l, layer, true);
 	const float *x = s->x + i * s->x_row, *grad = s->grad_y + i * s->y_row;
-	float h[TILE * LORA_BASE_MAX_RANK], e[TILE * LORA_BASE_MAX_RANK];
+	float h[MOST * LORA_BASE_MAX_RANK], e[MOST * LORA_BASE_MAX_RANK];
 
-	project_all(rows, l->weights + at_a, l->rank, x, s->x_row, l->dim_in, h);
-	project_all(rows, l->weights + at_b, l->rank, grad, s->y_row, l->dim_out, e);
-	scale_all(rows, h, s->weight * l->scale);
-	scale_all(rows, e, l->scale);
+	project_rows(l->weights + at_a, l->rank, x, s->x_row, l->dim_in, n, h);
+	project_rows(l->weights + at_b, l->rank, grad, s->y_row, l->dim_out, n, e);
+	scale_rows(n, h, s->weight * l->scale);
+	scale_rows(n, e, l->scale);
 	if (s->grad_x)
-		expand_all(rows, l->weights + at_a, l->rank, e, s->grad_x + i * s->x_row, s->x_row,
-			   l->dim_in);
-	scale_all(rows, e, s->weight);
-	outer_all(rows, g->weights + at_b, l->rank, h, grad, s->y_row, l->dim_out);
-	outer_all(rows, g->weights + at_a, l->rank, e, x, s->x_row, l->dim_in);
+		expand_rows(l->weights + at_a, l->rank, e, s->grad_x + i * s->x_row, s->x_row,
+			    l->dim_in, n);
+	scale_rows(n, e, s->weight);
+	outer_rows(g->weights + at_b, l->rank, h, grad, s->y_row, l->dim_out, n);
+	outer_rows(g->weights + at_a, l->rank, e, x, s->x_row, l->dim_in, n);
 }
 
 LOOP int base_gradient(const struct lora_base *l, uint32_t layer, const struct lora_base_signal *s,
 		       struct lora_base_gradient *g)
 {
-	uint32_t i = 0;
-
 	if (lora_base_check_gradient(l, layer, s, g))
 		return -EINVAL;
-	for (; i + TILE <= s->rows; i += TILE)
-		gradient_tile(TILE, l, layer, s, i, g);
-	for (; i < s->rows; i++)
-		gradient_tile(1, l, layer, s, i, g);
+	if (s->rows == 1)
+		gradient_rows(l, layer, s, 0, 1, g);
+	else
+		for (uint32_t i = 0; i < s->rows; i += MOST)
+			gradient_rows(l, layer, s, i, s->rows - i < MOST ? s->rows - i : MOST, g);
 	g->count[layer] += s->rows;
 	return 0;
 }
@@ -317,20 +395,22 @@ LOOP void merge_factors(const struct lora_base *l, uint32_t layer, float times, 
 LOOP int base_merge(const struct lora_base *l, uint32_t layer, float times, float *w, size_t w_row)
 {
 	float h[TILE * LORA_BASE_MAX_RANK];
+	struct columns all = {0, 0};
 	const float *a;
 	uint32_t o = 0;
 
 	if (lora_base_check(l) || layer >= l->layers || !w || w_row < l->dim_in)
 		return -EINVAL;
+	all.count = l->dim_in;
 	a = l->weights + lora_base_offset(l, layer, false);
 	for (; o + TILE <= l->dim_out; o += TILE) {
 		for (uint32_t t = 0; t < TILE; t++)
 			merge_factors(l, layer, times, o + t, h + t * LORA_BASE_MAX_RANK);
-		expand_all(TILE, a, l->rank, h, w + o * w_row, w_row, l->dim_in);
+		expand_all(TILE, a, l->rank, h, w + o * w_row, w_row, l->dim_in, all);
 	}
 	for (; o < l->dim_out; o++) {
 		merge_factors(l, layer, times, o, h);
-		expand_all(1, a, l->rank, h, w + o * w_row, w_row, l->dim_in);
+		expand_all(1, a, l->rank, h, w + o * w_row, w_row, l->dim_in, all);
 	}
 	return 0;
 }

@@ -59,7 +59,7 @@ struct fixture {
 	size_t x_row, y_row, floats;
 };
 
-static void setup(struct fixture *f, uint32_t in, uint32_t out, uint32_t rank)
+static void setup(struct fixture *f, uint32_t in, uint32_t out, uint32_t rank, uint32_t rows)
 {
 	memset(f, 0, sizeof(*f));
 	f->l = (struct lora_base){in, out, rank, LAYERS, 0.5f, NULL};
@@ -73,8 +73,8 @@ static void setup(struct fixture *f, uint32_t in, uint32_t out, uint32_t rank)
 				 0);
 	f->x_row = in + GAP;
 	f->y_row = out + GAP;
-	f->x = floats_new(MAX_ROWS * f->x_row);
-	f->y = floats_new(MAX_ROWS * f->y_row);
+	f->x = floats_new(rows * f->x_row);
+	f->y = floats_new(rows * f->y_row);
 	f->g.weights = floats_new(f->floats);
 	f->g.count = f->count;
 	lora_base_clear(&f->l, &f->g);
@@ -101,11 +101,11 @@ static void assert_close(const char *what, const struct kernel *k, const float *
 
 static void check_forward(uint32_t in, uint32_t out, uint32_t rank, uint32_t rows)
 {
-	const size_t n = PAD + (size_t)MAX_ROWS * (out + GAP);
+	const size_t n = PAD + (size_t)(rows + 1) * (out + GAP);
 	struct fixture f;
 	float *want;
 
-	setup(&f, in, out, rank);
+	setup(&f, in, out, rank, rows + 1); /* one row is not to be touched */
 	want = floats_copy(f.y, n - PAD);
 	assert_int_equal(
 		lora_base_forward_ref(&f.l, 1, f.x + PAD, f.x_row, want + PAD, f.y_row, rows), 0);
@@ -132,9 +132,9 @@ static void check_gradient(uint32_t in, uint32_t out, uint32_t rank, uint32_t ro
 	struct fixture f;
 	float *want, *want_x, *zero;
 
-	setup(&f, in, out, rank);
+	setup(&f, in, out, rank, rows + 1); /* one row is not to be touched */
 	zero = floats_copy(f.g.weights, f.floats - PAD);
-	want_x = floats_copy(f.x, MAX_ROWS * f.x_row);
+	want_x = floats_copy(f.x, (rows + 1) * f.x_row);
 	assert_int_equal(lora_base_gradient_ref(&f.l, 1,
 						&(struct lora_base_signal){f.x, f.y, want_x + PAD,
 									   f.x_row, f.y_row, rows,
@@ -144,7 +144,7 @@ static void check_gradient(uint32_t in, uint32_t out, uint32_t rank, uint32_t ro
 	want = floats_copy(f.g.weights, f.floats - PAD);
 	FOR_ROWS(k, KERNEL_lora_base_gradient)
 	{
-		float *got_x = floats_copy(f.x, MAX_ROWS * f.x_row);
+		float *got_x = floats_copy(f.x, (rows + 1) * f.x_row);
 
 		lora_base_clear(&f.l, &f.g);
 		assert_int_equal(k->run.lora_base_gradient(
@@ -154,7 +154,7 @@ static void check_gradient(uint32_t in, uint32_t out, uint32_t rank, uint32_t ro
 					 &f.g),
 				 0);
 		assert_close("gradient", k, f.g.weights, want, f.floats, most);
-		assert_close("grad_x", k, got_x, want_x, PAD + MAX_ROWS * f.x_row, most);
+		assert_close("grad_x", k, got_x, want_x, PAD + (rows + 1) * f.x_row, most);
 		assert_memory_equal(f.g.weights, zero,
 				    lora_base_offset(&f.l, 1, false) * sizeof(float));
 		assert_int_equal(f.g.count[0], 0);
@@ -173,7 +173,7 @@ static void check_merge(uint32_t in, uint32_t out, uint32_t rank)
 	struct fixture f;
 	float *start, *want;
 
-	setup(&f, in, out, rank);
+	setup(&f, in, out, rank, MAX_ROWS);
 	start = floats_new(n);
 	want = floats_copy(start, n);
 	assert_int_equal(lora_base_merge_ref(&f.l, 1, -1, want + PAD, in + GAP), 0);
@@ -208,6 +208,16 @@ static void a_variant_is_wrong_at_some_shape(void **state)
 	}
 }
 
+/* More columns than stay in a cache, and more rows than pass at once. */
+static void many_rows_of_a_wide_layer_differ(void **state)
+{
+	check_forward(1100, 530, 16, 7);
+	check_forward(530, 1100, 4, 5);
+	check_gradient(530, 1100, 9, 7);
+	check_forward(40, 300, 16, 101);
+	check_gradient(300, 40, 13, 50);
+}
+
 static void weights_do_not_come_back(void **state)
 {
 	enum { IN = 19, OUT = 33, RANK = 11 };
@@ -215,7 +225,7 @@ static void weights_do_not_come_back(void **state)
 	float a[RANK * IN], b[RANK * OUT];
 	double sum = 0, plain = 0;
 
-	setup(&f, IN, OUT, RANK);
+	setup(&f, IN, OUT, RANK, MAX_ROWS);
 	for (uint32_t i = 0; i < LAYERS; i++) {
 		assert_int_equal(lora_base_get(&f.l, i, a, b), 0);
 		assert_memory_equal(a, f.a + (size_t)i * RANK * IN, sizeof(a));
@@ -278,7 +288,7 @@ static void check_coded(uint32_t in, uint32_t out, uint32_t rank, uint32_t bits)
 	struct fixture f;
 	float want[300] = {0}, floats[300] = {0};
 
-	setup(&f, in, out, rank);
+	setup(&f, in, out, rank, MAX_ROWS);
 	coded_init(&a, rank, in, bits, f.a);
 	coded_init(&b, rank, out, bits, f.b);
 	assert_int_equal(lora_base_coded_ref(&l, 0, f.x + PAD, want), 0);
@@ -319,7 +329,7 @@ static void check_bf16(uint32_t in, uint32_t out, uint32_t rank)
 	struct lora_bf16 l = {in, out, rank, LAYERS, 0.5f, NULL};
 	float start[300], want[300], floats[300];
 
-	setup(&f, in, out, rank);
+	setup(&f, in, out, rank, MAX_ROWS);
 	l.words = malloc(lora_bf16_words(&l) * sizeof(*l.words));
 	assert_non_null(l.words);
 	assert_int_equal(lora_bf16_encode(&l, &f.l), 0);
@@ -373,7 +383,7 @@ static void a_weight_is_rounded_wrong(void **state)
 	struct fixture f;
 	struct lora_bf16 l = {1, 1, 1, LAYERS, 1, NULL};
 
-	setup(&f, 1, 1, 1);
+	setup(&f, 1, 1, 1, MAX_ROWS);
 	f.l.scale = 1;
 	l.words = calloc(lora_bf16_words(&l), sizeof(*l.words));
 	assert_non_null(l.words);
@@ -402,7 +412,7 @@ static void gradient_disagrees_with_finite_differences(void **state)
 	struct fixture f;
 	float c[OUT], grad_x[IN + GAP] = {0};
 
-	setup(&f, IN, OUT, RANK);
+	setup(&f, IN, OUT, RANK, MAX_ROWS);
 	fill(c, OUT);
 	assert_int_equal(lora_base_gradient_ref(&f.l, 0,
 						&(struct lora_base_signal){f.x, c, grad_x, f.x_row,
@@ -434,7 +444,7 @@ static void merged_weights_answer_otherwise(void **state)
 	struct fixture f;
 	float *w, *start, apart[OUT] = {0};
 
-	setup(&f, IN, OUT, 8);
+	setup(&f, IN, OUT, 8, MAX_ROWS);
 	w = floats_new((size_t)OUT * IN);
 	start = floats_copy(w, (size_t)OUT * IN);
 	assert_int_equal(forward->run.lora_base_forward(&f.l, 1, f.x, IN, apart, OUT, 1), 0);
@@ -466,7 +476,7 @@ static void learning_does_not_learn(void **state)
 	float target[DIM], a[RANK * DIM], b[RANK * DIM] = {0};
 	double first = 0, last = 0, all = 0;
 
-	setup(&f, DIM, DIM, RANK);
+	setup(&f, DIM, DIM, RANK, MAX_ROWS);
 	assert_int_equal(lora_base_set(&f.l, 1, f.a, b), 0);
 	fill(target, DIM);
 	for (int step = 0; step < 2000; step++) {
@@ -506,7 +516,7 @@ static void infinity_or_nan_is_lost_or_made_up(void **state)
 	enum { DIM = 20, RANK = 3 };
 	struct fixture f;
 
-	setup(&f, DIM, DIM, RANK);
+	setup(&f, DIM, DIM, RANK, MAX_ROWS);
 	for (int i = 0; i < RANK * DIM; i++) { /* positive: no infinity less another */
 		f.a[i] = fabsf(f.a[i]) + 0.1f;
 		f.b[i] = fabsf(f.b[i]) + 0.1f;
@@ -532,7 +542,7 @@ static void a_bad_argument_is_accepted(void **state)
 {
 	struct fixture f;
 
-	setup(&f, 8, 8, 4);
+	setup(&f, 8, 8, 4, MAX_ROWS);
 	FOR_ROWS(k, KERNEL_lora_base_forward)
 	{
 		lora_base_forward_fn *fn = k->run.lora_base_forward;
@@ -577,6 +587,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_variant_is_wrong_at_some_shape),
+		cmocka_unit_test(many_rows_of_a_wide_layer_differ),
 		cmocka_unit_test(coded_layers_answer_otherwise),
 		cmocka_unit_test(bf16_layers_answer_otherwise),
 		cmocka_unit_test(a_weight_is_rounded_wrong),
