@@ -5,26 +5,15 @@
 #if defined(__x86_64__)
 #include "kernels/vec_avx2.h"
 
-#include "kernels/attention/attention_step_avx2.h"
+#include "kernels/attention/attention_row_avx2.h"
 
 #define TILE_ISA  ISA_AVX2
 #define SPAN_VECS 3
 /* 12 accumulators of 16 registers: 3 vectors by 4 keys, 2 by 6; 1 by 10 hides latency. */
 #define TILE_KEYS(nr) ((nr) >= 3 ? 4 : (nr) == 2 ? 6 : 10)
 
-/* Steps of a tile at once, which also saves what counts them; full tiles in assembly. */
-#define TILE_STEPS 4
-#define TILE_STEP(mr, nr, x, b, b_row, acc)         \
-	do {                                        \
-		if ((mr) == 4 && (nr) == 3) {       \
-			STEP_4X3(x, b, b_row, acc); \
-			return;                     \
-		}                                   \
-		if ((mr) == 6 && (nr) == 2) {       \
-			STEP_6X2(x, b, b_row, acc); \
-			return;                     \
-		}                                   \
-	} while (0)
+#define TILE_STEPS    2 /* at once: less to count; 4 are slower beyond 256 dimensions */
+#define TILE_ROW      tile_row
 
 #include "kernels/attention/attention_tiles.h"
 #include "kernels/attention/attention_flash.h"

@@ -15,6 +15,7 @@ struct block {
 	uint32_t h, i0, rows;
 	uint32_t bq; /* rows that mem is for */
 	uint32_t spans;
+	bool last; /* no keys come after those under way */
 	struct span span[MAX_SPANS];
 };
 
@@ -350,18 +351,25 @@ static void block_keys(const struct block *b, uint32_t *first, uint32_t *end)
 }
 
 /*
- * What to ask for while span s is at its scores: these keys' values, the next block's queries,
- * where this one's output goes.
+ * Rows to ask for while span s is at its scores: these keys' values, and at the last keys the next
+ * block's queries and where this one's output goes; or nothing, a distance of 0. Rows longer than
+ * 1 KiB the hardware follows by itself.
  */
-static void ask_ahead(const struct block *b, uint32_t s, uint32_t jb, const float **rows,
-		      size_t *row)
+static const float *ask_ahead(const struct block *b, uint32_t s, uint32_t jb, size_t *row)
 {
 	const struct attention *a = b->a;
+	const bool ask = a->head_dim <= 256;
 
-	*row = s == 1 ? a->q_row : s == 2 ? a->o_row : a->v_row;
-	*rows = s == 1	 ? a->q + b->h * a->q_head + (b->i0 + b->rows) * a->q_row
-		: s == 2 ? a->out + b->h * a->o_head + b->i0 * a->o_row
-			 : b->v + jb * a->v_row;
+	if (ask && b->last && s == 1) {
+		*row = a->q_row;
+		return a->q + b->h * a->q_head + (b->i0 + b->rows) * a->q_row;
+	}
+	if (ask && b->last && s == 2) {
+		*row = a->o_row;
+		return a->out + b->h * a->o_head + b->i0 * a->o_row;
+	}
+	*row = ask && s == 0 ? a->v_row : 0;
+	return b->v + jb * a->v_row;
 }
 
 /* Keys jb .. jb + n - 1 into the block's running maximum, sum and output. */
@@ -376,7 +384,7 @@ static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
 		struct span *t = &b->span[s];
 
 		set_limits(t, a, i, jb, n);
-		ask_ahead(b, s, jb, &ahead, &ahead_row);
+		ahead = ask_ahead(b, s, jb, &ahead_row);
 		scores_span(t, b->k + jb * a->k_row, a->k_row, ahead, ahead_row);
 		mask_scores(t, a, i, jb);
 		keep_logits(b, t, i, jb, n);
@@ -393,6 +401,7 @@ static void block_add_range(struct block *b, uint32_t j, uint32_t end, uint32_t 
 
 	for (uint32_t i = 0, n; i < blocks; i++, j += n) {
 		n = (end - j + blocks - i - 1) / (blocks - i);
+		b->last = j + n == end;
 		block_add_keys(b, j, n);
 	}
 }

@@ -3,9 +3,9 @@
 
 /*
  * Included once by each attention_<isa>.c after its vec_<isa>.h; the file also says how many
- * vectors of queries (SPAN_VECS) and of keys (TILE_KEYS) its registers hold; it may have a step of
- * its own for some tiles (TILE_STEP, which returns where it did it) and several at once
- * (TILE_STEPS). Primitives used:
+ * vectors of queries (SPAN_VECS) and of keys (TILE_KEYS) its registers hold; it may have a row of
+ * its own (TILE_ROW, true where it did it) and take several steps at once (TILE_STEPS).
+ * Primitives used:
  *   vec, vec_zero, vec_splat(float), vec_load, vec_store (aligned), vec_load_first(p, n) and
  *   vec_store_first(p, v, n) (unaligned, first n lanes), vec_fma(a, b, c) = a * b + c, vec_add,
  *   vec_sub, vec_mul, vec_div, vec_max(a, b) (b when either is NaN), vec_exp2 (x <= 0),
@@ -66,15 +66,19 @@ TILE void tile_step(const int mr, const int c0, const int nr, const float *x, co
 {
 	vec v[SPAN_VECS];
 
-#ifdef TILE_STEP
-	if (c0 == 0)
-		TILE_STEP(mr, nr, x, b, b_row, acc);
-#endif
 #pragma GCC unroll 16
-	for (int c = c0; c < nr; c++)
+	for (int c = c0; c < nr; c++) {
 		v[c] = vec_load(x + c * VEC_LANES);
+#ifdef TILE_ROW
+		VEC_KEEP(v[c]);
+#endif
+	}
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
+#ifdef TILE_ROW
+		if (TILE_ROW(nr - c0, b + (size_t)r * b_row, v + c0, acc[r] + c0))
+			continue;
+#endif
 		vec f = vec_splat(b[(size_t)r * b_row]);
 
 #pragma GCC unroll 16
@@ -86,7 +90,7 @@ TILE void tile_step(const int mr, const int c0, const int nr, const float *x, co
 /*
  * mr keys by nr vectors: s[r][c] = sum over d of k[r][d] * qt[d][c]; top[c] = max over r of it.
  * With TILE_STEPS the next tile's keys are asked for on the way, and mr rows of `ahead`, which is
- * what comes after the scores.
+ * what comes after the scores; with ahead_row 0 neither.
  */
 TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, uint32_t dim,
 		     const float *k, size_t k_row, const float *ahead, size_t ahead_row, float *s,
@@ -98,8 +102,8 @@ TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, 
 	tile_zero(mr, nr, acc);
 	for (; TILE_STEPS > 1 && d + LINE <= dim; d += LINE) {
 #pragma GCC unroll 16
-		for (int r = 0; r < mr; r++) {
-			__builtin_prefetch(k + (size_t)(mr + r) * k_row);
+		for (int r = 0; ahead_row && r < mr; r++) {
+			__builtin_prefetch(k + (size_t)(mr + r) * k_row, 0, 2);
 			__builtin_prefetch(ahead + (size_t)r * ahead_row + d, 0, 2);
 		}
 		for (int i = 0; i < LINE; i += TILE_STEPS)
