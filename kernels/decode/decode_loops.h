@@ -20,6 +20,98 @@ static inline void wide_add(const struct decode_state *t, const struct decode *d
 }
 #endif
 
+/*
+ * A single row of a type and dimension known here: what is around the loads decides how far ahead
+ * of the arithmetic they run, and so how much memory is on its way. Hence also functions of their
+ * own, with all registers to themselves.
+ */
+TILE void scores_run(const enum kv_type type, const uint32_t dim, const struct decode_state *t,
+		     uint32_t row, const char *k, float *s)
+{
+	const size_t k_row = dim * type_bytes(type);
+
+	if (type == KV_I8)
+		score_tile_i8(1, t, row, dim, k, k_row, VEC_LANES, s);
+	else
+		score_run(type, dim > 64 ? 4 : 1, t->q + (size_t)row * t->dim, dim, k, k_row, s);
+}
+
+/* The last keys by way of a whole tile: sums are in the same order wherever a page ends. */
+TILE void scores_stream(const enum kv_type type, const uint32_t dim, const struct decode_state *t,
+			uint32_t row, const struct decode_span *span, uint32_t at)
+{
+	const size_t k_row = dim * type_bytes(type);
+	const char *k = span->k;
+	float *s = t->s + (size_t)row * t->stride + at;
+	uint32_t left = span->n;
+
+	for (; left >= VEC_LANES; left -= VEC_LANES, k += VEC_LANES * k_row, s += VEC_LANES)
+		scores_run(type, dim, t, row, k, s);
+	if (left) {
+		_Alignas(64) char rows[VEC_LANES * 128 * sizeof(float)] = {0};
+
+		memcpy(rows, k, left * k_row);
+		scores_run(type, dim, t, row, rows, s);
+	}
+}
+
+#define STREAM __attribute__((noinline)) static
+#define DEFINE_STREAM(type, dims)                                                       \
+	STREAM void scores_##type##_##dims(const struct decode_state *t, uint32_t row,  \
+					   const struct decode_span *span, uint32_t at) \
+	{                                                                               \
+		scores_stream(type, dims, t, row, span, at);                            \
+	}
+DEFINE_STREAM(KV_F32, 64)
+DEFINE_STREAM(KV_F32, 128)
+DEFINE_STREAM(KV_BF16, 64)
+DEFINE_STREAM(KV_BF16, 128)
+DEFINE_STREAM(KV_I8, 64)
+DEFINE_STREAM(KV_I8, 128)
+
+#define DEFINE_VALUES(type)                                                                       \
+	STREAM void values_##type(const struct decode_state *t, uint32_t row, uint32_t c,         \
+				  const struct decode_span *span, size_t v_row, const float *w,   \
+				  bool first)                                                     \
+	{                                                                                         \
+		value_tile(type, 1, VALUE_PAIRS(1), false, t, row, c, span->v, v_row, span->n, 0, \
+			   w, first);                                                             \
+	}
+DEFINE_VALUES(KV_F32)
+DEFINE_VALUES(KV_BF16)
+DEFINE_VALUES(KV_I8)
+
+/* False when the dimension, or the distance of rows, is another. */
+TILE bool scores_one_row(const enum kv_type type, const struct decode_state *t, uint32_t row,
+			 uint32_t n, const struct decode_span *span, size_t k_row, uint32_t at)
+{
+	typedef void scores_fn(const struct decode_state *t, uint32_t row,
+			       const struct decode_span *span, uint32_t at);
+	static scores_fn *const by_type[KV_TYPES][2] = {
+		[KV_F32] = {scores_KV_F32_64, scores_KV_F32_128},
+		[KV_BF16] = {scores_KV_BF16_64, scores_KV_BF16_128},
+		[KV_I8] = {scores_KV_I8_64, scores_KV_I8_128},
+	};
+
+	if ((n != 64 && n != 128) || k_row != n * type_bytes(type))
+		return false;
+	by_type[type][n == 128](t, row, span, at);
+	return true;
+}
+
+/* Values of a single row, of as many dimensions as a tile holds. */
+TILE void values_one_row(const enum kv_type type, const struct decode_state *t, uint32_t row,
+			 uint32_t c, const struct decode_span *span, size_t v_row, const float *w,
+			 bool first)
+{
+	if (type == KV_F32)
+		values_KV_F32(t, row, c, span, v_row, w, first);
+	else if (type == KV_BF16)
+		values_KV_BF16(t, row, c, span, v_row, w, first);
+	else
+		values_KV_I8(t, row, c, span, v_row, w, first);
+}
+
 /* Rows of the pass in fours, twos and ones; keys in as many as a tile takes. */
 TILE void scores_rows(const enum kv_type type, const int mr, const struct decode_state *t,
 		      uint32_t row, uint32_t n, const struct decode_span *span, size_t k_row,
@@ -27,6 +119,8 @@ TILE void scores_rows(const enum kv_type type, const int mr, const struct decode
 {
 	const uint32_t mk = VEC_LANES / mr;
 
+	if (mr == 1 && scores_one_row(type, t, row, n, span, k_row, at))
+		return;
 	for (uint32_t j = 0; j < span->n; j += mk) {
 		float *s = t->s + (size_t)row * t->stride + at + j;
 		const char *k = span->k + j * k_row;
@@ -44,26 +138,53 @@ TILE void scores_rows(const enum kv_type type, const int mr, const struct decode
 	}
 }
 
+TILE void values_keys(const enum kv_type type, const int mr, const struct decode_state *t,
+		      uint32_t row, uint32_t n, const struct decode_span *span, size_t v_row,
+		      const float *w, bool first)
+{
+	const uint32_t whole = WHOLE(n);
+	const int np = VALUE_PAIRS(mr);
+	uint32_t c = 0;
+
+	for (; c + np * PAIR <= whole; c += np * PAIR) {
+		if (mr == 1)
+			values_one_row(type, t, row, c, span, v_row, w, first);
+		else
+			value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w,
+				   first);
+	}
+	for (; c < whole; c += PAIR)
+		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, first);
+	if (c < n)
+		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, first);
+}
+
+/* Keys that a single row of more than one tile takes at once: 16 KiB of values, that stay near. */
+enum { VALUE_KEYS = 32 };
+
 TILE void values_rows(const enum kv_type type, const int mr, const struct decode_state *t,
 		      uint32_t row, uint32_t n, const struct decode_span *span, size_t v_row,
 		      uint32_t at)
 {
 	const float *w = t->s + (size_t)row * t->stride + at;
-	const uint32_t whole = WHOLE(n);
-	const int np = VALUE_PAIRS(mr);
-	uint32_t c = 0;
+	struct decode_span piece = *span;
 
-	for (; c + np * PAIR <= whole; c += np * PAIR)
-		value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w, !at);
-	for (; c < whole; c += PAIR)
-		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, !at);
-	if (c < n)
-		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, !at);
+	if (mr > 1 || n <= VALUE_PAIRS(1) * PAIR) {
+		values_keys(type, mr, t, row, n, span, v_row, w, !at);
+		return;
+	}
+	for (uint32_t j = 0; j < span->n; j += VALUE_KEYS, piece.v += VALUE_KEYS * v_row) {
+		piece.n = span->n - j < VALUE_KEYS ? span->n - j : VALUE_KEYS;
+		values_keys(type, mr, t, row, n, &piece, v_row, w + j, !at && !j);
+	}
 }
 
-/* Logits of one row and block to weights; `n` computed, of which the row sees from..seen - 1. */
+/*
+ * Logits of one row and block to weights; `n` computed, of which the row sees from..seen - 1. The
+ * first of the values, from `ahead` on, are fetched meanwhile: memory would have a rest.
+ */
 TILE void softmax_row(const enum kv_type type, const struct decode_state *t, uint32_t r, uint32_t n,
-		      uint32_t from, uint32_t seen)
+		      uint32_t from, uint32_t seen, const char *ahead)
 {
 	float *s = t->s + (size_t)r * t->stride;
 	const uint32_t end = (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES;
@@ -88,6 +209,8 @@ TILE void softmax_row(const enum kv_type type, const struct decode_state *t, uin
 	for (uint32_t j = 0; j < end; j += VEC_LANES) {
 		vec p = vec_exp2(vec_sub(vec_load(s + j), m));
 
+		__builtin_prefetch(ahead + (size_t)j / VEC_LANES * 64);
+
 		total = vec_add(total, p);
 		if (type == KV_I8)
 			p = vec_mul(p, vec_load(t->v_scale + j));
@@ -104,6 +227,7 @@ TILE void block_add(const enum kv_type type, const struct decode_state *t, const
 	const size_t kv_row = d->kv.row_bytes;
 	const uint32_t dim = d->head_dim, wide = wide_rows(type, t);
 	struct decode_span span;
+	const char *v;
 
 	if (wide)
 		wide_add(t, d, g, jb, n);
@@ -122,11 +246,12 @@ TILE void block_add(const enum kv_type type, const struct decode_state *t, const
 		for (; r < t->rows; r++)
 			scores_rows(type, 1, t, r, dim, &span, kv_row, at);
 	}
+	v = decode_span_at(type, &d->kv, g, jb, jb + n).v;
 	for (uint32_t r = wide; r < t->rows; r++) {
 		uint32_t first, last;
 
 		decode_visible(d, r, &first, &last);
-		softmax_row(type, t, r, n, within(first, jb, n), within(last, jb, n));
+		softmax_row(type, t, r, n, within(first, jb, n), within(last, jb, n), v);
 	}
 	for (uint32_t at = 0, r = wide; at < n; at += span.n, r = wide) {
 		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);

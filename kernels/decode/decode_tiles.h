@@ -84,6 +84,22 @@ TILE void score_step(const enum kv_type type, const int mr, const float *q, size
 	}
 }
 
+/* The logits of a tile to their rows. */
+TILE void keep_sums(const int mr, const struct decode_state *t, vec sums, float *s)
+{
+	const int mk = VEC_LANES / mr;
+	_Alignas(64) float x[VEC_LANES];
+
+	if (mr == 1) {
+		vec_storeu(s, sums);
+		return;
+	}
+	vec_store(x, sums);
+#pragma GCC unroll 16
+	for (int i = 0; i < VEC_LANES; i++)
+		s[(size_t)(i / mk) * t->stride + i % mk] = x[i];
+}
+
 /* s[r][u] = q row r . key u, for mr rows and VEC_LANES / mr keys, of which `keys` exist. */
 TILE void score_tile(const enum kv_type type, const int mr, const struct decode_state *t,
 		     uint32_t row, uint32_t n, const char *k, size_t k_row, uint32_t keys, float *s)
@@ -91,7 +107,6 @@ TILE void score_tile(const enum kv_type type, const int mr, const struct decode_
 	const int mk = VEC_LANES / mr;
 	const float *q = t->q + (size_t)row * t->dim;
 	_Alignas(64) char tail[VEC_LANES][PAIR * sizeof(float)];
-	_Alignas(64) float sums[VEC_LANES];
 	const char *key[VEC_LANES];
 	vec acc[VEC_LANES];
 	uint32_t c = 0;
@@ -109,10 +124,54 @@ TILE void score_tile(const enum kv_type type, const int mr, const struct decode_
 			key[u] = load_tail(type, key[u] + c * type_bytes(type), n - c, tail[u]);
 		score_step(type, mr, q + c, t->dim, key, 0, acc);
 	}
-	vec_store(sums, vec_sums(acc));
+	keep_sums(mr, t, vec_sums(acc), s);
+}
+
+/*
+ * Logits of one row and as many keys as there are lanes, for a dimension known here: `split`
+ * vectors of a key side by side, each with a sum of its own. Long rows are read so, or the next
+ * line of each of eight rows is no stream that the hardware would run ahead of.
+ */
+TILE void score_run(const enum kv_type type, const int split, const float *q, const uint32_t n,
+		    const char *k, size_t k_row, float *s)
+{
+	const int mk = VEC_LANES / split, pairs = split > 2 ? split / 2 : 1;
+	vec sums[VEC_LANES];
+
+#pragma GCC unroll 4
+	for (int g = 0; g < split; g++, k += (size_t)mk * k_row) {
+		vec acc[VEC_LANES];
+
 #pragma GCC unroll 16
-	for (int i = 0; i < VEC_LANES; i++)
-		s[(size_t)(i / mk) * t->stride + i % mk] = sums[i];
+		for (int i = 0; i < VEC_LANES; i++)
+			acc[i] = vec_zero();
+#pragma GCC unroll 16
+		for (uint32_t c = 0; c < n; c += (uint32_t)pairs * PAIR) {
+#pragma GCC unroll 16
+			for (int i = 0; i < mk * pairs; i++) {
+				const uint32_t e = c + (uint32_t)(i % pairs) * PAIR;
+				vec *to = acc + i / pairs * split, a, b;
+
+				load_pair(type, k + i / pairs * k_row + e * type_bytes(type), &a,
+					  &b);
+				to += i % pairs * 2 % split;
+				*to = vec_fma(vec_load(q + e), a, *to);
+				to += split > 1;
+				*to = vec_fma(vec_load(q + e + VEC_LANES), b, *to);
+			}
+		}
+#pragma GCC unroll 16
+		for (int u = 0; u < mk; u++) {
+			vec *a = acc + u * split, x = a[0];
+
+			if (split == 4)
+				x = vec_add(vec_add(a[0], a[1]), vec_add(a[2], a[3]));
+			VEC_KEEP(
+				x); /* now, or the sums of all take more registers than there are */
+			sums[g * mk + u] = x;
+		}
+	}
+	vec_storeu(s, vec_sums(sums));
 }
 
 TILE void score_step_i8(const int mr, const int16_t *q, size_t q_row, const char *const *key,
@@ -137,7 +196,6 @@ TILE void score_tile_i8(const int mr, const struct decode_state *t, uint32_t row
 	const int mk = VEC_LANES / mr;
 	const int16_t *q = t->q16 + (size_t)row * t->dim;
 	_Alignas(64) char tail[VEC_LANES][PAIR];
-	_Alignas(64) float sums[VEC_LANES];
 	const char *key[VEC_LANES];
 	ivec acc[VEC_LANES];
 	vec f[VEC_LANES];
@@ -159,10 +217,7 @@ TILE void score_tile_i8(const int mr, const struct decode_state *t, uint32_t row
 #pragma GCC unroll 16
 	for (int i = 0; i < VEC_LANES; i++)
 		f[i] = ivec_float(acc[i]);
-	vec_store(sums, vec_sums(f));
-#pragma GCC unroll 16
-	for (int i = 0; i < VEC_LANES; i++)
-		s[(size_t)(i / mk) * t->stride + i % mk] = sums[i];
+	keep_sums(mr, t, vec_sums(f), s);
 }
 
 /* o[r][c] = o[r][c] * factor[r] + sum over n keys of w[r][j] * v[j][c], for mr rows and np pairs.

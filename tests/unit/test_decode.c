@@ -332,38 +332,47 @@ static char *paginate(const struct problem *p, struct decode *paged, uint32_t pa
 }
 
 /* Not one bit: pages change where keys are, and nothing in the order of sums. */
+static void check_pages(struct problem *p, uint32_t page_tokens)
+{
+	const struct decode contiguous = p->d;
+	uint32_t table[300];
+	char *mem;
+
+	reference(p);
+	FOR_DECODE_ROWS(k)
+	{
+		p->d = contiguous;
+		run_row(p, k);
+		compare(p, k);
+		memcpy(p->want, p->got, p->q_size * sizeof(float));
+		mem = paginate(p, &p->d, page_tokens, table);
+		run_row(p, k);
+		if (memcmp(p->want, p->got, p->q_size * sizeof(float)) != 0)
+			fail_msg("%s %s %s: H%u/%u D%u: pages of %u tokens differ", k->name,
+				 isa_name(k->isa), kv_type_name(p->d.kv.type), p->d.heads,
+				 p->d.kv_heads, p->d.head_dim, page_tokens);
+		free(mem);
+		p->d = contiguous;
+		reference(p);
+	}
+}
+
 static void pages_change_the_answer(void **state)
 {
 	static const uint32_t sizes[] = {1, 3, 5, 16, 17, 64, 1000};
-	uint32_t table[300];
+	static const uint32_t shapes[][3] = {
+		{6, 6, 36}, {6, 2, 36}, {2, 2, 64}, {2, 2, 128}, {8, 1, 40}}; /* heads, KV, dim */
 
-	for (size_t i = 0; i < COUNT(sizes) * 4; i++) {
+	for (size_t i = 0; i < COUNT(sizes) * COUNT(shapes) * 2; i++) {
+		const uint32_t *shape = shapes[i / 2 % COUNT(shapes)];
+
 		for (int type = 0; type < KV_TYPES; type++) {
 			struct problem p;
-			struct decode contiguous;
-			char *mem;
 
-			problem_init(&p, (enum kv_type)type, 6, i % 2 ? 6 : 2, 1, 293, 36);
-			p.d.threads = i % 4 < 2 ? 1 : 2;
+			problem_init(&p, (enum kv_type)type, shape[0], shape[1], 1, 293, shape[2]);
+			p.d.threads = 1 + i % 2;
 			problem_scratch(&p);
-			contiguous = p.d;
-			reference(&p);
-			FOR_DECODE_ROWS(k)
-			{
-				p.d = contiguous;
-				run_row(&p, k);
-				compare(&p, k);
-				memcpy(p.want, p.got, p.q_size * sizeof(float));
-				mem = paginate(&p, &p.d, sizes[i / 4], table);
-				run_row(&p, k);
-				if (memcmp(p.want, p.got, p.q_size * sizeof(float)) != 0)
-					fail_msg("%s %s %s: pages of %u tokens differ", k->name,
-						 isa_name(k->isa), kv_type_name((enum kv_type)type),
-						 sizes[i / 4]);
-				free(mem);
-				p.d = contiguous;
-				reference(&p);
-			}
+			check_pages(&p, sizes[i / 2 / COUNT(shapes)]);
 			problem_fini(&p);
 		}
 	}
