@@ -380,6 +380,11 @@ uint64_t bpf_unfollowed(const struct bpf *b)
 	return b->skel->bss->follow_lost;
 }
 
+uint64_t bpf_follow_news(const struct bpf *b)
+{
+	return __atomic_load_n(&b->skel->bss->follow_news, __ATOMIC_RELAXED);
+}
+
 uint64_t bpf_execs(const struct bpf *b)
 {
 	return b->skel->bss->target_execs;

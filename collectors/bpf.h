@@ -38,6 +38,7 @@ uint32_t bpf_ncpu(const struct bpf *b); /* CPU numbers: slots a histogram has in
 /* Are waits timed by wake-ups? If not, on_sched_waking only adds who woke a thread. */
 bool bpf_needs_wakes(const struct bpf *b);
 uint64_t bpf_unfollowed(const struct bpf *b); /* children that found no place */
+uint64_t bpf_follow_news(const struct bpf *b); /* forks and execs of what is followed */
 uint64_t bpf_execs(const struct bpf *b);      /* by the target, since on_exec was attached */
 
 /*

@@ -16,6 +16,7 @@ struct session_config;
  * start  returns 0 when live or degraded, -errno when absent; either way it leaves the section's
  *        text with session_section(). A collector whose start failed is not ticked, but it may be
  *        started again after an exec of the target.
+ * glance is called between ticks, some time after a child came that is watched too.
  * tick   fills its arrays of `s`. It allocates nothing in the steady state and blocks nowhere.
  */
 struct collector {
@@ -23,7 +24,8 @@ struct collector {
 	const char *help; /* one line, for the help view and the manual */
 	int (*start)(struct session *se, void **priv);
 	void (*tick)(struct session *se, void *priv, struct snapshot *s);
-	void (*reset)(struct session *se, void *priv); /* may be NULL */
+	void (*reset)(struct session *se, void *priv);	/* may be NULL */
+	void (*glance)(struct session *se, void *priv); /* may be NULL */
 	void (*stop)(struct session *se, void *priv);
 };
 

@@ -167,18 +167,26 @@ static int func_start(struct session *se, void **priv)
 	return 0;
 }
 
-static void func_tick(struct session *se, void *priv, struct snapshot *s)
+/* Those that came are probed at once: they may be gone by the next tick. */
+static void func_glance(struct session *se, void *priv)
 {
 	struct func *f = priv;
 	char why[SNAP_TEXT];
 
-	func_attach_retire(f->attach);
-	func_late_look(f, se);
 	if (func_attach_newcomers(f->attach, why, sizeof(why)))
 		session_event_again(se, "a process that came later",
 				    "a process that came later "
 				    "is not probed: %.180s",
 				    why);
+}
+
+static void func_tick(struct session *se, void *priv, struct snapshot *s)
+{
+	struct func *f = priv;
+
+	func_attach_retire(f->attach);
+	func_late_look(f, se);
+	func_glance(se, f);
 	func_windows_account(f);
 	func_rows_read(f, se);
 	func_rows_fill(f, se, s);
@@ -204,5 +212,6 @@ const struct collector collector_func = {
 	.start = func_start,
 	.tick = func_tick,
 	.reset = func_reset,
+	.glance = func_glance,
 	.stop = func_stop,
 };

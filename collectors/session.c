@@ -62,6 +62,7 @@ struct session *session_new(const struct session_config *cfg, int *err, char *wh
 	se->cfg = *cfg;
 	se->target.pidfd = -1;
 	atomic_init(&se->want_interval_ns, cfg->interval_ns);
+	se->glance_fd = -1;
 	se->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	se->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	privilege_read(&se->privilege);

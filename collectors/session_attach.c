@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
@@ -42,6 +44,44 @@ void session_open_symbols(struct session *se)
 	}
 }
 
+/*
+ * A compiler's child lives a quarter of a second, and its samples are of no use to anybody once it
+ * cannot be asked any more what it maps: so it is looked at between ticks.
+ */
+#define GLANCE_NS 25000000
+
+static void glance(struct session *se, void *priv)
+{
+	uint64_t times;
+
+	if (read(se->glance_fd, &times, sizeof(times)) < 0 ||
+	    !target_set_glance(&se->others, se->bpf, se->symbols, clock_mono_ns()))
+		return;
+	for (uint32_t i = 0; i < ncollectors; i++)
+		if (se->started[i] && collectors[i]->glance)
+			collectors[i]->glance(se, se->priv[i]);
+}
+
+static void glance_start(struct session *se)
+{
+	const struct itimerspec every = {{0, GLANCE_NS}, {0, GLANCE_NS}};
+
+	se->glance_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (se->glance_fd < 0)
+		return;
+	timerfd_settime(se->glance_fd, 0, &every, NULL);
+	session_watch(se, se->glance_fd, glance, NULL);
+}
+
+static void glance_stop(struct session *se)
+{
+	if (se->glance_fd < 0)
+		return;
+	session_unwatch(se, se->glance_fd);
+	close(se->glance_fd);
+	se->glance_fd = -1;
+}
+
 /* Before the first look at /proc, so that no child is forked unseen in between. */
 static void follow(struct session *se)
 {
@@ -50,6 +90,9 @@ static void follow(struct session *se)
 
 	if (se->cfg.follow_forks && bpf_attach_tp(se->bpf, "on_follow_fork", why, sizeof(why)))
 		session_event(se, "children are found at each tick alone: %.180s", why);
+	else if (se->cfg.follow_forks &&
+		 !bpf_attach_tp(se->bpf, "on_follow_exec", why, sizeof(why)))
+		glance_start(se);
 	if (bpf_attach_tp(se->bpf, "on_follow_exit", why, sizeof(why)) && many)
 		session_event(se, "processes that end are found at each tick alone: %.180s", why);
 	if (many)
@@ -104,6 +147,7 @@ static void stop_collectors(struct session *se)
 
 void session_detach(struct session *se)
 {
+	glance_stop(se);
 	stop_collectors(se);
 	bpf_free(se->bpf);
 	se->bpf = NULL;

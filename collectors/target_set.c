@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "collectors/bpf.h"
+#include "collectors/clock.h"
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
 #include "collectors/unwind.h"
@@ -82,6 +83,7 @@ static void add(struct target_set *t, pid_t pid)
 		.cpu_ticks = st.utime + st.stime,
 		.user_ticks = st.utime,
 		.fresh = true,
+		.found_ns = clock_mono_ns(),
 	};
 }
 
@@ -255,6 +257,42 @@ void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns)
 	}
 	t->looks++;
 	t->last_ns = now_ns;
+}
+
+/*
+ * A child that has just come maps a program with its next execve, and libraries in the milliseconds
+ * after: its mappings are read at each glance, later at ticks.
+ */
+#define YOUNG_NS 200000000ull
+
+enum { GLANCE_MAX = 64 }; /* processes looked at: some 100 us each */
+
+bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *first, uint64_t now_ns)
+{
+	uint64_t news = bpf_follow_news(b);
+	uint32_t looked = 0, before = t->n;
+
+	if (news != t->news)
+		t->news_ns = now_ns;
+	if (!t->follow || !first || now_ns - t->news_ns > YOUNG_NS)
+		return false;
+	if (news != t->news)
+		add_forked(t, b);
+	t->news = news;
+	for (uint32_t i = 0; i < t->n && looked < GLANCE_MAX; i++) {
+		struct target_process *p = &t->v[i];
+
+		if (p->gone || now_ns - p->found_ns > YOUNG_NS)
+			continue;
+		looked++;
+		if (!p->opened) {
+			target_set_symbols(t, p->pid, first);
+		} else if (p->symbols) {
+			symbols_expect(p->symbols);
+			symbols_refresh(p->symbols);
+		}
+	}
+	return t->n > before;
 }
 
 void target_set_promote(struct target_set *t, pid_t pid)

@@ -25,11 +25,12 @@ struct target_process {
 	uint64_t cpu_ticks, user_ticks; /* at the last look; the first: user and system */
 	double user_pct;
 	uint64_t seen; /* the look that found it */
-	bool fresh;    /* it came after the last tick: cpu_ticks is no base yet */
-	bool mapped;   /* eBPF knows it */
-	bool probed;   /* its functions are */
-	bool sampled;  /* its threads are, where that is not by eBPF */
-	bool gone;     /* it has ended; kept for one more tick, for what is still to be read */
+	uint64_t found_ns;
+	bool fresh;   /* it came after the last tick: cpu_ticks is no base yet */
+	bool mapped;  /* eBPF knows it */
+	bool probed;  /* its functions are */
+	bool sampled; /* its threads are, where that is not by eBPF */
+	bool gone;    /* it has ended; kept for one more tick, for what is still to be read */
 	struct snap_process row;
 	struct symbols *symbols; /* NULL until asked for, or when they cannot be read */
 	struct unwinder *unwinder;
@@ -45,8 +46,9 @@ struct target_set {
 	bool follow;	    /* children too */
 	pid_t first;
 	uint64_t looks, last_ns;
-	uint64_t unwatched; /* processes that found no place, at the last look */
-	uint64_t gone;	    /* that have ended */
+	uint64_t news, news_ns; /* bpf_follow_news() at the last glance, and when it last grew */
+	uint64_t unwatched;	/* processes that found no place, at the last look */
+	uint64_t gone;		/* that have ended */
 };
 
 /* pids[0..n) beside `first`, which may be among them. 0 or -ENOMEM. */
@@ -65,6 +67,13 @@ bool target_set_many(const struct target_set *t);
  * the rows. b may be NULL; its map is brought up to date. Call it once a tick.
  */
 void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns);
+
+/*
+ * Between ticks, where children are followed: those that came since, and what they map, which tells
+ * where they were when they are gone by the next tick. Costs next to nothing while none comes. True
+ * when one came.
+ */
+bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *first, uint64_t now_ns);
 
 /* pid leaves the set and is the first process from now on. */
 void target_set_promote(struct target_set *t, pid_t pid);

@@ -5,6 +5,8 @@
 
 /* Children that found no room in `targets`. */
 __u64 follow_lost = 0;
+/* Forks and execs of what is followed: a reader that looks between ticks asks whether it has to. */
+__u64 follow_news = 0;
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_follow_fork, struct task_struct *parent, struct task_struct *child)
@@ -15,6 +17,15 @@ int BPF_PROG(on_follow_fork, struct task_struct *parent, struct task_struct *chi
 		return 0;
 	if (bpf_map_update_elem(&targets, &tgid, &of, BPF_ANY))
 		__sync_fetch_and_add(&follow_lost, 1);
+	__sync_fetch_and_add(&follow_news, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_follow_exec, struct task_struct *task)
+{
+	if (is_target(task->tgid))
+		__sync_fetch_and_add(&follow_news, 1);
 	return 0;
 }
 

@@ -147,3 +147,13 @@ equal "the GIL of each of two forked interpreters is a lock of its own, by its p
 	"$(jq -r '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .pid] | sort | map(tostring) | join(" ")' <<<"$last")" \
 	"$(pgrep -P "$gil" | sort -n | paste -sd' ')"
 equal "at one address" "$(jq '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .addr] | unique | length' <<<"$last")" 1
+
+# Children that are gone by the next tick: what they ran is known all the same.
+start brief bash -c "while :; do '$BUILD/tests/targets/busy' 0.25 >/dev/null; done"
+runs_as bash
+"$PERFTOP" -p "$pid" --follow-forks --json -d 1s --duration 6s >"$T/brief.json" 2>"$T/brief.top.err"
+last=$(tail -1 "$T/brief.json")
+check "children of a quarter of a second are unwound, $(jq .cpu.unwound_pct <<<"$last") %" \
+	jq -e '.cpu.unwound_pct > 75' <<<"$last"
+equal "and their functions have names" "$(jq -r '.cpu.functions[0].name' <<<"$last")" hot
+kill "$pid"
