@@ -88,6 +88,22 @@ float quantize_i8_avx2(const float *x, int8_t *codes, uint32_t n)
 	return max / 127;
 }
 
+/* Compilers copy by 16 bytes, with as many more instructions. */
+INLINE void copy_attention(struct trajectory_attention *to, const struct trajectory_attention *from)
+{
+	enum { TAIL = sizeof(*to) - 16 };
+	const char *p = (const char *)from;
+	char *q = (char *)to;
+
+	_Static_assert(TAIL % 32 == 0, "vectors, and half a one");
+#pragma GCC unroll 8
+	for (size_t i = 0; i < TAIL; i += 32)
+		_mm256_storeu_si256((__m256i *)(void *)(q + i),
+				    _mm256_loadu_si256((const __m256i *)(const void *)(p + i)));
+	_mm_storeu_si128((__m128i *)(void *)(q + TAIL),
+			 _mm_loadu_si128((const __m128i *)(const void *)(p + TAIL)));
+}
+
 /*
  * While a row's codes are made, the maximum of the row two further on is looked for, so that
  * nothing waits for the way from the last maximum through the division: half of the time of a row
@@ -115,11 +131,12 @@ void quantize_rows_i8_avx2(const struct quantize_rows *q)
 		__m256 m[4];
 
 		to->scale = max[0] / 127;
-		trajectory_copy_attention(&to->attention, attention);
+		copy_attention(&to->attention, attention);
 		for (int u = 0; u < 4; u++)
 			m[u] = _mm256_setzero_ps();
 		for (uint32_t i = 0; i < whole; i += 32) {
 			max_of_32(m, ahead + i);
+			__builtin_prefetch((const char *)(to + 1) + 2 * i, 1);
 			store_codes(x + i, to->activations + i, inv);
 		}
 		max[0] = max[1];
