@@ -143,7 +143,8 @@ struct onednn {
 	}
 	void run()
 	{
-		scores.execute(stream, {{DNNL_ARG_SRC, q}, {DNNL_ARG_WEIGHTS, k}, {DNNL_ARG_DST, s}});
+		scores.execute(stream,
+			       {{DNNL_ARG_SRC, q}, {DNNL_ARG_WEIGHTS, k}, {DNNL_ARG_DST, s}});
 		softmax.execute(stream, {{DNNL_ARG_SRC, s}, {DNNL_ARG_DST, s}});
 		values.execute(stream,
 			       {{DNNL_ARG_SRC, s}, {DNNL_ARG_WEIGHTS, v}, {DNNL_ARG_DST, out}});
@@ -166,8 +167,7 @@ static void heads(uint32_t n, uint32_t dim, double bandwidth_target)
 	const struct kernel *ours = kernels_select("attention_decode", isa_best());
 	store s(8, 8, n, dim);
 	std::vector<float> want(8 * dim);
-	/* Read on its own: a store just read would be warm for the next who decodes from it. */
-	float *scores = floats(n), *other = floats(2 * s.floats_each);
+	float *scores = floats(n);
 	volatile float sink;
 	char what[96];
 	auto run = [&] { s.run(ours, KV_F32); };
@@ -176,23 +176,24 @@ static void heads(uint32_t n, uint32_t dim, double bandwidth_target)
 	want.assign(s.out, s.out + 8 * dim);
 	by_openblas(s, scores);
 	same("OpenBLAS", s.out, want);
-	/* Both over one store, or whoever came second would find it warm beside others. */
+	/* In pairs over one store: each finds of it in the caches what the other leaves, and both
+	 * the same pages (where those lie in memory makes 8 % of reading). */
 	auto peer = contest(loops_for(run), run, [&] { by_openblas(s, scores); });
+	auto reading =
+		contest(loops_for(run), run, [&] { sink = read_all(s.k, 2 * s.floats_each); });
 	auto t = contest(
-		loops_for(run), run, [&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); },
-		[&] { sink = read_all(other, 2 * s.floats_each); });
+		loops_for(run), run, [&] { s.run(ours, KV_BF16); }, [&] { s.run(ours, KV_I8); });
 	(void)sink;
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u f32, OpenBLAS sgemv", dim, n);
 	line(what, peer[0], peer[1], 1.15);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u f32, reading K and V", dim, n);
-	line(what, t[0], t[3], bandwidth_target);
+	line(what, reading[0], reading[1], bandwidth_target);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u bf16, our f32", dim, n);
 	line(what, t[1], t[0], 1);
 	snprintf(what, sizeof(what), "H=8 D=%u keys=%u int8, our f32", dim, n);
 	line(what, t[2], t[0], 1);
 	std::printf("%44s %.1f GB/s of K and V by us, %.1f by reading alone\n", "",
-		    8 * s.floats_each / t[0].median, 8 * s.floats_each / t[3].median);
-	std::free(other);
+		    8 * s.floats_each / reading[0].median, 8 * s.floats_each / reading[1].median);
 	std::free(scores);
 }
 
