@@ -145,26 +145,43 @@ static void wide_softmax(const struct decode_state *t, const struct decode *d, u
 	vec_store(t->sum + row, vec_fma(vec_load(t->sum + row), factor, total));
 }
 
-/* As value_tile, of np vectors, the last of `lanes` numbers; w[j * WIDE] weighs key j. */
-TILE void wide_value_tile(const int mr, const int np, const struct decode_state *t, uint32_t row,
-			  uint32_t c, const struct decode_span *x, size_t v_row, uint32_t lanes,
-			  const float *w, bool first)
+/* A group's values of a piece of a block, and where the keys lie that come next. */
+struct wide_values {
+	const struct decode_state *t;
+	uint32_t row; /* the group's first */
+	struct decode_span x;
+	size_t v_row;
+	const float *w; /* [key][row] */
+	bool first;	/* of the block */
+	const char *ahead;
+};
+
+/*
+ * As value_tile, of the group's rows from `from` on and np vectors from c on, the last of `lanes`
+ * numbers. Of the keys that come next each tile fetches its share: a line beside its own.
+ */
+TILE void wide_value_tile(const int mr, const int np, const struct wide_values *g, uint32_t from,
+			  uint32_t c, uint32_t lanes)
 {
-	float *o = t->o + (size_t)row * t->dim + c;
-	const char *v = x->v + c * sizeof(float);
+	const size_t dim = g->t->dim, v_row = g->v_row;
+	const float *w = g->w + from, *factor = g->t->factor + g->row + from;
+	const char *v = g->x.v + c * sizeof(float);
+	const char *ahead = g->ahead + c * sizeof(float) + (from ? 64 : 0);
+	float *o = g->t->o + (g->row + from) * dim + c;
 	vec acc[WIDE][3];
 
 #pragma GCC unroll 8
 	for (int r = 0; r < mr; r++) {
-		vec f = vec_splat(first ? t->factor[row + (uint32_t)r] : 1);
+		vec f = vec_splat(g->first ? factor[r] : 1);
 
 #pragma GCC unroll 3
 		for (int i = 0; i < np; i++)
-			acc[r][i] = vec_mul(f, vec_load(o + (size_t)r * t->dim + i * VEC_LANES));
+			acc[r][i] = vec_mul(f, vec_load(o + (size_t)r * dim + i * VEC_LANES));
 	}
-	for (uint32_t j = 0; j < x->n; j++, v += v_row, w += WIDE) {
+	for (uint32_t j = 0; j < g->x.n; j++, v += v_row, ahead += v_row, w += WIDE) {
 		vec y[3];
 
+		__builtin_prefetch(ahead);
 #pragma GCC unroll 3
 		for (int i = 0; i < np; i++) {
 			const float *p = (const float *)(const void *)v + i * VEC_LANES;
@@ -185,50 +202,62 @@ TILE void wide_value_tile(const int mr, const int np, const struct decode_state 
 	for (int r = 0; r < mr; r++)
 #pragma GCC unroll 3
 		for (int i = 0; i < np; i++)
-			vec_store(o + (size_t)r * t->dim + i * VEC_LANES, acc[r][i]);
+			vec_store(o + (size_t)r * dim + i * VEC_LANES, acc[r][i]);
 }
 
 /* Vectors in threes for four rows, in twos where ones would be left, a single one for eight. */
-static void wide_values(const struct decode_state *t, const struct decode *d, uint32_t row,
-			const struct decode_span *x, uint32_t at)
+static void wide_add_values(const struct wide_values *g, uint32_t n)
 {
-	const size_t v_row = d->kv.row_bytes;
-	const float *w = t->s + (size_t)row * t->stride + (size_t)at * WIDE;
-	const uint32_t whole = d->head_dim / VEC_LANES * VEC_LANES;
+	const uint32_t whole = n / VEC_LANES * VEC_LANES;
 	uint32_t c = 0;
 
-	while (c < d->head_dim) {
+	while (c < n) {
 		const uint32_t left = (whole - c) / VEC_LANES;
 
 		if (left < 2) {
-			wide_value_tile(WIDE, 1, t, row, c, x, v_row,
-					left ? VEC_LANES : d->head_dim - c, w, !at);
+			wide_value_tile(WIDE, 1, g, 0, c, left ? VEC_LANES : n - c);
 			c += VEC_LANES;
 		} else if (left == 2 || left == 4) {
-			wide_value_tile(4, 2, t, row, c, x, v_row, VEC_LANES, w, !at);
-			wide_value_tile(4, 2, t, row + 4, c, x, v_row, VEC_LANES, w + 4, !at);
+			wide_value_tile(4, 2, g, 0, c, VEC_LANES);
+			wide_value_tile(4, 2, g, 4, c, VEC_LANES);
 			c += 2 * VEC_LANES;
 		} else {
-			wide_value_tile(4, 3, t, row, c, x, v_row, VEC_LANES, w, !at);
-			wide_value_tile(4, 3, t, row + 4, c, x, v_row, VEC_LANES, w + 4, !at);
+			wide_value_tile(4, 3, g, 0, c, VEC_LANES);
+			wide_value_tile(4, 3, g, 4, c, VEC_LANES);
 			c += 3 * VEC_LANES;
 		}
 	}
 }
 
-/* Keys, or values, of a block for all groups. */
-static void wide_pass(const struct decode_state *t, const struct decode *d, uint32_t g, uint32_t jb,
-		      uint32_t n, bool values)
+/* Keys of a block for all groups. */
+static void wide_block_scores(const struct decode_state *t, const struct decode *d, uint32_t g,
+			      uint32_t jb, uint32_t n)
 {
 	struct decode_span span;
 
 	for (uint32_t at = 0; at < n; at += span.n) {
 		span = decode_span_at(KV_F32, &d->kv, g, jb + at, jb + n);
-		for (uint32_t row = 0; row < wide_rows(KV_F32, t); row += WIDE) {
-			if (values)
-				wide_values(t, d, row, &span, at);
-			else
-				wide_scores(t, d, row, &span, at);
+		for (uint32_t row = 0; row < wide_rows(KV_F32, t); row += WIDE)
+			wide_scores(t, d, row, &span, at);
+	}
+}
+
+/* And its values, while the keys of the next block are fetched. */
+static void wide_block_values(const struct decode_state *t, const struct decode *d, uint32_t g,
+			      uint32_t jb, uint32_t n)
+{
+	struct wide_values v = {.t = t, .v_row = d->kv.row_bytes};
+
+	for (uint32_t at = 0; at < n; at += v.x.n) {
+		const uint32_t next = jb + n + at;
+
+		v.x = decode_span_at(KV_F32, &d->kv, g, jb + at, jb + n);
+		v.first = !at;
+		v.ahead = next < d->kv_len ? decode_span_at(KV_F32, &d->kv, g, next, next + 1).k
+					   : v.x.v;
+		for (v.row = 0; v.row < wide_rows(KV_F32, t); v.row += WIDE) {
+			v.w = t->s + (size_t)v.row * t->stride + (size_t)at * WIDE;
+			wide_add_values(&v, d->head_dim);
 		}
 	}
 }
@@ -237,8 +266,8 @@ static void wide_pass(const struct decode_state *t, const struct decode *d, uint
 static void wide_add(const struct decode_state *t, const struct decode *d, uint32_t g, uint32_t jb,
 		     uint32_t n)
 {
-	wide_pass(t, d, g, jb, n, false);
+	wide_block_scores(t, d, g, jb, n);
 	for (uint32_t row = 0; row < wide_rows(KV_F32, t); row += WIDE)
 		wide_softmax(t, d, row, jb, n);
-	wide_pass(t, d, g, jb, n, true);
+	wide_block_values(t, d, g, jb, n);
 }
