@@ -12,9 +12,10 @@
 
 /*
  * Rows at a time: the query is loaded once for them, and so many sums hide the latency of FMA. A
- * batch of rows is asked of memory while the one before is worked on.
+ * batch of rows is asked of memory while the one before is worked on, BATCH_BYTES of each: the CPU
+ * goes on by itself from there.
  */
-enum { BATCH = 4, LINE = 64, MEAN_AHEAD = 6, AHEAD_BYTES = 4096 };
+enum { BATCH = 4, LINE = 64, BATCH_BYTES = 8 * LINE, MEAN_AHEAD = 6, AHEAD_BYTES = 4096 };
 
 enum metric { METRIC_L2, METRIC_IP };
 
@@ -79,12 +80,13 @@ LOOP void float_rows(const enum metric metric, const int rows, const float *q,
 /* Rows that ids name lie anywhere: no prefetcher of the CPU finds them. */
 LOOP void ask_for(const struct distance_rows *r, uint32_t from, size_t vector_bytes)
 {
+	const size_t bytes = vector_bytes < BATCH_BYTES ? vector_bytes : BATCH_BYTES;
 	uint32_t to = r->n - from < BATCH ? r->n : from + BATCH;
 
 	for (uint32_t i = from; i < to; i++) {
 		const char *p = row_at(r, i);
 
-		for (size_t b = 0; b < vector_bytes; b += LINE)
+		for (size_t b = 0; b < bytes; b += LINE)
 			__builtin_prefetch(p + b);
 	}
 }

@@ -7,8 +7,12 @@
 
 #include "kernels/patterns/hnsw_state.h"
 
-/* Rows asked of memory while links are looked through; the kernel asks for those behind. */
-enum { AHEAD = 4, REFINE_MIN = 24 };
+/*
+ * Bytes of each row that are asked of memory while links are looked through. The kernel asks for
+ * more of the rows that are next, and the CPU for the rest once it is read in order: with all of
+ * each row asked for, the requests wait for one another.
+ */
+enum { AHEAD_BYTES = 4 * HNSW_LINE, REFINE_MIN = 24 };
 
 struct hnsw_searcher *hnsw_searcher_new(const struct hnsw *h, uint32_t max_ef)
 {
@@ -152,7 +156,7 @@ static inline void ask_for(const struct hnsw *h, uint32_t id)
 {
 	const char *p = hnsw_row(h, id);
 
-	for (size_t b = 0; b < h->links_at; b += HNSW_LINE)
+	for (size_t b = 0; b < AHEAD_BYTES; b += HNSW_LINE)
 		__builtin_prefetch(p + b);
 }
 
@@ -168,8 +172,7 @@ static uint32_t gather(const struct hnsw *h, struct hnsw_searcher *s, uint32_t i
 		if (s->visited[to] == s->epoch)
 			continue;
 		s->visited[to] = s->epoch;
-		if (n < AHEAD)
-			ask_for(h, to);
+		ask_for(h, to);
 		s->ids[n++] = to;
 	}
 	return n;
