@@ -80,7 +80,7 @@ equal "who gives work wakes the worker" \
 check "all stacks reach a thread's start" \
 	jq -e '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last" >/dev/null
 
-start_first busy "$BUILD/tests/targets/busy" 4
+start_first busy "$BUILD/tests/targets/busy" 7
 runs_as busy
 "$PERFTOP" -p "$pid" --json -d 500ms --duration 30s >"$T/busy.json" 2>"$T/busy.err"
 last=$(tail -1 "$T/busy.json")
