@@ -51,6 +51,11 @@ __attribute__((noinline)) static void plain_update(const struct lora *l, const f
 }
 #pragma GCC pop_options
 
+/*
+ * A forward pass at rank 1 reads four floats a column from L1. At the rate that reading alone has
+ * on Zen 3 (45 bytes a cycle, read_sum) 1024 columns take 105 ns, ours 105-113 where plain C takes
+ * 197-208: twice that is beyond it, unless somebody else keeps the core's other thread busy.
+ */
 static double micro(uint32_t d, uint32_t rank, double target)
 {
 	struct lora l = {d, d, rank, 1e-3f, floats(rank * d), floats(rank * d)};
