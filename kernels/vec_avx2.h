@@ -4,6 +4,7 @@
 #define KERNELS_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -154,6 +155,31 @@ V float vec_sum(vec v)
 
 	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
 	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+/* r[i][j] = p[j * row + i] * f[i]: a square turned, by halves as it is loaded, then in them. */
+V void vec_load_turned(vec r[VEC_LANES], const float *p, size_t row, vec f)
+{
+	const vec lo = _mm256_permute2f128_ps(f, f, 0x00), hi = _mm256_permute2f128_ps(f, f, 0x11);
+
+	for (int half = 0; half < 2; half++, p += 4) {
+		vec a[4], b[4], *to = r + 4 * half;
+
+		for (int i = 0; i < 4; i++)
+			a[i] = vec_mul(_mm256_insertf128_ps(
+					       _mm256_castps128_ps256(_mm_loadu_ps(p + i * row)),
+					       _mm_loadu_ps(p + (i + 4) * row), 1),
+				       half ? hi : lo);
+		for (int i = 0; i < 4; i += 2) {
+			b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+			b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+		}
+		for (int i = 0; i < 2; i++) {
+			__m256d x = _mm256_castps_pd(b[i]), y = _mm256_castps_pd(b[i + 2]);
+
+			to[2 * i] = _mm256_castpd_ps(_mm256_unpacklo_pd(x, y));
+			to[2 * i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(x, y));
+		}
+	}
 }
 #undef V
 

@@ -4,6 +4,7 @@
 #define KERNELS_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -150,6 +151,13 @@ V void vec_storeu(float *p, vec v)
 V float vec_sum(vec v)
 {
 	return _mm512_reduce_add_ps(v);
+}
+/* r[i][j] = p[j * row + i] * f[i]: a square turned. */
+V void vec_load_turned(vec r[VEC_LANES], const float *p, size_t row, vec f)
+{
+	for (int j = 0; j < VEC_LANES; j++)
+		r[j] = vec_mul(vec_loadu(p + j * row), f);
+	vec_transpose(r);
 }
 #undef V
 

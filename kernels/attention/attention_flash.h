@@ -19,86 +19,83 @@ struct block {
 	struct span span[MAX_SPANS];
 };
 
-/*
- * A square of q, VEC_LANES rows and as many dimensions, turned into the span; absent rows are
- * zeros. A whole square (const) needs to ask for nothing. So many short rows at once are more
- * streams than the hardware fetches ahead: the next vector's are asked for here.
- */
-TILE void load_square(const bool whole, const float *q, size_t q_row, uint32_t rows, uint32_t n,
-		      vec scale, float *qt, size_t width)
+/* A square of q with n dimensions and `rows` rows, no more than lanes, turned; zeros beyond. */
+static void load_part(vec r[VEC_LANES], const float *q, size_t q_row, uint32_t rows, uint32_t n,
+		      vec scale)
 {
-	vec r[VEC_LANES];
-
-#pragma GCC unroll 16
-	for (uint32_t l = 0; l < VEC_LANES; l++) {
-		__builtin_prefetch(q + (VEC_LANES + l) * q_row);
-		if (whole)
-			r[l] = vec_mul(vec_loadu(q + l * q_row), scale);
-		else
-			r[l] = l < rows ? vec_mul(vec_load_first(q + l * q_row, n), scale)
-					: vec_zero();
-	}
-	vec_transpose(r);
-#pragma GCC unroll 16
 	for (uint32_t l = 0; l < VEC_LANES; l++)
-		if (whole || l < n)
-			vec_store(qt + l * width, r[l]);
+		r[l] = l < rows ? vec_mul(vec_load_first(q + l * q_row, n), scale) : vec_zero();
+	vec_transpose(r);
 }
 
+/*
+ * Rows of q to the transposed span; absent rows are zeros. So many short rows at once are more
+ * streams than the hardware fetches ahead: the next vector's are asked for here.
+ */
 static void load_queries(const struct span *t, const float *q, size_t q_row, uint32_t rows,
 			 float scale)
 {
 	const size_t width = t->vecs * VEC_LANES;
 	const vec f = vec_splat(scale);
+	vec r[VEC_LANES];
 
 	for (uint32_t i = 0; i < width; i += VEC_LANES, q += VEC_LANES * q_row) {
 		const uint32_t m = rows > i ? rows - i : 0;
-		uint32_t d = 0;
 
-		for (; m >= VEC_LANES && d + VEC_LANES <= t->dim; d += VEC_LANES)
-			load_square(true, q + d, q_row, m, VEC_LANES, f, t->qt + d * width + i,
-				    width);
-		for (; d < t->dim; d += VEC_LANES)
-			load_square(false, q + d, q_row, m,
-				    t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES, f,
-				    t->qt + d * width + i, width);
+		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
+			const uint32_t n = t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES;
+			float *to = t->qt + d * width + i;
+
+			for (uint32_t l = 0; d % LINE == 0 && l < VEC_LANES; l++)
+				__builtin_prefetch(q + (VEC_LANES + l) * q_row + d);
+			if (m >= VEC_LANES && n == VEC_LANES)
+				vec_load_turned(r, q + d, q_row, f);
+			else
+				load_part(r, q + d, q_row, m, n, f);
+#pragma GCC unroll 16
+			for (uint32_t l = 0; l < VEC_LANES; l++)
+				if (l < n)
+					vec_store(to + l * width, r[l]);
+		}
 	}
 }
 
-/* And a square of the output, each query's by its own factor, turned back; likewise. */
-TILE void store_square(const bool whole, const float *ot, size_t width, vec factor, float *o,
-		       size_t o_row, uint32_t rows, uint32_t n)
+/* A square of the output with n dimensions and `rows` rows, turned back. */
+static void store_part(const float *ot, size_t width, vec factor, float *o, size_t o_row,
+		       uint32_t rows, uint32_t n)
 {
 	vec r[VEC_LANES];
 
-#pragma GCC unroll 16
-	for (uint32_t l = 0; l < VEC_LANES; l++) {
-		r[l] = whole || l < n ? vec_mul(factor, vec_load(ot + l * width)) : vec_zero();
-	}
+	for (uint32_t l = 0; l < VEC_LANES; l++)
+		r[l] = l < n ? vec_mul(factor, vec_load(ot + l * width)) : vec_zero();
 	vec_transpose(r);
-#pragma GCC unroll 16
-	for (uint32_t l = 0; l < VEC_LANES; l++) {
-		if (whole)
-			vec_storeu(o + l * o_row, r[l]);
-		else if (l < rows)
-			vec_store_first(o + l * o_row, r[l], n);
-	}
+	for (uint32_t l = 0; l < VEC_LANES && l < rows; l++)
+		vec_store_first(o + l * o_row, r[l], n);
 }
 
 static void store_output(const struct span *t, float *o, size_t o_row, uint32_t rows)
 {
 	const size_t width = t->vecs * VEC_LANES;
+	vec r[VEC_LANES];
 
 	for (uint32_t i = 0; i < rows; i += VEC_LANES, o += VEC_LANES * o_row) {
 		const vec f = vec_div(vec_splat(1), vec_nonzero(vec_load(t->sum + i)));
-		uint32_t d = 0;
 
-		for (; rows - i >= VEC_LANES && d + VEC_LANES <= t->dim; d += VEC_LANES)
-			store_square(true, t->ot + d * width + i, width, f, o + d, o_row, VEC_LANES,
-				     VEC_LANES);
-		for (; d < t->dim; d += VEC_LANES)
-			store_square(false, t->ot + d * width + i, width, f, o + d, o_row, rows - i,
-				     t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES);
+		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
+			const uint32_t n = t->dim - d < VEC_LANES ? t->dim - d : VEC_LANES;
+			const float *ot = t->ot + d * width + i;
+
+			for (uint32_t l = 0; d % LINE == 0 && l < VEC_LANES; l++)
+				__builtin_prefetch(o + (VEC_LANES + l) * o_row + d, 1);
+			if (rows - i < VEC_LANES || n < VEC_LANES) {
+				store_part(ot, width, f, o + d, o_row, rows - i, n);
+				continue;
+			}
+			vec_load_turned(r, ot, width, f);
+#pragma GCC unroll 16
+			for (uint32_t l = 0; l < VEC_LANES; l++)
+				vec_storeu(o + l * o_row + d, r[l]);
+		}
 	}
 }
 
@@ -127,15 +124,16 @@ static void set_limits(struct span *t, const struct attention *a, uint32_t i0, i
 		t->limit[c] = a->causal ? clamp(keys + VEC_LANES - 1, n) : n;
 		t->faded[c] = a->window ? clamp(keys + VEC_LANES - 1 - a->window, n) : 0;
 	}
+	/* Whole tiles, or all. */
+	t->open = t->seen[0] < n ? t->seen[0] - t->seen[0] % TILE_KEYS(t->vecs) : n;
 }
 
-/* The maximum of vector c so far and of its scores in this block. */
-static void take_top(const struct span *t, uint32_t c)
+/* The maximum of m and of vector c's scores from key j on. */
+static void take_top(const struct span *t, uint32_t c, vec m, uint32_t j)
 {
 	const size_t width = t->vecs * VEC_LANES;
 	const float *s = t->st + c * VEC_LANES;
-	vec m = vec_load(t->max + c * VEC_LANES), m1 = m;
-	uint32_t j = 0;
+	vec m1 = m;
 
 	for (; j + 2 <= t->limit[c]; j += 2) {
 		m = vec_max(m, vec_load(s + j * width));
@@ -148,7 +146,8 @@ static void take_top(const struct span *t, uint32_t c)
 
 /*
  * Key `seen + x` is hidden from the lanes below it; one that fades, from the lanes past it. The
- * tiles took the maximum of hidden scores too, so a vector that hides any takes it again.
+ * tiles took the maximum of hidden scores too, so a vector that hides any takes it again: from the
+ * keys that hide none on, where alpha holds what it was.
  */
 static void mask_scores(const struct span *t, const struct attention *a, uint32_t i0, int64_t jb)
 {
@@ -167,7 +166,10 @@ static void mask_scores(const struct span *t, const struct attention *a, uint32_
 			vec_store(s + j * width,
 				  vec_keep_first(vec_load(s + j * width),
 						 clamp(at + j + a->window, VEC_LANES)));
-		take_top(t, c);
+		if (t->faded[c])
+			take_top(t, c, vec_load(t->max + c * VEC_LANES), 0);
+		else
+			take_top(t, c, vec_load(t->alpha + c * VEC_LANES), t->open);
 	}
 }
 
@@ -213,11 +215,20 @@ static void softmax_span(const struct span *t)
 static void scores_span(const struct span *t, const float *k, size_t k_row, const float *ahead,
 			size_t ahead_row)
 {
-	memcpy(t->top, t->max, t->vecs * VEC_LANES * sizeof(float));
-	for (uint32_t c = 0, j = 0; c < t->vecs; j = t->limit[c++])
-		if (t->limit[c] > j)
-			scores(t, c, k + j * k_row, k_row, ahead + j * ahead_row, ahead_row, j,
-			       t->limit[c] - j);
+	const size_t bytes = t->vecs * VEC_LANES * sizeof(float);
+	uint32_t j = t->open;
+
+	memcpy(t->top, t->max, bytes);
+	if (j)
+		scores(t, 0, k, k_row, ahead, ahead_row, 0, j);
+	memcpy(t->alpha, t->top, bytes);
+	for (uint32_t c = 0; c < t->vecs; c++) {
+		if (t->limit[c] <= j)
+			continue;
+		scores(t, c, k + j * k_row, k_row, ahead + j * ahead_row, ahead_row, j,
+		       t->limit[c] - j);
+		j = t->limit[c];
+	}
 }
 
 /* Floats of a block's memory before its scores. */
@@ -256,15 +267,23 @@ static void block_init(struct block *b, uint32_t h, uint32_t i0, uint32_t rows)
 	}
 }
 
-/* Nothing seen so far. */
-static void span_clear(const struct span *t)
+/* Nothing seen so far; the output is written by the first keys. */
+static void span_start(struct span *t)
 {
 	const uint32_t width = t->vecs * VEC_LANES;
 
-	memset(t->ot, 0, (size_t)t->dim * width * sizeof(float));
+	t->fresh = true;
 	memset(t->sum, 0, width * sizeof(float));
 	for (uint32_t l = 0; l < width; l++)
 		t->max[l] = -INFINITY;
+}
+
+/* Zeros where no keys came. */
+static void span_clear(struct span *t)
+{
+	if (t->fresh)
+		memset(t->ot, 0, (size_t)t->dim * t->vecs * VEC_LANES * sizeof(float));
+	t->fresh = false;
 }
 
 static void block_start(struct block *b)
@@ -275,7 +294,7 @@ static void block_start(struct block *b)
 	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
 		load_queries(&b->span[i], q + at * a->q_row, a->q_row, b->rows - at,
 			     (float)(a->scale * LOG2E));
-		span_clear(&b->span[i]);
+		span_start(&b->span[i]);
 		at += b->span[i].vecs * VEC_LANES;
 	}
 }
@@ -324,16 +343,17 @@ static void keep_weights(const struct block *b, const struct span *t, uint32_t i
 	}
 }
 
-static void block_finish(const struct block *b)
+static void block_finish(struct block *b)
 {
 	const struct attention *a = b->a;
 
 	for (uint32_t i = 0, at = 0; i < b->spans; i++) {
-		const struct span *t = &b->span[i];
+		struct span *t = &b->span[i];
 		const uint32_t width = t->vecs * VEC_LANES;
 		const uint32_t rows = b->rows - at < width ? b->rows - at : width;
 		const size_t row = b->i0 + at;
 
+		span_clear(t);
 		store_output(t, a->out + b->h * a->o_head + row * a->o_row, a->o_row, rows);
 		store_lse(t, a->lse ? a->lse + (size_t)b->h * a->q_len + row : NULL, rows);
 		keep_weights(b, t, b->i0 + at);
@@ -390,6 +410,7 @@ static void block_add_keys(struct block *b, uint32_t jb, uint32_t n)
 		keep_logits(b, t, i, jb, n);
 		softmax_span(t);
 		values_span(t, b->v + jb * a->v_row, a->v_row);
+		t->fresh = false;
 		i += t->vecs * VEC_LANES;
 	}
 }

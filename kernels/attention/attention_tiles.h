@@ -44,6 +44,8 @@ struct span {
 	float *st;	/* [keys][vecs * VEC_LANES] */
 	float *max, *sum, *alpha, *top;
 	uint32_t vecs, dim;
+	bool fresh;    /* ot holds nothing yet */
+	uint32_t open; /* keys of this block before any that a mask hides, in whole tiles */
 	uint32_t limit[SPAN_VECS]; /* keys of this block that vector v sees, not decreasing in v */
 	uint32_t seen[SPAN_VECS]; /* keys not past any lane's position: from here to limit is masked
 				   */
@@ -129,10 +131,10 @@ TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, 
 /*
  * mr of the head's dimensions by nr vectors: o[r][c] = o[r][c] * alpha[c] + sum v[j][r] s[j][c],
  * over the limit[c] keys that vector c sees: on the diagonal the vectors of earlier queries drop
- * out one by one.
+ * out one by one. A fresh o holds nothing to add to.
  */
 TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t *limit,
-		     const float *v, size_t v_row, const float *alpha, float *o)
+		     const float *v, size_t v_row, const float *alpha, bool fresh, float *o)
 {
 	const size_t width = (size_t)nr * VEC_LANES;
 	vec acc[MAX_TILE][SPAN_VECS];
@@ -155,7 +157,7 @@ TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t 
 		for (int r = 0; r < mr; r++) {
 			float *at = o + r * width + c * VEC_LANES;
 
-			vec_store(at, vec_fma(vec_load(at), f, acc[r][c]));
+			vec_store(at, fresh ? acc[r][c] : vec_fma(vec_load(at), f, acc[r][c]));
 		}
 	}
 }
@@ -201,8 +203,8 @@ TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t 
 #define SCORE_CALL(MR, NR)                                                              \
 	score_tile(MR, NR, width, t->qt + c * VEC_LANES, t->dim, k + at * k_row, k_row, \
 		   ahead + at * ahead_row, ahead_row, s + at * width, t->top + c * VEC_LANES)
-#define VALUE_CALL(MR, NR)                                           \
-	value_tile(MR, NR, t->st, t->limit, v + at, v_row, t->alpha, \
+#define VALUE_CALL(MR, NR)                                                     \
+	value_tile(MR, NR, t->st, t->limit, v + at, v_row, t->alpha, t->fresh, \
 		   t->ot + at * (size_t)(NR)*VEC_LANES)
 #define SCORE_1(MR) SCORE_CALL(MR, 1)
 #define SCORE_2(MR) SCORE_CALL(MR, 2)

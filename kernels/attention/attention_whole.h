@@ -66,6 +66,7 @@ static void chunked_rows(struct block *b)
 		total.span[i].ot = mem + (size_t)b->a->head_dim * at;
 		total.span[i].max = mem + (size_t)b->a->head_dim * b->bq + at;
 		total.span[i].sum = total.span[i].max + b->bq;
+		span_start(&total.span[i]);
 		span_clear(&total.span[i]);
 		at += b->span[i].vecs * VEC_LANES;
 	}
@@ -76,7 +77,7 @@ static void chunked_rows(struct block *b)
 		block_add_range(b, j, j + n, block_k);
 		for (uint32_t i = 0; i < b->spans; i++) {
 			merge_span(&total.span[i], &b->span[i]);
-			span_clear(&b->span[i]);
+			span_start(&b->span[i]);
 		}
 	}
 	block_finish(&total);
@@ -118,11 +119,12 @@ static void standard_rows(struct block *b, enum standard_pass pass)
 			keep_logits(b, t, i, first, end - first);
 		} else if (pass == PASS_SOFTMAX) {
 			for (uint32_t c = 0; c < t->vecs; c++)
-				take_top(t, c);
+				take_top(t, c, vec_load(t->max + c * VEC_LANES), 0);
 			softmax_span(t);
 		} else {
-			memset(t->ot, 0, (size_t)t->dim * t->vecs * VEC_LANES * sizeof(float));
+			t->fresh = true;
 			values_span(t, b->v + first * a->v_row, a->v_row);
+			t->fresh = false;
 		}
 		i += t->vecs * VEC_LANES;
 	}
