@@ -75,7 +75,7 @@ DEFINE_STREAM(KV_I8, 128)
 				  bool first)                                                     \
 	{                                                                                         \
 		value_tile(type, 1, VALUE_PAIRS(1), false, t, row, c, span->v, v_row, span->n, 0, \
-			   w, first);                                                             \
+			   w, first, 0);                                                          \
 	}
 DEFINE_VALUES(KV_F32)
 DEFINE_VALUES(KV_BF16)
@@ -132,9 +132,9 @@ TILE void scores_rows(const enum kv_type type, const int mr, const struct decode
 		else if (type == KV_I8)
 			score_tile_i8(mr, t, row, n, k, k_row, keys, s);
 		else if (mr == 1 && keys >= mk)
-			score_tile(type, mr, t, row, n, k, k_row, mk, s);
+			score_tile(type, mr, t, row, n, k, k_row, mk, span->next - span->k, s);
 		else
-			score_tile(type, mr, t, row, n, k, k_row, keys, s);
+			score_tile(type, mr, t, row, n, k, k_row, keys, span->next - span->k, s);
 	}
 }
 
@@ -142,6 +142,7 @@ TILE void values_keys(const enum kv_type type, const int mr, const struct decode
 		      uint32_t row, uint32_t n, const struct decode_span *span, size_t v_row,
 		      const float *w, bool first)
 {
+	const ptrdiff_t ahead = span->next - span->v;
 	const uint32_t whole = WHOLE(n);
 	const int np = VALUE_PAIRS(mr);
 	uint32_t c = 0;
@@ -151,12 +152,14 @@ TILE void values_keys(const enum kv_type type, const int mr, const struct decode
 			values_one_row(type, t, row, c, span, v_row, w, first);
 		else
 			value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w,
-				   first);
+				   first, ahead);
 	}
 	for (; c < whole; c += PAIR)
-		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, first);
+		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, first,
+			   ahead);
 	if (c < n)
-		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, first);
+		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, first,
+			   ahead);
 }
 
 /* Keys that a single row of more than one tile takes at once: 16 KiB of values, that stay near. */
@@ -235,6 +238,7 @@ TILE void block_add(const enum kv_type type, const struct decode_state *t, const
 		return;
 	for (uint32_t at = 0, r = wide; at < n; at += span.n, r = wide) {
 		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
+		span.next = decode_next(type, d, g, &span, jb + n + at, false);
 		if (type == KV_I8) {
 			memcpy(t->k_scale + at, span.k_scale, span.n * sizeof(float));
 			memcpy(t->v_scale + at, span.v_scale, span.n * sizeof(float));
@@ -255,6 +259,7 @@ TILE void block_add(const enum kv_type type, const struct decode_state *t, const
 	}
 	for (uint32_t at = 0, r = wide; at < n; at += span.n, r = wide) {
 		span = decode_span_at(type, &d->kv, g, jb + at, jb + n);
+		span.next = decode_next(type, d, g, &span, jb + n + at, true);
 		for (; r + 4 <= t->rows; r += 4)
 			values_rows(type, 4, t, r, dim, &span, kv_row, at);
 		for (; r + 2 <= t->rows; r += 2)

@@ -55,14 +55,23 @@ static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
 #define WHOLE(n) ((n) / PAIR * PAIR)
 
 /*
+ * Tiles that fetch what comes next, `ahead` bytes from what they read: of four rows. Fewer read as
+ * fast as memory gives, and of int8 a line is too many steps.
+ */
+#define FETCHES(type, mr) ((mr) == 4 && (type) != KV_I8)
+
+/*
  * One pair of mk keys against the same of mr rows of q. With few keys all of them are loaded first,
  * with many each in its turn: so that the accumulators stay in registers beside them.
  */
 TILE void score_step(const enum kv_type type, const int mr, const float *q, size_t q_row,
-		     const char *const *key, size_t at, vec *acc)
+		     const char *const *key, size_t at, ptrdiff_t ahead, vec *acc)
 {
 	const int mk = VEC_LANES / mr, group = mr == 4 ? mk : 1;
 
+	if (FETCHES(type, mr) && (type == KV_F32 || at % 64 == 0))
+		for (int u = 0; u < mk; u++)
+			__builtin_prefetch(key[u] + at + ahead);
 #pragma GCC unroll 16
 	for (int u = 0; u < mk; u += group) {
 		vec a[VEC_LANES], b[VEC_LANES];
@@ -102,7 +111,8 @@ TILE void keep_sums(const int mr, const struct decode_state *t, vec sums, float 
 
 /* s[r][u] = q row r . key u, for mr rows and VEC_LANES / mr keys, of which `keys` exist. */
 TILE void score_tile(const enum kv_type type, const int mr, const struct decode_state *t,
-		     uint32_t row, uint32_t n, const char *k, size_t k_row, uint32_t keys, float *s)
+		     uint32_t row, uint32_t n, const char *k, size_t k_row, uint32_t keys,
+		     ptrdiff_t ahead, float *s)
 {
 	const int mk = VEC_LANES / mr;
 	const float *q = t->q + (size_t)row * t->dim;
@@ -118,11 +128,11 @@ TILE void score_tile(const enum kv_type type, const int mr, const struct decode_
 	for (int i = 0; i < VEC_LANES; i++)
 		acc[i] = vec_zero();
 	for (; c + PAIR <= n; c += PAIR)
-		score_step(type, mr, q + c, t->dim, key, c * type_bytes(type), acc);
+		score_step(type, mr, q + c, t->dim, key, c * type_bytes(type), ahead, acc);
 	if (c < n) {
 		for (int u = 0; u < mk; u++)
 			key[u] = load_tail(type, key[u] + c * type_bytes(type), n - c, tail[u]);
-		score_step(type, mr, q + c, t->dim, key, 0, acc);
+		score_step(type, mr, q + c, t->dim, key, 0, 0, acc);
 	}
 	keep_sums(mr, t, vec_sums(acc), s);
 }
@@ -224,7 +234,8 @@ TILE void score_tile_i8(const int mr, const struct decode_state *t, uint32_t row
  */
 TILE void value_tile(const enum kv_type type, const int mr, const int np, const bool tail,
 		     const struct decode_state *t, uint32_t row, uint32_t c, const char *v,
-		     size_t v_row, uint32_t n, uint32_t left, const float *w, bool first)
+		     size_t v_row, uint32_t n, uint32_t left, const float *w, bool first,
+		     ptrdiff_t ahead)
 {
 	vec acc[8][8];
 	float *o = t->o + (size_t)row * t->dim + c;
@@ -241,6 +252,8 @@ TILE void value_tile(const enum kv_type type, const int mr, const int np, const 
 	for (uint32_t j = 0; j < n; j++, v += v_row) {
 		_Alignas(64) char buf[PAIR * sizeof(float)];
 
+		if (FETCHES(type, mr))
+			__builtin_prefetch(v + ahead);
 #pragma GCC unroll 16
 		for (int x = 0; x < np; x++) {
 			const char *p = v + (size_t)x * PAIR * type_bytes(type);

@@ -145,7 +145,7 @@ static void wide_softmax(const struct decode_state *t, const struct decode *d, u
 	vec_store(t->sum + row, vec_fma(vec_load(t->sum + row), factor, total));
 }
 
-/* A group's values of a piece of a block, and where the keys lie that come next. */
+/* A group's values of a piece of a block. */
 struct wide_values {
 	const struct decode_state *t;
 	uint32_t row; /* the group's first */
@@ -153,7 +153,6 @@ struct wide_values {
 	size_t v_row;
 	const float *w; /* [key][row] */
 	bool first;	/* of the block */
-	const char *ahead;
 };
 
 /*
@@ -166,7 +165,7 @@ TILE void wide_value_tile(const int mr, const int np, const struct wide_values *
 	const size_t dim = g->t->dim, v_row = g->v_row;
 	const float *w = g->w + from, *factor = g->t->factor + g->row + from;
 	const char *v = g->x.v + c * sizeof(float);
-	const char *ahead = g->ahead + c * sizeof(float) + (from ? 64 : 0);
+	const char *ahead = g->x.next + c * sizeof(float) + (from ? 64 : 0);
 	float *o = g->t->o + (g->row + from) * dim + c;
 	vec acc[WIDE][3];
 
@@ -249,12 +248,9 @@ static void wide_block_values(const struct decode_state *t, const struct decode 
 	struct wide_values v = {.t = t, .v_row = d->kv.row_bytes};
 
 	for (uint32_t at = 0; at < n; at += v.x.n) {
-		const uint32_t next = jb + n + at;
-
 		v.x = decode_span_at(KV_F32, &d->kv, g, jb + at, jb + n);
+		v.x.next = decode_next(KV_F32, d, g, &v.x, jb + n + at, true);
 		v.first = !at;
-		v.ahead = next < d->kv_len ? decode_span_at(KV_F32, &d->kv, g, next, next + 1).k
-					   : v.x.v;
 		for (v.row = 0; v.row < wide_rows(KV_F32, t); v.row += WIDE) {
 			v.w = t->s + (size_t)v.row * t->stride + (size_t)at * WIDE;
 			wide_add_values(&v, d->head_dim);
