@@ -50,8 +50,9 @@ void attention_set_packed(struct attention *a, uint32_t heads, uint32_t kv_heads
 
 /*
  * A span's queries, a block of its scores and the stripes of K and V under way want to sit in L1
- * together; the rest of the block in L2. Measured: AVX-512 with 48 KiB of L1, AVX2 with 32 KiB,
- * where spans are narrow, so that more keys fit, and more queries share a pass over K and V.
+ * together; the rest of the block, and these keys and values, in L2. Measured: AVX-512 with 48 KiB
+ * of L1; AVX2 with 32 KiB and 512 of L2, where spans are 24 queries wide, and where fewer keys a
+ * block leave room for a neighbour on the core, but cut a diagonal into more pieces.
  */
 void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q, uint32_t *block_k)
 {
@@ -59,8 +60,8 @@ void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q
 	uint32_t bq = dim <= 64 ? 64 : 32, bk = dim <= 256 ? 128 : 64;
 
 	if (isa == ISA_AVX2 && dim <= 256) {
-		bq = dim <= 128 ? 128 : 64;
-		bk = 256;
+		bq = dim <= 128 ? 96 : 48;
+		bk = dim <= 64 ? 256 : dim <= 128 && a->causal ? 192 : 128;
 	}
 	/* Heads beyond 256 are no usual ones: what 160 KiB of scratch allow. */
 	if (dim > 512)
