@@ -75,7 +75,7 @@ DEFINE_STREAM(KV_I8, 128)
 				  bool first)                                                     \
 	{                                                                                         \
 		value_tile(type, 1, VALUE_PAIRS(1), false, t, row, c, span->v, v_row, span->n, 0, \
-			   w, first, 0);                                                          \
+			   w, first, span->v);                                                    \
 	}
 DEFINE_VALUES(KV_F32)
 DEFINE_VALUES(KV_BF16)
@@ -132,9 +132,9 @@ TILE void scores_rows(const enum kv_type type, const int mr, const struct decode
 		else if (type == KV_I8)
 			score_tile_i8(mr, t, row, n, k, k_row, keys, s);
 		else if (mr == 1 && keys >= mk)
-			score_tile(type, mr, t, row, n, k, k_row, mk, span->next - span->k, s);
+			score_tile(type, mr, t, row, n, k, k_row, mk, span->next + j * k_row, s);
 		else
-			score_tile(type, mr, t, row, n, k, k_row, keys, span->next - span->k, s);
+			score_tile(type, mr, t, row, n, k, k_row, keys, span->next + j * k_row, s);
 	}
 }
 
@@ -142,7 +142,6 @@ TILE void values_keys(const enum kv_type type, const int mr, const struct decode
 		      uint32_t row, uint32_t n, const struct decode_span *span, size_t v_row,
 		      const float *w, bool first)
 {
-	const ptrdiff_t ahead = span->next - span->v;
 	const uint32_t whole = WHOLE(n);
 	const int np = VALUE_PAIRS(mr);
 	uint32_t c = 0;
@@ -152,14 +151,14 @@ TILE void values_keys(const enum kv_type type, const int mr, const struct decode
 			values_one_row(type, t, row, c, span, v_row, w, first);
 		else
 			value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w,
-				   first, ahead);
+				   first, span->next);
 	}
 	for (; c < whole; c += PAIR)
 		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, first,
-			   ahead);
+			   span->next);
 	if (c < n)
 		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, first,
-			   ahead);
+			   span->next);
 }
 
 /* Keys that a single row of more than one tile takes at once: 16 KiB of values, that stay near. */

@@ -6,15 +6,16 @@
 #define SPILL		16 /* keys of the largest tile */
 
 /*
- * One to three rows read each key once: a long block, for few changes between the streams of keys
- * and values, and few softmaxes; beyond 512 nothing more is gained. More rows read it once
- * for each four, so it should stay in L1 meanwhile: 24 KiB of keys as f32, a whole number of tiles.
+ * A single row reads each key once: a long block, for few changes between the streams of keys and
+ * values, and few softmaxes; beyond 512 nothing more is gained. More rows have time to fetch the
+ * next block meanwhile, or read this one again, so it should stay in L1: 24 KiB of keys as f32, a
+ * whole number of tiles.
  */
 uint32_t decode_block(const struct decode *d)
 {
 	uint32_t rows = d->heads / d->kv_heads * d->q_len, block;
 
-	if (rows < 4)
+	if (rows == 1)
 		return 512;
 	block = 6144 / ROUND_UP(d->head_dim, 16) / 24 * 24;
 	return block > 240 ? 240 : block < 24 ? 24 : block;

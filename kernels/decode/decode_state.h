@@ -42,7 +42,7 @@ size_t decode_parts(const struct decode *d);
 /* A piece of a block whose rows lie side by side. */
 struct decode_span {
 	const char *k, *v;
-	const char *next; /* to fetch meanwhile, row for row; see decode_next() */
+	const char *next; /* to fetch meanwhile, as many bytes; see decode_next() */
 	const float *k_scale, *v_scale;
 	uint32_t n;
 };

@@ -55,23 +55,30 @@ static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
 #define WHOLE(n) ((n) / PAIR * PAIR)
 
 /*
- * Tiles that fetch what comes next, `ahead` bytes from what they read: of four rows. Fewer read as
- * fast as memory gives, and of int8 a line is too many steps.
+ * Tiles that fetch what comes next, line by line from `next` on: one that the hardware sees as a
+ * stream, and runs ahead of. Those of a single row read such a stream themselves; of int8 a line is
+ * too many steps.
  */
-#define FETCHES(type, mr) ((mr) == 4 && (type) != KV_I8)
+#define FETCHES(type, mr) ((mr) > 1 && (type) != KV_I8)
+
+TILE void fetch(const char *p, const size_t bytes)
+{
+#pragma GCC unroll 16
+	for (size_t i = 0; i < bytes; i += 64)
+		__builtin_prefetch(p + i);
+}
 
 /*
  * One pair of mk keys against the same of mr rows of q. With few keys all of them are loaded first,
  * with many each in its turn: so that the accumulators stay in registers beside them.
  */
 TILE void score_step(const enum kv_type type, const int mr, const float *q, size_t q_row,
-		     const char *const *key, size_t at, ptrdiff_t ahead, vec *acc)
+		     const char *const *key, size_t at, const char *next, vec *acc)
 {
 	const int mk = VEC_LANES / mr, group = mr == 4 ? mk : 1;
 
-	if (FETCHES(type, mr) && (type == KV_F32 || at % 64 == 0))
-		for (int u = 0; u < mk; u++)
-			__builtin_prefetch(key[u] + at + ahead);
+	if (FETCHES(type, mr))
+		fetch(next + at * (size_t)mk, (size_t)mk * PAIR * type_bytes(type));
 #pragma GCC unroll 16
 	for (int u = 0; u < mk; u += group) {
 		vec a[VEC_LANES], b[VEC_LANES];
@@ -112,7 +119,7 @@ TILE void keep_sums(const int mr, const struct decode_state *t, vec sums, float 
 /* s[r][u] = q row r . key u, for mr rows and VEC_LANES / mr keys, of which `keys` exist. */
 TILE void score_tile(const enum kv_type type, const int mr, const struct decode_state *t,
 		     uint32_t row, uint32_t n, const char *k, size_t k_row, uint32_t keys,
-		     ptrdiff_t ahead, float *s)
+		     const char *next, float *s)
 {
 	const int mk = VEC_LANES / mr;
 	const float *q = t->q + (size_t)row * t->dim;
@@ -128,11 +135,11 @@ TILE void score_tile(const enum kv_type type, const int mr, const struct decode_
 	for (int i = 0; i < VEC_LANES; i++)
 		acc[i] = vec_zero();
 	for (; c + PAIR <= n; c += PAIR)
-		score_step(type, mr, q + c, t->dim, key, c * type_bytes(type), ahead, acc);
+		score_step(type, mr, q + c, t->dim, key, c * type_bytes(type), next, acc);
 	if (c < n) {
 		for (int u = 0; u < mk; u++)
 			key[u] = load_tail(type, key[u] + c * type_bytes(type), n - c, tail[u]);
-		score_step(type, mr, q + c, t->dim, key, 0, 0, acc);
+		score_step(type, mr, q + c, t->dim, key, 0, next, acc);
 	}
 	keep_sums(mr, t, vec_sums(acc), s);
 }
@@ -235,12 +242,14 @@ TILE void score_tile_i8(const int mr, const struct decode_state *t, uint32_t row
 TILE void value_tile(const enum kv_type type, const int mr, const int np, const bool tail,
 		     const struct decode_state *t, uint32_t row, uint32_t c, const char *v,
 		     size_t v_row, uint32_t n, uint32_t left, const float *w, bool first,
-		     ptrdiff_t ahead)
+		     const char *next)
 {
+	const size_t share = (size_t)np * PAIR * type_bytes(type);
 	vec acc[8][8];
 	float *o = t->o + (size_t)row * t->dim + c;
 
 	v += c * type_bytes(type);
+	next += c * type_bytes(type) * n;
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
 		vec f = vec_splat(first ? t->factor[row + r] : 1);
@@ -253,7 +262,7 @@ TILE void value_tile(const enum kv_type type, const int mr, const int np, const 
 		_Alignas(64) char buf[PAIR * sizeof(float)];
 
 		if (FETCHES(type, mr))
-			__builtin_prefetch(v + ahead);
+			fetch(next + j * share, share);
 #pragma GCC unroll 16
 		for (int x = 0; x < np; x++) {
 			const char *p = v + (size_t)x * PAIR * type_bytes(type);

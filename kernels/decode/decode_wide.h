@@ -157,7 +157,7 @@ struct wide_values {
 
 /*
  * As value_tile, of the group's rows from `from` on and np vectors from c on, the last of `lanes`
- * numbers. Of the keys that come next each tile fetches its share: a line beside its own.
+ * numbers.
  */
 TILE void wide_value_tile(const int mr, const int np, const struct wide_values *g, uint32_t from,
 			  uint32_t c, uint32_t lanes)
@@ -165,7 +165,7 @@ TILE void wide_value_tile(const int mr, const int np, const struct wide_values *
 	const size_t dim = g->t->dim, v_row = g->v_row;
 	const float *w = g->w + from, *factor = g->t->factor + g->row + from;
 	const char *v = g->x.v + c * sizeof(float);
-	const char *ahead = g->x.next + c * sizeof(float) + (from ? 64 : 0);
+	const char *next = g->x.next + (c * sizeof(float) + (from ? 64 : 0)) * g->x.n;
 	float *o = g->t->o + (g->row + from) * dim + c;
 	vec acc[WIDE][3];
 
@@ -177,10 +177,10 @@ TILE void wide_value_tile(const int mr, const int np, const struct wide_values *
 		for (int i = 0; i < np; i++)
 			acc[r][i] = vec_mul(f, vec_load(o + (size_t)r * dim + i * VEC_LANES));
 	}
-	for (uint32_t j = 0; j < g->x.n; j++, v += v_row, ahead += v_row, w += WIDE) {
+	for (uint32_t j = 0; j < g->x.n; j++, v += v_row, next += 64, w += WIDE) {
 		vec y[3];
 
-		__builtin_prefetch(ahead);
+		__builtin_prefetch(next);
 #pragma GCC unroll 3
 		for (int i = 0; i < np; i++) {
 			const float *p = (const float *)(const void *)v + i * VEC_LANES;
