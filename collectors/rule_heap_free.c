@@ -46,10 +46,8 @@ bool rule_heap_free_check(const struct snapshot *s, struct snap_alert *a)
 	a->threshold = FREE_PCT;
 	snprintf(a->subject, sizeof(a->subject), "%s", h->allocator);
 	snprintf(a->evidence, sizeof(a->evidence), "%s", h->words);
-	snprintf(
-		a->advice, sizeof(a->advice), "%s",
-		h->verdict == HEAP_FRAGMENTED
-			? fragment_less(h->allocator)
-			: give_back(h->allocator));
+	snprintf(a->advice, sizeof(a->advice), "%s",
+		 h->verdict == HEAP_FRAGMENTED ? fragment_less(h->allocator)
+					       : give_back(h->allocator));
 	return true;
 }
