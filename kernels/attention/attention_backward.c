@@ -20,8 +20,8 @@ size_t backward_block_bytes(const struct attention *a)
 	size_t q = backward_block_q(a), k = BACKWARD_BLOCK_K;
 	size_t dim = (a->head_dim + BACKWARD_PAD - 1) / BACKWARD_PAD * BACKWARD_PAD;
 
-	/* Q, dO and dQ transposed, Q and dO packed; P and dS; one product of keys; lse and D. */
-	return (5 * dim * q + 2 * k * q + k * dim + 2 * q) * sizeof(float);
+	/* Q, dO and dQ transposed, Q and dO packed; P and dS; a tile; lse and D. */
+	return (5 * dim * q + 2 * k * q + BACKWARD_TILE * BACKWARD_PAD + 2 * q) * sizeof(float);
 }
 
 size_t attention_backward_scratch(const struct attention_backward *b)

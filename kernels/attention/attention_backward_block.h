@@ -7,6 +7,7 @@
 
 enum {
 	BACKWARD_BLOCK_K = 96, /* a multiple of every variant's tile: 6 and 12 keys */
+	BACKWARD_TILE = 12,    /* rows of the tallest tile */
 	BACKWARD_PAD = 32,     /* two of the longest vectors: what dimensions are padded to */
 };
 

@@ -12,11 +12,12 @@ struct backward {
 	float *qp, *dop;
 	/* Panels along queries, [panel][BACKWARD_BLOCK_K][PANEL]: p, and dp that becomes ds. */
 	float *p, *ds;
-	float *sums;	   /* [BACKWARD_BLOCK_K][dim]: a product on its way into dk or dv */
+	float *sums;	   /* [TILE_ROWS][PANEL]: a product on its way into dk or dv */
 	float *lse, *mean; /* [bq]: in base 2, and D */
 	uint32_t bq, dim;  /* dim is padded */
 	uint32_t h, g, i0, rows;
 	uint32_t jb, n;
+	uint32_t begun; /* keys whose dk and dv hold something */
 };
 
 static void backward_init(struct backward *t, const struct attention_backward *call, float *mem)
@@ -36,8 +37,15 @@ static void backward_init(struct backward *t, const struct attention_backward *c
 	t->p = t->dop + panel;
 	t->ds = t->p + (size_t)BACKWARD_BLOCK_K * t->bq;
 	t->sums = t->ds + (size_t)BACKWARD_BLOCK_K * t->bq;
-	t->lse = t->sums + (size_t)BACKWARD_BLOCK_K * t->dim;
+	t->lse = t->sums + BACKWARD_TILE * BACKWARD_PAD;
 	t->mean = t->lse + t->bq;
+}
+
+/* VEC_LANES rows of x, of which the first `rows` are there, and as many dimensions, m of them. */
+static void load_part(vec r[VEC_LANES], const float *x, size_t x_row, uint32_t rows, uint32_t m)
+{
+	for (uint32_t l = 0; l < VEC_LANES; l++)
+		r[l] = m && l < rows ? vec_load_first(x + l * x_row, m) : vec_zero();
 }
 
 /* Rows of x packed into panels along dimensions, and transposed, times scale, along queries;
@@ -46,25 +54,36 @@ static void load_block(const struct backward *t, const float *x, size_t x_row, f
 		       float *packed, float *transposed)
 {
 	const uint32_t dim = t->a->head_dim;
+	const vec f = vec_splat(scale);
 	vec r[VEC_LANES];
 
-	for (uint32_t i = 0; i < t->bq; i += VEC_LANES) {
+	for (uint32_t i = 0; i < t->bq; i += VEC_LANES, x += VEC_LANES * x_row) {
+		const uint32_t rows = i < t->rows ? t->rows - i : 0;
 		float *to = transposed + i / PANEL * (size_t)t->dim * PANEL + i % PANEL;
 
 		for (uint32_t d = 0; d < t->dim; d += VEC_LANES) {
 			uint32_t m = d >= dim ? 0 : dim - d < VEC_LANES ? dim - d : VEC_LANES;
 			float *at = packed + d / PANEL * (size_t)t->bq * PANEL + d % PANEL;
+			const bool whole = rows >= VEC_LANES && m == VEC_LANES;
 
-			for (uint32_t l = 0; l < VEC_LANES; l++) {
-				r[l] = m && i + l < t->rows
-					       ? vec_load_first(x + (i + l) * x_row + d, m)
-					       : vec_zero();
-				vec_store(at + (size_t)(i + l) * PANEL, r[l]);
-			}
-			vec_transpose(r);
+			for (uint32_t l = 0; d % LINE == 0 && l < VEC_LANES; l++)
+				__builtin_prefetch(x + (VEC_LANES + l) * x_row + d);
+			if (!whole)
+				load_part(r, x + d, x_row, rows, m);
+#pragma GCC unroll 16
 			for (uint32_t l = 0; l < VEC_LANES; l++)
-				vec_store(to + (size_t)(d + l) * PANEL,
-					  vec_mul(r[l], vec_splat(scale)));
+				vec_store(at + (size_t)(i + l) * PANEL,
+					  whole ? vec_loadu(x + d + l * x_row) : r[l]);
+			if (whole) {
+				vec_load_turned(r, x + d, x_row, f);
+			} else {
+				vec_transpose(r);
+				for (uint32_t l = 0; l < VEC_LANES; l++)
+					r[l] = vec_mul(r[l], f);
+			}
+#pragma GCC unroll 16
+			for (uint32_t l = 0; l < VEC_LANES; l++)
+				vec_store(to + (size_t)(d + l) * PANEL, r[l]);
 		}
 	}
 }
@@ -214,15 +233,31 @@ struct seen {
 	uint32_t first, last;
 };
 
-/* x (dk or dv) += weights^T rows: weights p or ds, rows in panels. */
+/* x += y, n floats, fewer than a panel's. */
+static void add_first(float *x, const float *y, uint32_t n)
+{
+	for (uint32_t d = 0; d < n; d += VEC_LANES) {
+		uint32_t m = n - d < VEC_LANES ? n - d : VEC_LANES;
+
+		vec_store_first(x + d, vec_add(vec_load_first(x + d, m), vec_load(y + d)), m);
+	}
+}
+
+/*
+ * x (dk or dv) += weights^T rows: weights p or ds, rows in panels. In place, but for a last panel
+ * that is wider than what is left of the dimensions.
+ */
 static void add_to_keys(const struct backward *t, const float *weights, const float *rows,
 			const struct seen *seen, float *x, size_t x_row)
 {
 	const uint32_t dim = t->a->head_dim;
 
 	for (uint32_t d = 0; d < dim; d += PANEL) {
+		const bool whole = d + PANEL <= dim;
+
 		for (uint32_t j = 0; j < t->n; j += TILE_ROWS) {
 			const struct seen *s = &seen[j / TILE_ROWS];
+			const uint32_t keys = t->n - j < TILE_ROWS ? t->n - j : TILE_ROWS;
 			struct product p = {
 				.a = weights + ((size_t)s->first * BACKWARD_BLOCK_K + j) * PANEL,
 				.a_row = PANEL,
@@ -232,21 +267,17 @@ static void add_to_keys(const struct backward *t, const float *weights, const fl
 				.b_outer = (size_t)PANEL * PANEL,
 				.outer = s->last - s->first,
 				.inner = PANEL,
-				.c = t->sums + (size_t)j * t->dim + d,
-				.c_row = t->dim,
+				.c = whole ? x + j * x_row + d : t->sums,
+				.c_row = whole ? x_row : PANEL,
+				.add = whole,
 			};
 
-			product_rows(&p, t->n - j < TILE_ROWS ? t->n - j : TILE_ROWS);
-		}
-	}
-	for (uint32_t j = 0; j < t->n; j++) {
-		float *to = x + j * x_row;
-
-		for (uint32_t d = 0; d < dim; d += VEC_LANES) {
-			uint32_t m = dim - d < VEC_LANES ? dim - d : VEC_LANES;
-			vec sum = vec_load(t->sums + (size_t)j * t->dim + d);
-
-			vec_store_first(to + d, vec_add(vec_load_first(to + d, m), sum), m);
+			if (!p.outer)
+				continue;
+			product_rows(&p, keys);
+			for (uint32_t r = 0; r < keys && !whole; r++)
+				add_first(x + (j + r) * x_row + d, t->sums + (size_t)r * PANEL,
+					  dim - d);
 		}
 	}
 }
@@ -280,6 +311,18 @@ static void block_keys(struct backward *t)
 		    a->k_row);
 }
 
+/* Zeros to add to, for keys before end: no earlier than they are needed, so that they are near. */
+static void begin_keys(struct backward *t, uint32_t end)
+{
+	const struct attention *a = t->a;
+	const size_t bytes = a->head_dim * sizeof(float);
+
+	for (; t->begun < end; t->begun++) {
+		memset(t->call->dk + t->g * a->k_head + t->begun * a->k_row, 0, bytes);
+		memset(t->call->dv + t->g * a->v_head + t->begun * a->v_row, 0, bytes);
+	}
+}
+
 static void head_backward(struct backward *t)
 {
 	const struct attention *a = t->a;
@@ -292,6 +335,7 @@ static void head_backward(struct backward *t)
 		attention_visible(a, i + t->rows - 1, &unused, &end);
 		for (t->jb = first; t->jb < end; t->jb += BACKWARD_BLOCK_K) {
 			t->n = end - t->jb < BACKWARD_BLOCK_K ? end - t->jb : BACKWARD_BLOCK_K;
+			begin_keys(t, t->jb + t->n);
 			block_keys(t);
 		}
 		store_queries(t);
@@ -308,14 +352,10 @@ static void backward_work(const struct attention_backward *b, char *scratch, uin
 
 	backward_init(&t, b, (void *)(scratch + w * backward_block_bytes(a)));
 	for (t.g = w; t.g < a->kv_heads; t.g += workers) {
-		for (uint32_t j = 0; j < a->kv_len; j++) {
-			size_t bytes = a->head_dim * sizeof(float);
-
-			memset(b->dk + t.g * a->k_head + j * a->k_row, 0, bytes);
-			memset(b->dv + t.g * a->v_head + j * a->v_row, 0, bytes);
-		}
+		t.begun = 0;
 		for (t.h = t.g * shared; t.h < (t.g + 1) * shared; t.h++)
 			head_backward(&t);
+		begin_keys(&t, a->kv_len);
 	}
 }
 

@@ -19,6 +19,7 @@
 
 #define TILE  static inline __attribute__((always_inline))
 #define PANEL (2 * VEC_LANES)
+#define LINE  16 /* floats of a line of the cache */
 #define LOG2E 1.44269504088896340736
 
 struct product {
@@ -30,6 +31,8 @@ struct product {
 	bool add; /* to what c holds */
 };
 
+/* What c holds is added last, asked for first: on its way in it costs nothing. c may lie unaligned.
+ */
 TILE void product_tile(const int mr, const struct product *p, uint32_t row)
 {
 	float *c = p->c + row * p->c_row;
@@ -37,8 +40,10 @@ TILE void product_tile(const int mr, const struct product *p, uint32_t row)
 
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
-		acc[r][0] = p->add ? vec_load(c + r * p->c_row) : vec_zero();
-		acc[r][1] = p->add ? vec_load(c + r * p->c_row + VEC_LANES) : vec_zero();
+		if (p->add)
+			__builtin_prefetch(c + r * p->c_row, 1);
+		acc[r][0] = vec_zero();
+		acc[r][1] = vec_zero();
 	}
 	for (uint32_t o = 0; o < p->outer; o++) {
 		const float *a = p->a + row * p->a_row + o * p->a_outer;
@@ -59,8 +64,14 @@ TILE void product_tile(const int mr, const struct product *p, uint32_t row)
 	}
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
-		vec_store(c + r * p->c_row, acc[r][0]);
-		vec_store(c + r * p->c_row + VEC_LANES, acc[r][1]);
+		float *to = c + r * p->c_row;
+
+		if (p->add) {
+			acc[r][0] = vec_add(acc[r][0], vec_loadu(to));
+			acc[r][1] = vec_add(acc[r][1], vec_loadu(to + VEC_LANES));
+		}
+		vec_storeu(to, acc[r][0]);
+		vec_storeu(to + VEC_LANES, acc[r][1]);
 	}
 }
 
