@@ -20,7 +20,7 @@ int attention_check(const struct attention *a)
 		return -EINVAL;
 	if (!a->head_dim || a->head_dim > ATTENTION_MAX_DIM)
 		return -EINVAL;
-	if (a->block_q > ATTENTION_MAX_BLOCK_Q || a->block_q % 16)
+	if (a->block_q > ATTENTION_MAX_BLOCK_Q || a->block_q % 8)
 		return -EINVAL;
 	if (a->block_k > ATTENTION_MAX_BLOCK_K)
 		return -EINVAL;
@@ -59,14 +59,17 @@ void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q
 	const uint32_t dim = a->head_dim;
 	uint32_t bq = dim <= 64 ? 64 : 32, bk = dim <= 256 ? 128 : 64;
 
-	if (isa == ISA_AVX2 && dim <= 256) {
-		bq = dim <= 128 ? 96 : 48;
-		bk = dim <= 64 ? 256 : dim <= 128 && a->causal ? 192 : 128;
-	}
 	/* Heads beyond 256 are no usual ones: what 160 KiB of scratch allow. */
 	if (dim > 512)
 		bq = 16;
-	*block_q = a->block_q ? a->block_q : bq;
+	if (isa == ISA_AVX2 && dim <= 256) {
+		bq = dim <= 128 ? 96 : 48;
+		bk = dim <= 64 ? 256 : dim <= 128 && a->causal ? 192 : 128;
+	} else if (isa == ISA_AVX2 && dim <= 768) {
+		bq = 24;
+		bk = dim <= 512 ? 128 : 64;
+	}
+	*block_q = a->block_q ? (uint32_t)round_up(a->block_q, isa == ISA_AVX512 ? 16 : 8) : bq;
 	*block_k = a->block_k ? a->block_k : bk;
 }
 

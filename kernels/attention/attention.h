@@ -42,7 +42,7 @@ struct attention {
 	size_t q_head, q_row, k_head, k_row, v_head, v_row, o_head, o_row;
 	float scale; /* usually 1 / sqrt(head_dim) */
 	bool causal;
-	uint32_t block_q; /* queries a block, a multiple of 16; 0 is the tuned default */
+	uint32_t block_q; /* queries a block, a multiple of 8; 0 is the tuned default */
 	uint32_t block_k; /* keys a block, up to ATTENTION_MAX_BLOCK_K; 0 is the tuned default */
 	float *lse; /* NULL, or [heads][q_len]: the natural log of each query's sum of exponentials,
 		     * what the backward pass starts from; -inf for a query that sees no key */

@@ -64,7 +64,7 @@ static void wrong_answer_with_a_block_size_of_ones_own(void **state)
 	static const uint32_t bk[] = {1, 5, 16, 33, 64, 100, 512};
 	struct problem p;
 
-	for (uint32_t bq = 16; bq <= ATTENTION_MAX_BLOCK_Q; bq += 16) {
+	for (uint32_t bq = 8; bq <= ATTENTION_MAX_BLOCK_Q; bq += 8) {
 		for (size_t i = 0; i < COUNT(bk); i++) {
 			problem_init(&p, 1, 1, 100, 120, 33, i % 2);
 			p.a.block_q = bq;
