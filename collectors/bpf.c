@@ -35,6 +35,7 @@ struct bpf {
 	bool many;     /* other processes too */
 	uint32_t tgid; /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
+	int whois_fd;	    /* link of that iterator, -1 until it is asked */
 	bool sched_clocked; /* the run queues' clock may stand for CLOCK_MONOTONIC */
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
 	uint32_t nprograms;
@@ -79,6 +80,8 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->sample;
 	if (!strcmp(family, "follow"))
 		return req->follow || !strcmp(name, "on_follow_exit");
+	if (!strcmp(family, "whois"))
+		return req->many && !procfs_in_first_pid_namespace();
 	if (!strcmp(family, "block"))
 		return req->block;
 	if (!strcmp(family, "fault"))
@@ -332,12 +335,13 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	}
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(keep_message);
+	b->whois_fd = -1;
 	b->ncpu = procfs_cpu_ids();
 	b->sched_clocked = req->offcpu && clock_scheduler_shared();
 	b->pid = req->pid;
-	b->many = req->many;
 	list_programs(b, req);
 	err = find_tgid(b, req);
+	b->many = req->many;
 	if (!err)
 		err = load(b, req);
 	if (err && err != -EPERM && find_refused(b, req))
@@ -466,6 +470,33 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 	link = bpf_program__attach_iter(p, &opts);
 	err = keep_link(b, link, p, why, why_size);
 	return err ? err : bpf_link__fd(link);
+}
+
+bool bpf_translates(const struct bpf *b)
+{
+	return b->many && !procfs_in_first_pid_namespace();
+}
+
+int bpf_whois(struct bpf *b, struct contract_whois *rows, uint32_t max)
+{
+	size_t have = 0, size = max * sizeof(*rows);
+	char why[SNAP_TEXT];
+	ssize_t got = 1;
+	int fd;
+
+	if (b->whois_fd < 0)
+		b->whois_fd = bpf_attach_iter(b, "iter_whois", why, sizeof(why));
+	if (b->whois_fd < 0)
+		return b->whois_fd;
+	fd = bpf_iter_create(b->whois_fd);
+	if (fd < 0)
+		return -errno;
+	while (have < size && got > 0) {
+		got = read(fd, (char *)rows + have, size - have);
+		have += got > 0 ? (size_t)got : 0;
+	}
+	close(fd);
+	return (int)(have / sizeof(*rows));
 }
 
 void *bpf_map_array(struct bpf *b, int map_fd, size_t value_size, size_t entries, bool writable)

@@ -38,8 +38,13 @@ uint32_t bpf_ncpu(const struct bpf *b); /* CPU numbers: slots a histogram has in
 /* Are waits timed by wake-ups? If not, on_sched_waking only adds who woke a thread. */
 bool bpf_needs_wakes(const struct bpf *b);
 uint64_t bpf_unfollowed(const struct bpf *b); /* children that found no place */
+/* In a pid namespace with several processes: pids differ from the kernel's, see bpf_whois(). */
+bool bpf_translates(const struct bpf *b);
+/* Processes of our namespace, by the kernel's number and by ours; how many, or -errno. */
+struct contract_whois;
+int bpf_whois(struct bpf *b, struct contract_whois *rows, uint32_t max);
 uint64_t bpf_follow_news(const struct bpf *b); /* forks and execs of what is followed */
-uint64_t bpf_execs(const struct bpf *b);      /* by the target, since on_exec was attached */
+uint64_t bpf_execs(const struct bpf *b);       /* by the target, since on_exec was attached */
 
 /*
  * The processes watched beside pid. bpf_target_next: the one after *after (NULL: the first), in no

@@ -27,7 +27,6 @@ struct cpu {
 	struct session *se;
 	struct sampler *sampler;
 	struct profile *profile;
-	bool by_pid; /* of several processes; not so in a pid namespace, where numbers differ */
 	uint64_t taken, lost; /* at the last tick */
 	uint64_t lost_base;
 	uint32_t cut; /* stacks that went on behind their slice */
@@ -45,14 +44,14 @@ struct frames {
 static void add_user_frames(struct cpu *c, const struct sampler_sample *in, struct frames *f,
 			    enum unwind_end *end)
 {
-	pid_t pid = c->by_pid ? (pid_t)in->pid : session_pid(c->se);
+	pid_t pid = session_pid_of(c->se, in->pid);
 	struct symbols *syms = session_symbols_of(c->se, pid);
 	struct unwinder *unwinder;
 	uint64_t pcs[UNWIND_MAX_FRAMES];
 	uint32_t n, room = (uint32_t)(sizeof(f->ids) / sizeof(f->ids[0]));
 
 	if (!syms && in->parent) {
-		pid = (pid_t)in->parent;
+		pid = session_pid_of(c->se, in->parent);
 		syms = session_symbols_of(c->se, pid);
 	}
 	unwinder = session_unwinder(c->se, pid);
@@ -182,8 +181,8 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 		return -EACCES;
 	add_processes(se, c, true);
 	c->status = SECTION_DEGRADED;
-	snprintf(c->how, sizeof(c->how), "user space alone, by perf_event_open: %.120s%.80s",
-		 first, why);
+	snprintf(c->how, sizeof(c->how), "user space alone, by perf_event_open: %.120s%.80s", first,
+		 why);
 	say_how(se, c);
 	return 0;
 }
@@ -197,7 +196,6 @@ static int cpu_start(struct session *se, void **priv)
 	if (!c)
 		return err;
 	c->se = se;
-	c->by_pid = target_set_many(session_target_set(se));
 	err = open_sampler(se, c, why, sizeof(why));
 	if (!err) {
 		c->profile = profile_new();

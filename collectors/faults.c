@@ -41,7 +41,6 @@ struct faults {
 	struct ring_buffer *ring;
 	struct bpf_link **links; /* of the major faults, one a CPU */
 	uint32_t nlinks, ncpu;
-	bool by_pid;
 	bool majors; /* are seen */
 	struct contract_faults base, now;
 	uint64_t count_before; /* at the last tick */
@@ -98,10 +97,10 @@ static int on_stack(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*in) || in->slice > size - sizeof(*in))
 		return 0;
-	pid = f->by_pid ? (pid_t)in->pid : session_pid(f->se);
+	pid = session_pid_of(f->se, in->pid);
 	syms = session_symbols_of(f->se, pid);
 	if (!syms && in->parent) {
-		pid = (pid_t)in->parent;
+		pid = session_pid_of(f->se, in->parent);
 		syms = session_symbols_of(f->se, pid);
 	}
 	unwinder = session_unwinder(f->se, pid);
@@ -265,7 +264,6 @@ static int faults_start(struct session *se, void **priv)
 		return err;
 	}
 	session_watch(se, ring_buffer__epoll_fd(f->ring), drain, f);
-	f->by_pid = target_set_many(session_target_set(se));
 	*priv = f;
 	return 0;
 }

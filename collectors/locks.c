@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "collectors/lock_name.h"
+#include "collectors/target_set.h"
 #include "collectors/threads.h"
 #include "collectors/wait_site.h"
 #include "probes/contract.h"
@@ -160,7 +161,8 @@ static pid_t process_of(const struct lock_row *r, const struct threads *t)
 
 	for (uint32_t i = 0; low && i < t->n; i++)
 		if ((t->now[i].tgid & 0xffff) == low)
-			return (pid_t)t->now[i].tgid;
+			return t->set ? target_set_pid_of(t->set, t->now[i].tgid)
+				      : (pid_t)t->now[i].tgid;
 	return t->pid;
 }
 

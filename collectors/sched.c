@@ -14,6 +14,7 @@
 #include "collectors/sched_reason.h"
 #include "collectors/session.h"
 #include "collectors/sockets.h"
+#include "collectors/target_set.h"
 #include "collectors/threads.h"
 #include "collectors/wait_stacks.h"
 #include "perftop.skel.h"
@@ -358,6 +359,8 @@ static int sched_start(struct session *se, void **priv)
 		sched_stop(se, sc);
 		return err;
 	}
+	if (target_set_many(session_target_set(se)))
+		sc->threads.set = session_target_set(se);
 	session_section(se, "threads", SECTION_LIVE, NULL, "%s",
 			sc->threads.iter_fd >= 0 ? "eBPF task iterator" : "/proc/PID/task");
 	for (uint32_t i = 0; i < sc->threads.n; i++) {

@@ -53,7 +53,7 @@ struct session {
 	struct unwinder *unwinder; /* of the first process; made when it is asked for */
 	struct probe_plan *plan;
 	struct bpf *bpf;
-	int glance_fd; /* a timer, -1 where no children are followed */
+	int glance_fd;	     /* a timer, -1 where no children are followed */
 	uint32_t plan_tries; /* left: after an exec the libraries come one by one */
 	void *priv[SESSION_MAX_COLLECTORS];
 	bool started[SESSION_MAX_COLLECTORS];

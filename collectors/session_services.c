@@ -47,6 +47,11 @@ struct symbols *session_symbols_of(struct session *se, pid_t pid)
 	return target_set_symbols(&se->others, pid, se->symbols);
 }
 
+pid_t session_pid_of(struct session *se, uint32_t tgid)
+{
+	return target_set_many(&se->others) ? target_set_pid_of(&se->others, tgid) : se->target.pid;
+}
+
 struct unwinder *session_unwinder(struct session *se, pid_t pid)
 {
 	if (pid != se->target.pid && target_set_many(&se->others))

@@ -43,7 +43,6 @@ static int tail_open(struct tail *t, struct bpf *b)
 
 	t->plan = session_plan(t->se);
 	t->nslots = probe_plan_slots(t->plan);
-	t->by_pid = target_set_many(session_target_set(t->se));
 	t->same_pids = procfs_link(getpid(), "ns/pid", ours, sizeof(ours)) > 0 &&
 		       procfs_link(session_pid(t->se), "ns/pid", theirs, sizeof(theirs)) > 0 &&
 		       !strcmp(ours, theirs);

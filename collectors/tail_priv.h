@@ -26,7 +26,6 @@ struct tail {
 	struct contract_tail_slot *slots; /* in the kernel, one a row of the plan and some */
 	uint32_t nslots;
 	struct ring_buffer *ring;
-	bool by_pid;		 /* of several processes */
 	bool same_pids;		 /* the kernel's numbers of threads are ours */
 	uint64_t taken, dropped; /* at the last tick */
 	uint64_t slow_base, kept_base, slow, kept;

@@ -57,7 +57,7 @@ int tail_read_record(void *ctx, void *data, size_t size)
 	c = tail_keep_place(&t->keep, r->tail.slot, r->tail.ns, now);
 	if (!c)
 		return 0;
-	pid = t->by_pid ? (pid_t)r->at.pid : session_pid(t->se);
+	pid = session_pid_of(t->se, r->at.pid);
 	look = t->same_pids ? pid : 0;
 	c->of = r->tail;
 	c->time_ns = clock_real_ns() - (now - r->tail.end_ns);

@@ -14,6 +14,9 @@
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
 #include "collectors/unwind.h"
+#include "probes/contract.h"
+
+enum { WHOIS_MAX = 32768 }; /* processes of a namespace */
 
 static int compare_pid(const void *a, const void *b)
 {
@@ -78,6 +81,7 @@ static void add(struct target_set *t, pid_t pid)
 	}
 	t->v[at] = (struct target_process){
 		.pid = pid,
+		.tgid = t->translated ? 0 : (uint32_t)pid,
 		.parent = st.ppid,
 		.starttime = st.starttime,
 		.cpu_ticks = st.utime + st.stime,
@@ -180,6 +184,49 @@ static void add_forked(struct target_set *t, struct bpf *b)
 	t->unwatched += bpf_unfollowed(b);
 }
 
+/* The kernel's numbers of those that came. */
+static void translate(struct target_set *t, struct bpf *b)
+{
+	struct contract_whois *rows;
+	bool wanted = !t->first_tgid;
+	int n;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		wanted |= !t->v[i].tgid && !t->v[i].gone;
+	rows = wanted ? calloc(WHOIS_MAX, sizeof(*rows)) : NULL;
+	n = rows ? bpf_whois(b, rows, WHOIS_MAX) : 0;
+	for (int i = 0; i < n; i++) {
+		struct target_process *p = target_set_find(t, (pid_t)rows[i].ns_tgid);
+
+		if (p)
+			p->tgid = rows[i].tgid;
+		else if ((pid_t)rows[i].ns_tgid == t->first)
+			t->first_tgid = rows[i].tgid;
+	}
+	free(rows);
+}
+
+static uint32_t tgid_of(struct target_set *t, pid_t pid)
+{
+	struct target_process *p = target_set_find(t, pid);
+
+	if (!t->translated)
+		return (uint32_t)pid;
+	return p ? p->tgid : pid == t->first ? t->first_tgid : 0;
+}
+
+pid_t target_set_pid_of(struct target_set *t, uint32_t tgid)
+{
+	if (!t->translated)
+		return (pid_t)tgid;
+	if (tgid == t->first_tgid)
+		return t->first;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->v[i].tgid == tgid)
+			return t->v[i].pid;
+	return 0;
+}
+
 static void fill_cpu(struct target_set *t, struct target_process *p, const struct procfs_stat *st,
 		     uint64_t ns)
 {
@@ -224,7 +271,7 @@ static void drop_gone(struct target_set *t, struct bpf *b)
 
 		if (p->gone) {
 			if (b && p->mapped)
-				bpf_target_remove(b, (uint32_t)p->pid);
+				bpf_target_remove(b, p->tgid);
 			close_one(t, p);
 			continue;
 		}
@@ -242,15 +289,18 @@ void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns)
 	if (t->cgroup)
 		add_cgroup(t);
 	/* At first those that were there before; then eBPF tells of new ones. */
-	if (t->follow && (t->looks < 2 || !b))
+	t->translated = b && bpf_translates(b);
+	if (t->follow && (t->looks < 2 || !b || t->translated))
 		add_children(t);
-	if (t->follow && b)
+	if (t->follow && b && !t->translated)
 		add_forked(t, b);
+	if (t->translated)
+		translate(t, b);
 	for (uint32_t i = 0; i < t->n; i++) {
 		struct target_process *p = &t->v[i];
 
-		if (b && !p->mapped)
-			p->mapped = !bpf_target_add(b, (uint32_t)p->pid, (uint32_t)p->parent);
+		if (b && !p->mapped && p->tgid)
+			p->mapped = !bpf_target_add(b, p->tgid, tgid_of(t, p->parent));
 		look_at(t, p, ns);
 		if (p->symbols && !p->gone)
 			symbols_refresh(p->symbols);
@@ -276,7 +326,9 @@ bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *firs
 		t->news_ns = now_ns;
 	if (!t->follow || !first || now_ns - t->news_ns > YOUNG_NS)
 		return false;
-	if (news != t->news)
+	if (news != t->news && t->translated)
+		add_children(t);
+	else if (news != t->news)
 		add_forked(t, b);
 	t->news = news;
 	for (uint32_t i = 0; i < t->n && looked < GLANCE_MAX; i++) {
@@ -300,6 +352,7 @@ void target_set_promote(struct target_set *t, pid_t pid)
 	struct target_process *p = target_set_find(t, pid);
 
 	t->first = pid;
+	t->first_tgid = p ? p->tgid : 0;
 	t->looks = 0;
 	if (!p)
 		return;

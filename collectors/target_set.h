@@ -21,6 +21,7 @@ enum {
 
 struct target_process {
 	pid_t pid, parent;
+	uint32_t tgid; /* its number in the kernel: another one in a pid namespace; 0 = not known */
 	uint64_t starttime;		/* clock ticks since boot: tells a reused pid */
 	uint64_t cpu_ticks, user_ticks; /* at the last look; the first: user and system */
 	double user_pct;
@@ -44,6 +45,8 @@ struct target_set {
 	long tick_ns, page_bytes;
 	const char *cgroup; /* directory, NULL = none; borrowed */
 	bool follow;	    /* children too */
+	bool translated;    /* pids are not the kernel's */
+	uint32_t first_tgid;
 	pid_t first;
 	uint64_t looks, last_ns;
 	uint64_t news, news_ns; /* bpf_follow_news() at the last glance, and when it last grew */
@@ -77,6 +80,9 @@ bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *firs
 
 /* pid leaves the set and is the first process from now on. */
 void target_set_promote(struct target_set *t, pid_t pid);
+
+/* Of a process by its number in the kernel; 0 when it is none of these, nor the first. */
+pid_t target_set_pid_of(struct target_set *t, uint32_t tgid);
 
 struct target_process *target_set_find(struct target_set *t, pid_t pid);
 

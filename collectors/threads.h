@@ -10,6 +10,7 @@
 #include "probes/contract.h"
 
 struct bpf;
+struct target_set;
 
 /*
  * Rows are sorted by tid and hold totals since each thread's start, so that two readings are
@@ -17,6 +18,7 @@ struct bpf;
  */
 struct threads {
 	pid_t pid;
+	struct target_set *set; /* the others, when several are watched; or NULL */
 	int iter_fd;		     /* link of iter_threads, -1 = read /proc */
 	struct contract_thread *now; /* n rows */
 	struct contract_thread *before;

@@ -66,7 +66,7 @@ struct wait_stacks {
 	struct locks *locks;
 	struct perftop_bpf__bss *bss;
 	struct ring_buffer *ring;
-	bool faults_too, by_pid;
+	bool faults_too;
 	double period_ns;
 	uint64_t chosen, lost, ticks, refreshed;
 	uint64_t missed_ns[WAIT_CLASSES]; /* at the last tick */
@@ -135,7 +135,7 @@ static bool is_new_code(struct wait_stacks *w, struct symbols *syms, uint64_t pc
 static void walk_stack(struct wait_stacks *w, uint32_t tgid, const struct unwind_regs *regs,
 		       const void *slice, size_t bytes, struct walk *out)
 {
-	pid_t pid = w->by_pid ? (pid_t)tgid : session_pid(w->se);
+	pid_t pid = session_pid_of(w->se, tgid);
 	struct symbols *syms = session_symbols_of(w->se, pid);
 	struct unwinder *unwinder = session_unwinder(w->se, pid);
 	uint64_t pcs[SNAP_FRAMES];
@@ -299,8 +299,7 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 		there[i] = (struct iovec){(void *)(uintptr_t)(row->sp + (i ? first : 0) +
 							      (i ? (uint64_t)(i - 1) * 4096 : 0)),
 					  i ? 4096 : first};
-	n = process_vm_readv(w->by_pid ? (pid_t)row->tgid : session_pid(w->se), &here, 1, there, 5,
-			     0);
+	n = process_vm_readv(session_pid_of(w->se, row->tgid), &here, 1, there, 5, 0);
 	if (n <= 0)
 		return false;
 	sampler_set_registers(&regs, row->ip, row->sp, row->bp, (const uint64_t *)row->regs);
@@ -467,7 +466,6 @@ struct wait_stacks *wait_stacks_new(struct session *se, struct locks *locks, cha
 	w->se = se;
 	w->locks = locks;
 	w->bss = skel->bss;
-	w->by_pid = target_set_many(session_target_set(se));
 	w->ticks = 1;
 	w->ring = ring_buffer__new(bpf_map__fd(skel->maps.wait_stacks), on_stack, w, NULL);
 	if (!w->ring)

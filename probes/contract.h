@@ -202,6 +202,11 @@ static inline __attribute__((always_inline)) __u32 contract_mutex_owner(const __
 }
 
 /* What the thread iterator writes for each thread of the target. */
+/* A process by the kernel's number and by the reader's. */
+struct contract_whois {
+	__u32 tgid, ns_tgid;
+};
+
 struct contract_thread {
 	__u64 at_ns;	    /* CLOCK_MONOTONIC of this row: reading many takes a while */
 	__u64 run_ns;	    /* on CPU since the thread's start */

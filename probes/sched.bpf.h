@@ -503,6 +503,32 @@ static __always_inline u32 namespace_tid(struct task_struct *task)
 	return nr;
 }
 
+/*
+ * Every process of the reader's pid namespace: who of several that are watched has which number in
+ * the kernel. Numbers of a pid go from the first namespace's inwards.
+ */
+SEC("iter/task")
+int iter_whois(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task, *reader = bpf_get_current_task_btf();
+	u32 level = BPF_CORE_READ(reader, thread_pid, level);
+	struct contract_whois row = {};
+	struct pid *pid;
+	u64 at;
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	pid = BPF_CORE_READ(task, thread_pid);
+	at = bpf_core_field_offset(struct pid, numbers) +
+	     (u64)level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	if (!pid || BPF_CORE_READ(pid, level) < level ||
+	    bpf_probe_read_kernel(&row.ns_tgid, sizeof(row.ns_tgid), (char *)pid + at))
+		return 0;
+	row.tgid = task->tgid;
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	return 0;
+}
+
 /* Blocked since before perftop came, and not known yet: its wait is counted from the attach. */
 static __always_inline void thread_find(struct task_struct *task, struct thread_state *t)
 {

@@ -157,3 +157,23 @@ check "children of a quarter of a second are unwound, $(jq .cpu.unwound_pct <<<"
 	jq -e '.cpu.unwound_pct > 75' <<<"$last"
 equal "and their functions have names" "$(jq -r '.cpu.functions[0].name' <<<"$last")" hot
 kill "$pid"
+
+# In a pid namespace, as in a container: pids are not the kernel's, for any of several.
+cp "$BUILD/tests/targets/busy" "$T/one"
+cp "$BUILD/tests/targets/busy" "$T/other"
+cat >"$T/inside.sh" <<'END'
+"$1/one" 60 & a=$!
+"$1/other" 60 & b=$!
+sleep 0.2
+"$PERFTOP" -p "$a,$b" --json -d 500ms --duration 2500ms >"$1/inside.json" 2>"$1/inside.err"
+bash -c "while :; do $1/one 0.3 >/dev/null; done" & c=$!
+"$PERFTOP" -p "$c" --follow-forks --json -d 500ms --duration 4s >"$1/children.json" 2>"$1/children.err"
+kill "$a" "$b" "$c"
+END
+unshare --pid --fork --mount-proc --kill-child bash "$T/inside.sh" "$T"
+last=$(tail -1 "$T/inside.json")
+equal "in a pid namespace each of two processes has its samples, under its name" \
+	"$(jq -c '[.cpu.functions[] | select(.name == "hot") | .module] | sort' <<<"$last")" '["one","other"]'
+equal "and its threads" "$(jq -c '[.threads[].comm] | sort' <<<"$last")" '["one","other"]'
+check "and children that come have names there too" \
+	jq -e '.cpu.functions[0].name == "hot" and .cpu.functions[0].self_pct > 40' <<<"$(tail -1 "$T/children.json")"
