@@ -92,16 +92,18 @@ static float reward_of(const float *y, const float *target)
 static int explore(struct engine_worker *w, const float *x, float *base)
 {
 	struct engine *e = w->engine;
+	const float *noise;
 	int err;
 
 	memcpy(w->target, base, sizeof(w->target));
 	err = e->metrics.lora_forward.kernel->run.lora_forward(&e->teacher, x, w->target);
 	err = err ? err : adapt(w, x, base);
-	for (uint32_t s = 0; s < TRAJECTORY_STEPS; s++) {
-		uint64_t draw = (uint64_t)(engine_random(&w->seed) * (ENGINE_NOISE - ENGINE_DIM));
-
+	/* One place for all steps: a stream, where each step's own would be waited for. */
+	noise = e->noise + (uint64_t)(engine_random(&w->seed) *
+				      (ENGINE_NOISE - TRAJECTORY_STEPS * ENGINE_DIM));
+	for (uint32_t s = 0; s < TRAJECTORY_STEPS; s++, noise += ENGINE_DIM) {
 		for (uint32_t d = 0; d < ENGINE_DIM; d++)
-			w->answer[s][d] = base[d] + e->noise[draw + d];
+			w->answer[s][d] = base[d] + noise[d];
 		w->reward[s] = reward_of(w->answer[s], w->target);
 	}
 	return err;
