@@ -26,7 +26,7 @@
  *
  *	PERFTOP_SCOPE_ONE_IN(61, lookup);	times one call in 61, counts every one
  *
- * at about 2 ns a call: a call that is not timed is counted as the last one that was, by the same
+ * at about 3 ns a call: a call that is not timed is counted as the last one that was, by the same
  * thread. The watcher sees how many were timed, and says so. A prime keeps step with no pattern.
  *
  * Where it lives: one sealed memfd a process, made at the first registration. Memory is used as it
@@ -121,20 +121,18 @@ struct perftop_shard {
 	uint32_t hist[PERFTOP_SLOTS + 7];  /* from this shard to its perftop_bins; 0: none yet */
 };
 
-#define PERFTOP_LAST_BITS 48
-
 /* One thread's part of one histogram. */
 struct perftop_bins {
-	uint32_t slot; /* whose histogram; 0 while the block is being made */
-	uint32_t pad;
-	uint64_t count;	  /* written last: a reader that sees it sees what it counts */
-	uint64_t sum;	  /* wraps */
-	uint64_t max;	  /* exact */
-	uint64_t touched; /* bit i: some bin of the 32 from 32 * i is not 0 */
+	uint32_t slot;	   /* whose histogram; 0 while the block is being made */
+	uint32_t last_bin; /* see below */
+	uint64_t count;	   /* written last: a reader that sees it sees what it counts */
+	uint64_t sum;	   /* wraps */
+	uint64_t max;	   /* exact */
+	uint64_t touched;  /* bit i: some bin of the 32 from 32 * i is not 0 */
 	/* Of scopes that time one in some, counting the others as the last that was timed: */
 	uint64_t timed; /* how many were; 0: no such scopes, all are */
 	uint64_t due;	/* count at which one is timed again */
-	uint64_t last;	/* value of the last, and from PERFTOP_LAST_BITS on its bin */
+	uint64_t last;	/* value of the last; last_bin is its bin */
 	uint64_t bins[BUCKET_COUNT];
 };
 
@@ -155,7 +153,9 @@ struct perftop_hist perftop_hist(const char *name, const char *unit, const char 
 void perftop_add_slow(uint32_t slot, uint64_t n);
 void perftop_gauge_slow(uint32_t slot, int64_t v, int add);
 void perftop_record_slow(uint32_t slot, uint64_t v);
-void perftop_record_one_in(uint32_t slot, uint64_t v, uint32_t every);
+struct perftop_scope_one_in;
+void perftop_scope_one_in_start(struct perftop_scope_one_in *s);
+void perftop_scope_one_in_stop(struct perftop_scope_one_in *s);
 /*
  * Where this thread's shard is noted, in memory that the kernel empties in a forked child. So no
  * child, however it was made, has a way into its parent's counters.
@@ -195,6 +195,21 @@ static inline void perftop_add(struct perftop_counter c, uint64_t n)
 static inline void perftop_inc(struct perftop_counter c)
 {
 	perftop_add(c, 1);
+}
+
+/* To two counters, for little more than one costs. */
+static inline void perftop_add_both(struct perftop_counter a, uint64_t n_a,
+				    struct perftop_counter b, uint64_t n_b)
+{
+	struct perftop_shard *s = perftop_own_shard();
+
+	if (PERFTOP_LIKELY(s)) {
+		perftop_bump(&s->value[a.slot], n_a);
+		perftop_bump(&s->value[b.slot], n_b);
+		return;
+	}
+	perftop_add_slow(a.slot, n_a);
+	perftop_add_slow(b.slot, n_b);
 }
 
 #define PERFTOP_GAUGES_OFFSET 4096 /* of the process-wide gauges in the segment */
@@ -313,7 +328,10 @@ static inline void perftop_scope_end(struct perftop_scope *s)
 	perftop_record(s->hist, perftop_scope_ns(s));
 }
 
-/* A scope that may not be timed: then it was counted when it began, and every is 0. */
+/*
+ * A scope that may not be timed: then it was counted when it began, and every is 0. What times it
+ * is out of line, so that it takes no registers from the work.
+ */
 struct perftop_scope_one_in {
 	struct perftop_scope scope;
 	uint32_t every;
@@ -323,36 +341,30 @@ struct perftop_scope_one_in {
 static inline int perftop_count_last(struct perftop_hist h)
 {
 	struct perftop_bins *b = perftop_own_bins(h);
-	uint64_t last;
 
 	if (PERFTOP_UNLIKELY(!b || __atomic_load_n(&b->count, __ATOMIC_RELAXED) >=
 					   __atomic_load_n(&b->due, __ATOMIC_RELAXED)))
 		return 0;
-	last = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
-	perftop_bins_count(b, (unsigned int)(last >> PERFTOP_LAST_BITS),
-			   last & ((1ull << PERFTOP_LAST_BITS) - 1));
+	perftop_bins_count(b, __atomic_load_n(&b->last_bin, __ATOMIC_RELAXED),
+			   __atomic_load_n(&b->last, __ATOMIC_RELAXED));
 	return 1;
 }
 
-static inline struct perftop_scope_one_in perftop_scope_one_in_begin(uint32_t every,
-								     struct perftop_hist h)
+static inline void perftop_scope_one_in_begin(struct perftop_scope_one_in *s, uint32_t every,
+					      struct perftop_hist h)
 {
-	struct perftop_scope_one_in s;
-
-	s.every = 0;
-	s.scope.hist = h;
-	s.scope.start = s.scope.mult = 0;
+	s->every = 0;
 	if (every > 1 && PERFTOP_LIKELY(perftop_count_last(h)))
-		return s;
-	s.every = every;
-	s.scope = perftop_scope_begin(h);
-	return s;
+		return;
+	s->every = every;
+	s->scope.hist = h;
+	perftop_scope_one_in_start(s);
 }
 
 static inline void perftop_scope_one_in_end(struct perftop_scope_one_in *s)
 {
 	if (PERFTOP_UNLIKELY(s->every))
-		perftop_record_one_in(s->scope.hist.slot, perftop_scope_ns(&s->scope), s->every);
+		perftop_scope_one_in_stop(s);
 }
 
 #else /* PERFTOP_DISABLED */
@@ -393,6 +405,12 @@ static inline void perftop_inc(struct perftop_counter c)
 	(void)c;
 }
 
+static inline void perftop_add_both(struct perftop_counter a, uint64_t n_a,
+				    struct perftop_counter b, uint64_t n_b)
+{
+	(void)a, (void)n_a, (void)b, (void)n_b;
+}
+
 static inline void perftop_set(struct perftop_gauge g, int64_t v)
 {
 	(void)g, (void)v;
@@ -425,13 +443,10 @@ struct perftop_scope_one_in {
 	struct perftop_scope scope;
 };
 
-static inline struct perftop_scope_one_in perftop_scope_one_in_begin(uint32_t every,
-								     struct perftop_hist h)
+static inline void perftop_scope_one_in_begin(struct perftop_scope_one_in *s, uint32_t every,
+					      struct perftop_hist h)
 {
-	struct perftop_scope_one_in s = {perftop_scope_begin(h)};
-
-	(void)every;
-	return s;
+	(void)s, (void)every, (void)h;
 }
 
 static inline void perftop_scope_one_in_end(struct perftop_scope_one_in *s)
@@ -464,10 +479,12 @@ struct perftop_scope_guard {
 		__attribute__((cleanup(perftop_scope_end), unused)) = perftop_scope_begin(hist)
 #endif
 /* By cleanup in C++ too: it runs as a destructor would, exceptions included. */
-#define PERFTOP_SCOPE_ONE_IN(every, hist)                                    \
-	struct perftop_scope_one_in PERFTOP_CAT(perftop_scope_, __COUNTER__) \
-		__attribute__((cleanup(perftop_scope_one_in_end), unused)) = \
-			perftop_scope_one_in_begin(every, hist)
+#define PERFTOP_SCOPE_ONE_IN(every, hist) \
+	PERFTOP_SCOPE_ONE_IN_AS(PERFTOP_CAT(perftop_scope_, __COUNTER__), every, hist)
+#define PERFTOP_SCOPE_ONE_IN_AS(name, every, hist)                          \
+	struct perftop_scope_one_in name                                    \
+		__attribute__((cleanup(perftop_scope_one_in_end), unused)); \
+	perftop_scope_one_in_begin(&name, every, hist)
 
 /* ---- USDT ----------------------------------------------------------------------------------- */
 

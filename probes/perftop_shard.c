@@ -227,22 +227,25 @@ void perftop_record_slow(uint32_t slot, uint64_t v)
 		record_shared(seg, slot, v);
 }
 
-/* The next every - 1 are counted like it. Without bins of the thread's own every one is timed. */
-void perftop_record_one_in(uint32_t slot, uint64_t v, uint32_t every)
+void perftop_scope_one_in_start(struct perftop_scope_one_in *s)
 {
-	const struct perftop_hist h = {slot};
-	const uint64_t most = (1ull << PERFTOP_LAST_BITS) - 1;
+	s->scope = perftop_scope_begin(s->scope.hist);
+}
+
+/* The next every - 1 are counted like it. Without bins of the thread's own every one is timed. */
+void perftop_scope_one_in_stop(struct perftop_scope_one_in *s)
+{
+	const uint64_t v = perftop_scope_ns(&s->scope);
 	struct perftop_bins *b;
 
-	perftop_record(h, v);
-	b = perftop_own_bins(h);
+	perftop_record(s->scope.hist, v);
+	b = perftop_own_bins(s->scope.hist);
 	if (!b)
 		return;
 	perftop_bump(&b->timed, 1);
-	if (every < 2)
+	if (s->every < 2)
 		return;
-	v = v < most ? v : most;
-	__atomic_store_n(&b->last, (uint64_t)bucket_index(v) << PERFTOP_LAST_BITS | v,
-			 __ATOMIC_RELAXED);
-	__atomic_store_n(&b->due, b->count + every - 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->last, v, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->last_bin, bucket_index(v), __ATOMIC_RELAXED);
+	__atomic_store_n(&b->due, b->count + s->every - 1, __ATOMIC_RELAXED);
 }

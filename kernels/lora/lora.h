@@ -80,7 +80,7 @@ static inline uint64_t lora_forward_flops(const struct lora *l)
 
 static inline uint64_t lora_forward_bytes(const struct lora *l)
 {
-	return sizeof(float) * ((l->rank + 1ull) * l->dim_in + (l->rank + 2ull) * l->dim_out);
+	return 2 * lora_forward_flops(l) + sizeof(float) * (l->dim_in + 2ull * l->dim_out);
 }
 
 static inline uint64_t lora_update_flops(const struct lora *l)
@@ -90,7 +90,7 @@ static inline uint64_t lora_update_flops(const struct lora *l)
 
 static inline uint64_t lora_update_bytes(const struct lora *l)
 {
-	return sizeof(float) * (3ull * l->rank + 1) * ((uint64_t)l->dim_in + l->dim_out);
+	return 3 * lora_update_flops(l) + sizeof(float) * ((uint64_t)l->dim_in + l->dim_out);
 }
 
 #endif

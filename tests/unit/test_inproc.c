@@ -63,10 +63,12 @@ static void join_threads(pthread_t *ids, int n)
 static void *add_and_record(void *arg)
 {
 	struct perftop_counter c = perftop_counter("sums.counter", "", "");
+	struct perftop_counter other = perftop_counter("sums.other", "", "");
 	struct perftop_hist h = perftop_hist("sums.hist", "ns", "");
 
 	for (uint64_t i = 0; i < ADDS; i++) {
-		perftop_add(c, 3);
+		perftop_add(c, 1);
+		perftop_add_both(c, 2, other, 5);
 		perftop_record(h, i * 1000);
 	}
 	return NULL;
@@ -84,6 +86,7 @@ static void counts_of_all_threads_are_exact(void **state)
 	join_threads(ids, THREADS);
 	s = attach(getpid());
 	assert_int_equal(find(s, "sums.counter")->value, 3 * ADDS * (THREADS + 1));
+	assert_int_equal(find(s, "sums.other")->value, 5 * ADDS * (THREADS + 1));
 	m = find(s, "sums.hist");
 	assert_int_equal(m->count, ADDS * (THREADS + 1));
 	assert_int_equal(m->sum, 1000ull * ADDS * (ADDS - 1) / 2 * (THREADS + 1));
