@@ -21,7 +21,7 @@
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
-enum { BPF_MAX_PROGRAMS = 32, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16, BPF_MIN_FILES = 150 };
+enum { BPF_MAX_PROGRAMS = 64, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16, BPF_MIN_FILES = 150 };
 
 struct bpf_program_state {
 	char name[32];
@@ -186,22 +186,27 @@ static void drop_links(struct bpf *b)
 		bpf_link__destroy(b->links[--b->nlinks].link);
 }
 
-static void list_programs(struct bpf *b, const struct bpf_request *req)
+static int list_programs(struct bpf *b, const struct bpf_request *req)
 {
 	struct perftop_bpf *skel = perftop_bpf__open();
 	struct bpf_program *p;
+	int err = 0;
 
 	if (!skel)
-		return;
+		return -ENOMEM;
 	bpf_object__for_each_program (p, skel->obj) {
 		struct bpf_program_state *st = &b->programs[b->nprograms];
 
-		if (b->nprograms++ == BPF_MAX_PROGRAMS - 1)
+		if (b->nprograms == BPF_MAX_PROGRAMS) {
+			err = -E2BIG; /* BPF_MAX_PROGRAMS is too small for what was added */
 			break;
+		}
+		b->nprograms++;
 		snapshot_string(st->name, sizeof(st->name), bpf_program__name(p));
 		st->wanted = program_wanted(req, st->name);
 	}
 	perftop_bpf__destroy(skel);
+	return err;
 }
 
 /* Something did not load: find out which programs this kernel refuses, one by one. */
@@ -339,8 +344,8 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	b->ncpu = procfs_cpu_ids();
 	b->sched_clocked = req->offcpu && clock_scheduler_shared();
 	b->pid = req->pid;
-	list_programs(b, req);
-	err = find_tgid(b, req);
+	err = list_programs(b, req);
+	err = err ? err : find_tgid(b, req);
 	b->many = req->many;
 	if (!err)
 		err = load(b, req);

@@ -390,11 +390,13 @@ static void a_weight_is_rounded_wrong(void **state)
 	for (size_t i = 0; i <= COUNT(pairs); i++) {
 		const float from = i < COUNT(pairs) ? pairs[i].from : NAN, one = 1;
 		uint32_t shift, bits;
+		size_t at;
 		float got;
 
 		assert_int_equal(lora_base_set(&f.l, 0, &from, &one), 0);
 		assert_int_equal(lora_bf16_encode(&l, &f.l), 0);
-		bits = l.words[lora_bf16_index(&l, 0, false, 0, 0, &shift)] << (16 - shift);
+		at = lora_bf16_index(&l, 0, false, 0, 0, &shift);
+		bits = l.words[at] << (16 - shift);
 		memcpy(&got, &bits, sizeof(got));
 		if (i < COUNT(pairs))
 			assert_memory_equal(&got, &pairs[i].to, sizeof(got));
