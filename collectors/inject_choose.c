@@ -200,24 +200,33 @@ static bool is_timed_epoll(const struct inject_thread *t)
 static int stop_one(struct inject_chooser *c, const struct candidate *k, struct inject_thread *t)
 {
 	struct inject_block block = {0};
-	bool known = k->timeout_ms >= 0 && !inject_block_read(&block, c->pid, k->tid);
-	int err;
+	bool known;
+	int err = -EAGAIN;
 
+	/* First: it takes a while, and what is known of the call must not grow old. */
+	inject_hurry_begin(&t->hurry, k->tid);
+	known = k->timeout_ms >= 0 && !inject_block_read(&block, c->pid, k->tid);
 	/* Better another thread than one whose time is not known. */
-	if (k->timeout_ms >= 0 && !known)
-		return -EAGAIN;
-	err = inject_thread_stop(t, c->pid, k->tid);
-	if (err)
+	if (k->timeout_ms < 0 || known)
+		err = inject_thread_stop(t, c->pid, k->tid);
+	if (err) {
+		inject_hurry_end(&t->hurry);
 		return err;
+	}
 	c->tries++;
 	note_call(t, k);
 	c->epoll_timeout_ms = -2;
 	if (is_timed_epoll(t)) {
-		/* It came here since: begun anew as a whole, it takes longer, never shorter. */
+		uint64_t now = clock_mono_ns();
+
+		/*
+		 * It came here since, or its time was over, so that this is the next one: begun
+		 * anew as a whole, it takes longer, never shorter.
+		 */
 		c->epoll_timeout_ms = (int32_t)t->regs.r10;
-		c->epoll_begin_ns = known && inject_block_same(&block, c->pid, k->tid)
-					    ? block.begin_ns
-					    : clock_mono_ns();
+		known = known && inject_block_same(&block, c->pid, k->tid) &&
+			now - block.begin_ns < (uint64_t)c->epoll_timeout_ms * 1000000;
+		c->epoll_begin_ns = known ? block.begin_ns : now;
 	}
 	return 0;
 }

@@ -87,7 +87,10 @@ struct inject_thread {
 	uint64_t errno_addr; /* 0: not known */
 };
 
-/* Attach, stop, read the registers. 0; -EAGAIN something else happened, it runs on. */
+/*
+ * Attach, stop, read the registers. 0; -EAGAIN something else happened, it runs on. t->hurry has
+ * begun; release and what ends with it end it.
+ */
 int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid);
 /* Let it go on as it is now. */
 void inject_thread_release(struct inject_thread *t);

@@ -105,19 +105,13 @@ static int stop(struct inject_thread *t, pid_t tid)
 
 int inject_thread_stop(struct inject_thread *t, pid_t pid, pid_t tid)
 {
-	int err;
-
 	memset(t, 0, offsetof(struct inject_thread, xstate));
 	t->pid = pid;
 	t->tid = tid;
 	t->xstate_bytes = 0;
 	t->stop_again = false;
-	inject_hurry_begin(&t->hurry, tid);
 	t->begin_ns = clock_mono_ns();
-	err = stop(t, tid);
-	if (err)
-		inject_hurry_end(&t->hurry);
-	return err;
+	return stop(t, tid);
 }
 
 void inject_thread_release(struct inject_thread *t)
