@@ -328,7 +328,7 @@ static void say(struct heap_sampler *hs, struct session *se)
 
 	session_section(
 		se, "heap", t->dropped ? SECTION_DEGRADED : SECTION_LIVE, NULL,
-		"sampled in the process, every %llu KiB, counts %s; +3 to 10 ns an allocation%s",
+		"sampled in the process, every %llu KiB, counts %s; +4 to 8 ns an allocation%s",
 		(unsigned long long)(t->mean_bytes >> 10),
 		t->from != HEAP_FROM_LATE ? "exact"
 		: t->told.answered_ns && t->told.live != HEAP_NOT_TOLD
