@@ -18,7 +18,7 @@ struct target_set;
  */
 struct threads {
 	pid_t pid;
-	struct target_set *set; /* the others, when several are watched; or NULL */
+	struct target_set *set;	     /* the others, when several are watched; or NULL */
 	int iter_fd;		     /* link of iter_threads, -1 = read /proc */
 	struct contract_thread *now; /* n rows */
 	struct contract_thread *before;
