@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bpf.c: load the eBPF object: what the target needs, what this kernel has, why the rest is out.
- * Long because programs, maps and links are all asked of the one loaded object, whose state it keeps.
+ * Long because programs, maps and links are all asked of the one loaded object, whose state it
+ * keeps.
  */
 #include "collectors/bpf.h"
 
