@@ -74,8 +74,8 @@ bool heap_sampler_from_start(const struct heap_sampler *hs)
 	return hs && hs->segment && heap_segment_totals(hs->segment)->from == HEAP_FROM_START;
 }
 
-/* More than this part of what is free was freed since: in what pieces, nobody knows. */
-#define FREED_SINCE_SHARE 4
+/* More than this part of what is free was freed or taken since: its pieces are others now. */
+#define SINCE_SHARE 4
 
 static uint64_t less(uint64_t a, uint64_t b)
 {
@@ -116,7 +116,7 @@ bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *o
 		.mmapped_known = true,
 		.arenas = (uint32_t)t->told.arenas,
 		.free_unknown = t->told.small == HEAP_NOT_TOLD ||
-				less(then, live) > kept / FREED_SINCE_SHARE,
+				(then > live ? then - live : live - then) > kept / SINCE_SHARE,
 	};
 	if (!out->free_unknown) {
 		out->free_small_bytes = t->told.small < kept ? t->told.small : kept;

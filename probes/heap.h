@@ -141,10 +141,11 @@ enum heap_from {
 
 /*
  * What jemalloc, tcmalloc or mimalloc tells of itself, where it is underneath: renewed while
- * it samples, up to 100 times a second. Bytes; single ones may be HEAP_NOT_TOLD.
+ * it samples, in a hundredth of a thread's time. Bytes; single ones may be HEAP_NOT_TOLD.
  */
 struct heap_told {
 	uint64_t asked_ns, answered_ns; /* CLOCK_MONOTONIC; answered 0: never */
+	uint64_t cost_ns;		/* of asking, the last time */
 	uint64_t pause_ns;		/* not to be asked again before that */
 	uint64_t live;			/* handed out */
 	uint64_t held;			/* of the kernel's memory, without its own accounts */

@@ -41,6 +41,9 @@ struct heap_inner {
 	pthread_mutex_t lock; /* for making the segment; zero is unlocked */
 };
 
+/* What the allocator holds now; -1 when it does not say. */
+typedef int heap_tell_fn(struct heap_told *);
+
 /* The allocator underneath. */
 struct heap_real {
 	void *(*malloc)(size_t);
@@ -53,12 +56,7 @@ struct heap_real {
 	void *(*valloc)(size_t);
 	void *(*pvalloc)(size_t);
 	size_t (*usable_size)(void *);
-	/* jemalloc's, tcmalloc's and mimalloc's; NULL where that is not what is underneath. */
-	int (*mallctl)(const char *, void *, size_t *, void *, size_t);
-	int (*tc_property)(const char *, size_t *); /* MallocExtension_GetNumericProperty */
-	void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
-				size_t *, size_t *);
-	uint32_t tells;	    /* one of them is there */
+	heap_tell_fn *tell; /* NULL: it tells nothing */
 	uint32_t size_from; /* enum heap_size_from; 0: not resolved yet */
 	uint32_t late;	    /* loaded into a running program */
 };
@@ -82,9 +80,9 @@ HEAP_LOCAL void *heap_port_original(const char *name); /* or NULL */
 
 /* ---- heap_told.c ---- */
 
-/* Sets heap_real.tells and what it is about. */
-HEAP_LOCAL void heap_told_find(void);
-/* heap_real.tells, and heap_busy is 1. */
+/* For heap_real.tell, once heap_real.malloc is known. */
+HEAP_LOCAL heap_tell_fn *heap_told_find(void);
+/* heap_real.tell is there, and heap_busy is 1. */
 HEAP_LOCAL void heap_told_ask(struct heap_segment_header *seg, uint64_t now);
 
 /* ---- heap_real.c ---- */
@@ -124,7 +122,7 @@ HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes,
 
 /* Called when an allocation took the thread past sample_at. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
-/* heap_real.tells, and no call of the allocator is under way in this thread. */
+/* heap_real.tell is there, and no call of the allocator is under way in this thread. */
 HEAP_LOCAL void heap_sample_told(void);
 /* A call of the allocator that began at begin_ns has returned. */
 HEAP_LOCAL void heap_timed(uint64_t begin_ns, enum heap_op op, uint64_t bytes);

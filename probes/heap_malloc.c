@@ -204,7 +204,7 @@ static HEAP_COLD void free_known(void *p)
 	place = heap_hold(p);
 	if (place >= 0)
 		heap_let_go(place);
-	if (heap_real.tells)
+	if (heap_real.tell)
 		heap_sample_told();
 	errno = saved_errno;
 	free_long(p);

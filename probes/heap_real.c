@@ -168,7 +168,7 @@ int heap_real_find(void)
 	heap_real.size_from = chunks_are_glibc()      ? HEAP_SIZE_CHUNK
 			      : heap_real.usable_size ? HEAP_SIZE_CALL
 						      : HEAP_SIZE_NONE;
-	heap_told_find();
+	heap_real.tell = heap_told_find();
 	__atomic_store_n(&state, 2, __ATOMIC_RELEASE);
 	return 1;
 }

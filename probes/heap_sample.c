@@ -375,7 +375,7 @@ HEAP_COLD void heap_sample(void *p, uint64_t bytes)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	take_sample(seg, p, bytes);
 	heap_sample_draw(heap_own);
-	if (heap_real.tells)
+	if (heap_real.tell)
 		heap_told_ask(seg, heap_now_ns());
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	heap_busy = 0;

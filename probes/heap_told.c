@@ -10,7 +10,7 @@
  * take its memory in one burst, and then make no call in which it could be asked.
  */
 #define ASK_SHARE  100
-#define ASK_MIN_NS 10000000ull
+#define ASK_MIN_NS 1000000ull
 #define ASK_MAX_NS 1000000000ull
 
 /* A function of the library whose malloc is in use: another's may be loaded too. */
@@ -27,24 +27,24 @@ static void *beside_malloc(const char *name)
 	return f;
 }
 
-void heap_told_find(void)
-{
-	heap_real.mallctl = (__typeof__(heap_real.mallctl))beside_malloc("mallctl");
-	heap_real.tc_property =
-		(__typeof__(heap_real.tc_property))beside_malloc("MallocExtension_"
-								 "GetNumericProperty");
-	heap_real.mi_process_info =
-		(__typeof__(heap_real.mi_process_info))beside_malloc("mi_process_info");
-	heap_real.tells = heap_real.mallctl || heap_real.tc_property || heap_real.mi_process_info;
-}
-
 /* ---- the allocators -------------------------------------------------------------------------- */
+
+static int (*mallctl)(const char *, void *, size_t *, void *, size_t);
+static int (*tc_property)(const char *, size_t *);
+static void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
+			       size_t *);
+
+/* Figures of one allocator are not of one moment: some page of one is not in the other yet. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
 
 static int jemalloc_get(const char *name, uint64_t *out)
 {
 	size_t value = 0, len = sizeof(value);
 
-	if (heap_real.mallctl(name, &value, &len, NULL, 0))
+	if (mallctl(name, &value, &len, NULL, 0))
 		return -1;
 	*out = value;
 	return 0;
@@ -58,14 +58,14 @@ static int ask_jemalloc(struct heap_told *t)
 	size_t len = sizeof(arenas);
 
 	/* Its figures stand still until they are asked to be renewed. */
-	if (heap_real.mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)) ||
+	if (mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)) ||
 	    jemalloc_get("stats.allocated", &t->live) || jemalloc_get("stats.active", &active) ||
 	    jemalloc_get("stats.metadata", &metadata) || jemalloc_get("stats.resident", &resident))
 		return -1;
-	t->held = resident - metadata;
-	t->small = active - t->live;
-	t->whole = t->held - active;
-	if (!heap_real.mallctl("arenas.narenas", &arenas, &len, NULL, 0))
+	t->held = less(resident, metadata);
+	t->small = less(active, t->live);
+	t->whole = less(t->held, active);
+	if (!mallctl("arenas.narenas", &arenas, &len, NULL, 0))
 		t->arenas = arenas;
 	return 0;
 }
@@ -74,7 +74,7 @@ static int tcmalloc_get(const char *name, uint64_t *out)
 {
 	size_t value = 0;
 
-	if (!heap_real.tc_property(name, &value))
+	if (!tc_property(name, &value))
 		return -1;
 	*out = value;
 	return 0;
@@ -90,8 +90,8 @@ static int ask_tcmalloc(struct heap_told *t)
 	    tcmalloc_get("tcmalloc.pageheap_unmapped_bytes", &unmapped) ||
 	    tcmalloc_get("tcmalloc.pageheap_free_bytes", &t->whole))
 		return -1;
-	t->held = size - unmapped;
-	t->small = t->held - t->whole - t->live;
+	t->held = less(size, unmapped);
+	t->small = less(t->held, t->whole + t->live);
 	return 0;
 }
 
@@ -100,12 +100,24 @@ static int ask_mimalloc(struct heap_told *t)
 {
 	size_t ignored[7], committed = 0;
 
-	heap_real.mi_process_info(&ignored[0], &ignored[1], &ignored[2], &ignored[3], &ignored[4],
-				  &committed, &ignored[5], &ignored[6]);
+	mi_process_info(&ignored[0], &ignored[1], &ignored[2], &ignored[3], &ignored[4], &committed,
+			&ignored[5], &ignored[6]);
 	t->live = HEAP_NOT_TOLD;
 	t->small = t->whole = HEAP_NOT_TOLD;
 	t->held = committed;
 	return committed ? 0 : -1;
+}
+
+heap_tell_fn *heap_told_find(void)
+{
+	mallctl = (__typeof__(mallctl))beside_malloc("mallctl");
+	if (mallctl)
+		return ask_jemalloc;
+	tc_property = (__typeof__(tc_property))beside_malloc("MallocExtension_GetNumericProperty");
+	if (tc_property)
+		return ask_tcmalloc;
+	mi_process_info = (__typeof__(mi_process_info))beside_malloc("mi_process_info");
+	return mi_process_info ? ask_mimalloc : NULL;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -128,28 +140,34 @@ static uint64_t counted(struct heap_segment_header *seg)
 }
 
 /*
+ * By the cheaper of the last two times: in the other the thread may have lost its CPU, which is no
+ * cost, and what it takes until it is asked again would stay unknown.
+ */
+static uint64_t pause_after(struct heap_told *to, uint64_t cost_ns)
+{
+	uint64_t before = heap_read(&to->cost_ns);
+	uint64_t pause = (cost_ns < before ? cost_ns : before) * ASK_SHARE;
+
+	__atomic_store_n(&to->cost_ns, cost_ns, __ATOMIC_RELAXED);
+	return pause < ASK_MIN_NS ? ASK_MIN_NS : pause > ASK_MAX_NS ? ASK_MAX_NS : pause;
+}
+
+/*
  * From a sampled allocation, whose call of the allocator is over: none of its locks is held by this
  * thread. One thread asks, the others go on.
  */
 HEAP_COLD void heap_told_ask(struct heap_segment_header *seg, uint64_t now)
 {
 	struct heap_told *to = &heap_state_of(seg)->told, t = {0};
-	uint64_t last = heap_read(&to->asked_ns), cost;
+	uint64_t last = heap_read(&to->asked_ns);
 	int err;
 
 	if (now - last < heap_read(&to->pause_ns) ||
 	    !__atomic_compare_exchange_n(&to->asked_ns, &last, now, 0, __ATOMIC_ACQ_REL,
 					 __ATOMIC_RELAXED))
 		return;
-	err = heap_real.mallctl	      ? ask_jemalloc(&t)
-	      : heap_real.tc_property ? ask_tcmalloc(&t)
-				      : ask_mimalloc(&t);
-	cost = (heap_now_ns() - now) * ASK_SHARE;
-	__atomic_store_n(&to->pause_ns,
-			 cost < ASK_MIN_NS   ? ASK_MIN_NS
-			 : cost > ASK_MAX_NS ? ASK_MAX_NS
-					     : cost,
-			 __ATOMIC_RELAXED);
+	err = heap_real.tell(&t);
+	__atomic_store_n(&to->pause_ns, pause_after(to, heap_now_ns() - now), __ATOMIC_RELAXED);
 	if (err)
 		return;
 	__atomic_store_n(&to->live, t.live, __ATOMIC_RELAXED);
