@@ -35,9 +35,10 @@ struct bpf_program_state {
 
 struct bpf {
 	struct perftop_bpf *skel;
-	pid_t pid;     /* as perftop sees it */
-	bool many;     /* other processes too */
-	uint32_t tgid; /* as the kernel does: another one when perftop is in a pid namespace */
+	pid_t pid;	 /* as perftop sees it */
+	bool many;	 /* other processes too */
+	bool translates; /* several, in a pid namespace */
+	uint32_t tgid;	 /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
 	int whois_fd;	    /* link of that iterator, -1 until it is asked */
 	bool sched_clocked; /* the run queues' clock may stand for CLOCK_MONOTONIC */
@@ -72,6 +73,11 @@ static const char *program_family(const char *name)
 	return "func";
 }
 
+static bool translates(const struct bpf_request *req)
+{
+	return req->many && !procfs_in_first_pid_namespace();
+}
+
 static bool program_wanted(const struct bpf_request *req, const char *name)
 {
 	const char *family = program_family(name);
@@ -85,7 +91,7 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 	if (!strcmp(family, "follow"))
 		return req->follow || !strcmp(name, "on_follow_exit");
 	if (!strcmp(family, "whois"))
-		return req->many && !procfs_in_first_pid_namespace();
+		return translates(req);
 	if (!strcmp(family, "block"))
 		return req->block;
 	if (!strcmp(family, "fault"))
@@ -351,6 +357,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	err = list_programs(b, req);
 	err = err ? err : find_tgid(b, req);
 	b->many = req->many;
+	b->translates = translates(req);
 	if (!err)
 		err = load(b, req);
 	if (err && err != -EPERM && find_refused(b, req))
@@ -483,7 +490,7 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 
 bool bpf_translates(const struct bpf *b)
 {
-	return b->many && !procfs_in_first_pid_namespace();
+	return b->translates;
 }
 
 int bpf_whois(struct bpf *b, struct contract_whois *rows, uint32_t max)

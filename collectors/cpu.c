@@ -109,8 +109,7 @@ static void cpu_stop(struct session *se, void *priv)
 	free(c);
 }
 
-/* Children that come are sampled with their parents: of others, those that were there. */
-static void add_processes(struct session *se, struct cpu *c, bool first)
+static void add_processes(struct session *se, struct cpu *c)
 {
 	struct target_set *t = session_target_set(se);
 
@@ -119,8 +118,7 @@ static void add_processes(struct session *se, struct cpu *c, bool first)
 
 		if (p->sampled || p->gone)
 			continue;
-		if (first || !t->follow)
-			sampler_add(c->sampler, p->pid);
+		sampler_add(c->sampler, p->pid);
 		p->sampled = true;
 	}
 }
@@ -179,7 +177,7 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 				      session_target_set(se)->follow, why, why_size);
 	if (!c->sampler)
 		return -EACCES;
-	add_processes(se, c, true);
+	add_processes(se, c);
 	c->status = SECTION_DEGRADED;
 	snprintf(c->how, sizeof(c->how), "user space alone, by perf_event_open: %.120s%.80s", first,
 		 why);
@@ -221,7 +219,9 @@ static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
 	struct session_cost cost = {0};
 
 	sampler_follow_threads(c->sampler);
-	add_processes(se, c, false);
+	/* Children that are followed came with their parents. */
+	if (!session_target_set(se)->follow)
+		add_processes(se, c);
 	drain(se, c);
 	taken = sampler_taken(c->sampler);
 	lost = sampler_lost(c->sampler);

@@ -227,6 +227,20 @@ pid_t target_set_pid_of(struct target_set *t, uint32_t tgid)
 	return 0;
 }
 
+/*
+ * At first children that were there before; then eBPF tells of new ones, unless it does by numbers
+ * that are no pids here.
+ */
+static void add_newcomers(struct target_set *t, struct bpf *b)
+{
+	const bool told = b && !t->translated;
+
+	if (!told || t->looks < 2)
+		add_children(t);
+	if (told)
+		add_forked(t, b);
+}
+
 static void fill_cpu(struct target_set *t, struct target_process *p, const struct procfs_stat *st,
 		     uint64_t ns)
 {
@@ -288,12 +302,9 @@ void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns)
 	drop_gone(t, b);
 	if (t->cgroup)
 		add_cgroup(t);
-	/* At first those that were there before; then eBPF tells of new ones. */
 	t->translated = b && bpf_translates(b);
-	if (t->follow && (t->looks < 2 || !b || t->translated))
-		add_children(t);
-	if (t->follow && b && !t->translated)
-		add_forked(t, b);
+	if (t->follow)
+		add_newcomers(t, b);
 	if (t->translated)
 		translate(t, b);
 	for (uint32_t i = 0; i < t->n; i++) {
@@ -326,10 +337,8 @@ bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *firs
 		t->news_ns = now_ns;
 	if (!t->follow || !first || now_ns - t->news_ns > YOUNG_NS)
 		return false;
-	if (news != t->news && t->translated)
-		add_children(t);
-	else if (news != t->news)
-		add_forked(t, b);
+	if (news != t->news)
+		add_newcomers(t, b);
 	t->news = news;
 	for (uint32_t i = 0; i < t->n && looked < GLANCE_MAX; i++) {
 		struct target_process *p = &t->v[i];
