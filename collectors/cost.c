@@ -42,6 +42,7 @@ struct cost {
 	uint64_t bpf_ns_per_s;
 	double target_ns_per_s; /* of it, for the target's events: an upper bound */
 	uint64_t window_events; /* in the interval before it */
+	uint64_t dropped;	/* of all collectors, since the start or the last reset */
 	uint32_t ticks;
 	long page_bytes;
 };
@@ -183,10 +184,20 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	s->cost.bpf_ns_per_s = c->bpf_ns_per_s;
 	s->cost.events = told->events;
 	s->cost.dropped = told->dropped;
+	c->dropped += told->dropped;
+	s->cost.dropped_total = c->dropped;
 	s->cost.throttled = told->throttled;
 	s->cost.target_pct_est = c->target_ns_per_s / 1e7;
 	if (ns)
 		s->cost.target_pct_est += 100.0 * told->target_ns / (double)ns;
+}
+
+static void cost_reset(struct session *se, void *priv)
+{
+	struct cost *c = priv;
+
+	(void)se;
+	c->dropped = 0;
 }
 
 static void cost_stop(struct session *se, void *priv)
@@ -203,5 +214,6 @@ const struct collector collector_cost = {
 	.help = "what perftop itself costs, and what it takes from the target",
 	.start = cost_start,
 	.tick = cost_tick,
+	.reset = cost_reset,
 	.stop = cost_stop,
 };

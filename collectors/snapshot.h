@@ -181,6 +181,7 @@ struct snap_wait_stack {
 	uint32_t reason; /* enum blocked_reason */
 	uint64_t ns, count, max_ns;
 	int32_t tid;	       /* that waited there last */
+	char kind[16];	       /* of lock, as in snap_lock, of a wait on a futex; "" if not known */
 	char waker[SNAP_NAME]; /* who ended the last wait: "comm/tid", "" if not known */
 	uint32_t nframes;
 	uint32_t frames[SNAP_FRAMES];
@@ -389,9 +390,10 @@ enum alert_severity { ALERT_INFO, ALERT_WARNING, ALERT_CRITICAL };
 struct snap_cost {
 	double self_cpu_pct;
 	uint64_t self_rss_bytes;
-	uint64_t bpf_ns_per_s; /* BPF run time on the whole machine */
-	double target_pct_est; /* CPU taken from the target: BPF run time and traps */
-	uint64_t events, dropped, throttled;
+	uint64_t bpf_ns_per_s;		     /* BPF run time on the whole machine */
+	double target_pct_est;		     /* CPU taken from the target: BPF run time and traps */
+	uint64_t events, dropped, throttled; /* in this interval */
+	uint64_t dropped_total;		     /* since the start or the last reset */
 };
 
 /* A line of what happened to the target, newest last: exec, fork, stop, exit, attach errors. */

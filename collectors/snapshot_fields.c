@@ -207,6 +207,7 @@ static const struct field wait_stack_fields[] = {
 	F(snap_wait_stack, count, FIELD_U64),
 	F(snap_wait_stack, max_ns, FIELD_U64),
 	F(snap_wait_stack, tid, FIELD_I32),
+	FS(snap_wait_stack, kind),
 	FS(snap_wait_stack, waker),
 	FRAMES(snap_wait_stack),
 };
@@ -398,7 +399,7 @@ static const struct field cost_fields[] = {
 	F(snap_cost, self_cpu_pct, FIELD_F64), F(snap_cost, self_rss_bytes, FIELD_U64),
 	F(snap_cost, bpf_ns_per_s, FIELD_U64), F(snap_cost, target_pct_est, FIELD_F64),
 	F(snap_cost, events, FIELD_U64),       F(snap_cost, dropped, FIELD_U64),
-	F(snap_cost, throttled, FIELD_U64),
+	F(snap_cost, throttled, FIELD_U64),    F(snap_cost, dropped_total, FIELD_U64),
 };
 
 static const struct field event_fields[] = {

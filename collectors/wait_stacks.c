@@ -32,6 +32,8 @@ enum {
 	READS = 16,	/* stacks read from outside a tick */
 	RATE = 75,	/* stacks a second that the period aims at: some 0.05 % of a CPU */
 	BURST = 4 * RATE,
+	/* What the ring holds: it is not drained until all collectors have started. */
+	FIRST_BURST = CONTRACT_WAIT_RING / (CONTRACT_SLICE_BYTES + 1024),
 };
 #define PERIOD_FIRST_NS 1000000.0
 #define PERIOD_MIN_NS	20000.0
@@ -50,7 +52,8 @@ struct entry {
 	int32_t tid;
 	uint32_t waker, waker_kind, votes;
 	char waker_comm[16];
-	bool timed; /* what ends it is a timer */
+	const char *kind; /* of lock, NULL: none, or not known */
+	bool timed;	  /* what ends it is a timer */
 	bool used;
 };
 
@@ -154,13 +157,16 @@ static void walk_stack(struct wait_stacks *w, uint32_t tgid, const struct unwind
 	}
 }
 
-static void tell_locks(struct wait_stacks *w, const struct walk *k, uint64_t lock, double ns)
+/* Of a wait on a futex: to the lock's row, who waits for it; to the stack's, for what kind. */
+static void tell_site(struct wait_stacks *w, struct entry *e, const struct walk *k, uint64_t lock,
+		      double ns)
 {
 	struct wait_site site;
 
 	if (!lock)
 		return;
 	wait_site_find(k->frames, k->n, &site);
+	e->kind = site.kind;
 	locks_note_site(w->locks, lock,
 			&(struct lock_site){.kind = site.kind,
 					    .site = site.site < k->n ? k->frames[site.site].name
@@ -211,7 +217,7 @@ static int on_stack(void *ctx, void *data, size_t size)
 	e->timed = in->wait == WAIT_SLEEP;
 	vote_waker(e, in);
 	if (k.ids[0])
-		tell_locks(w, &k, in->lock, (double)in->weight_ns);
+		tell_site(w, e, &k, in->lock, (double)in->weight_ns);
 	return 0;
 }
 
@@ -291,6 +297,7 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 	struct iovec here = {w->slice, sizeof(w->slice)};
 	struct iovec there[5];
 	struct unwind_regs regs;
+	struct entry *e;
 	struct walk k;
 	ssize_t n;
 
@@ -306,9 +313,10 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 	walk_stack(w, row->tgid, &regs, w->slice, (size_t)n, &k);
 	if (!k.n)
 		return false;
-	s->entry = (uint32_t)(entry_of(w, sched_reason(row->wait), k.ids, k.n) - w->entries);
-	s->hash = w->entries[s->entry].hash;
-	tell_locks(w, &k, row->wait == WAIT_FUTEX ? row->lock : 0, (double)SLEEP_NS);
+	e = entry_of(w, sched_reason(row->wait), k.ids, k.n);
+	s->entry = (uint32_t)(e - w->entries);
+	s->hash = e->hash;
+	tell_site(w, e, &k, row->wait == WAIT_FUTEX ? row->lock : 0, (double)SLEEP_NS);
 	return true;
 }
 
@@ -399,6 +407,7 @@ static void fill(struct wait_stacks *w, struct snapshot *s)
 		out->count = (uint64_t)(e->count + 0.5) + e->sleepers;
 		out->max_ns = e->max_ns;
 		out->tid = e->tid;
+		snapshot_string(out->kind, sizeof(out->kind), e->kind ? e->kind : "");
 		waker_text(e, out->waker, sizeof(out->waker));
 		out->nframes = e->n;
 		for (uint32_t f = 0; f < e->n; f++)
@@ -477,7 +486,7 @@ struct wait_stacks *wait_stacks_new(struct session *se, struct locks *locks, cha
 	}
 	session_watch(se, ring_buffer__epoll_fd(w->ring), drain, w);
 	w->period_ns = PERIOD_FIRST_NS;
-	w->bss->wait_stacks_left = BURST;
+	w->bss->wait_stacks_left = FIRST_BURST;
 	w->bss->wait_period_ns = (uint64_t)w->period_ns;
 	return w;
 }

@@ -36,7 +36,7 @@ static void cost_text(const struct snapshot *s, bool shorter, char *out, size_t 
 		if (!strcmp(s->sections[i].name, "bpf") && s->sections[i].status == SECTION_LIVE &&
 		    !s->cost.bpf_ns_per_s && !s->cost.target_pct_est)
 			snprintf(probes, sizeof(probes), "?");
-	format_count(drops, (double)(s->cost.dropped + s->cpu.samples_lost + s->truncated));
+	format_count(drops, (double)s->cost.dropped_total);
 	if (shorter)
 		snprintf(out, size, "%s · drops %s ", s->target.tier, drops);
 	else

@@ -166,7 +166,7 @@ static void name_lock(struct snapshot *s, const char *kind, const char *name, co
 
 /* leaf first, up to NULL; every other frame is the C library's. */
 static void add_wait_stack(struct snapshot *s, uint32_t reason, double share, uint64_t count,
-			   const char *waker, const char *const *frames)
+			   const char *kind, const char *waker, const char *const *frames)
 {
 	struct snap_wait_stack *st = &s->wait_stacks[s->nwait_stacks++];
 
@@ -175,6 +175,7 @@ static void add_wait_stack(struct snapshot *s, uint32_t reason, double share, ui
 	st->count = count;
 	st->max_ns = 41300000;
 	st->tid = 4713;
+	snapshot_string(st->kind, sizeof(st->kind), kind);
 	snapshot_string(st->waker, sizeof(st->waker), waker);
 	for (; *frames; frames++)
 		st->frames[st->nframes++] = snapshot_symbol(
@@ -344,11 +345,16 @@ static void fill_locks(struct snapshot *s, uint32_t tick)
 	name_lock(s, "rwlock", "heap", "session_find");
 	add_lock(s, 0x55d0c8e04500, 10.9, 402, 0, false);
 	name_lock(s, "condvar", "pool.idle", "worker_main");
-	add_wait_stack(s, BLOCKED_FUTEX, 6.4, 79888, "worker/4714",
+	add_wait_stack(s, BLOCKED_FUTEX, 6.4, 79888, "mutex", "worker/4714",
 		       (const char *const[]){"__lll_lock_wait", "__pthread_mutex_lock",
 					     "cache_lookup", "image_open", "worker_main",
 					     "__start_thread", NULL});
-	add_wait_stack(s, BLOCKED_NET, 1.1, 901, "interrupt",
+	/* The same function waits for the news of that cache too: another wait. */
+	add_wait_stack(s, BLOCKED_FUTEX, 0.4, 117, "condvar", "worker/4714",
+		       (const char *const[]){"__futex_abstimed_wait_common", "__pthread_cond_wait",
+					     "cache_lookup", "image_open", "worker_main",
+					     "__start_thread", NULL});
+	add_wait_stack(s, BLOCKED_NET, 1.1, 901, "", "interrupt",
 		       (const char *const[]){"__accept4", "listen_loop", "main", NULL});
 	s->sockets[s->nsockets++] =
 		(struct snap_socket){.fd = 5,
@@ -502,7 +508,7 @@ static void fill_hostile(struct snapshot *s, uint32_t tick)
 	s->proc.sys_pct = NAN;
 	s->proc.rss_bytes = UINT64_MAX;
 	s->proc.ctxsw_voluntary_rate = INFINITY;
-	s->cost.dropped = UINT64_MAX;
+	s->cost.dropped = s->cost.dropped_total = UINT64_MAX;
 	for (int i = 0; i < SNAP_FUNCTIONS; i++)
 		add_function(s, nasty, nasty, i % 7 ? 99.99 : NAN, 1e30);
 	for (int i = 0; i < SNAP_THREADS; i++)

@@ -130,6 +130,7 @@ static void user_sees_who_holds_the_lock(void **state)
 {
 	check_view(SAMPLE_LOCKS, VIEW_overview, "", "", false);
 	check_view(SAMPLE_LOCKS, VIEW_blocked, "", "", false);
+	check_view(SAMPLE_LOCKS, VIEW_blocked, "\r", "_open", false);
 }
 
 static void user_sees_the_engine(void **state)

@@ -248,12 +248,17 @@ static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 	};
 	const char *old = s->locks[i < s->nlocks ? i : 0].is_mutex ? "mutex" : "cond/sem";
 	uint32_t reason = kind == BLOCKED_ROW_STACK ? s->wait_stacks[i].reason : 0;
+	const char *kind_name;
 
 	out->style = STYLE_DIM;
 	if (kind == BLOCKED_ROW_LOCK) {
 		snprintf(out->text, sizeof(out->text), "%s",
 			 s->locks[i].kind[0] ? s->locks[i].kind : old);
 		out->style = s->locks[i].is_mutex ? STYLE_TEXT : STYLE_DIM;
+	} else if (kind == BLOCKED_ROW_STACK && s->wait_stacks[i].kind[0]) {
+		kind_name = s->wait_stacks[i].kind;
+		snprintf(out->text, sizeof(out->text), "~%s%s", strlen(kind_name) > 6 ? "" : " ",
+			 kind_name);
 	} else if (kind == BLOCKED_ROW_STACK) {
 		snprintf(out->text, sizeof(out->text), "%s",
 			 reason < BLOCKED_REASONS ? reasons[reason] : "?");

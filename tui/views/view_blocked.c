@@ -108,13 +108,22 @@ static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap
 	draw_stack(ui->shown, st, s, r, vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max);
 }
 
-/* Does the stack wait in the function that the lock's row names? */
+static bool is_condvar(const char *kind)
+{
+	return !strcmp(kind, "condvar");
+}
+
+/*
+ * Does the stack wait in the function that the lock's row names? One for a condition variable is
+ * another wait than one for a lock: the same function often does both.
+ */
 static bool waits_at(const struct snapshot *sn, const struct snap_wait_stack *st,
 		     const struct snap_lock *l)
 {
 	size_t n = strcspn(l->site, " ");
 
-	if (st->reason != BLOCKED_FUTEX || !n)
+	if (st->reason != BLOCKED_FUTEX || !n ||
+	    (st->kind[0] && l->kind[0] && is_condvar(st->kind) != is_condvar(l->kind)))
 		return false;
 	for (uint32_t i = 0; i < st->nframes && i < SNAP_FRAMES; i++)
 		if (st->frames[i] < sn->nsymbols &&
