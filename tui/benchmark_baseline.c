@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "collectors/snapshot.h"
 #include "tui/benchmark_json.h"
 
 enum { MAX_SAMPLES = 1 << 16 };
@@ -122,7 +123,7 @@ static int read_report(struct reader *in, json_t *o)
 			   schema ? schema : "missing");
 	if (json_unpack(o, "{s:{s:s, s:s}}", "machine", "cpu", &cpu, "isa", &isa))
 		return bad(in, "it names no machine");
-	snprintf(in->r->machine.cpu, sizeof(in->r->machine.cpu), "%s", cpu);
+	snapshot_string(in->r->machine.cpu, sizeof(in->r->machine.cpu), cpu);
 	if (read_isa(isa, &in->r->machine.isa) || in->r->machine.isa == ISA_COUNT)
 		return bad(in, "unknown instruction set %.20s", isa);
 	if (!json_is_array(results))

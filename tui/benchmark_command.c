@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collectors/snapshot.h"
 #include "tui/benchmark_json.h"
 #include "tui/benchmark_options.h"
 #include "tui/benchmark_table.h"
@@ -22,9 +23,13 @@ struct command {
 	char why[512];
 };
 
+/* The text may tell what a file holds, so what would steer a terminal is taken out. */
 static int say(const char *text, int status)
 {
-	fprintf(stderr, "perftop benchmark: %s\n", text);
+	char clean[512];
+
+	snapshot_string(clean, sizeof(clean), text);
+	fprintf(stderr, "perftop benchmark: %s\n", clean);
 	return status;
 }
 
@@ -139,6 +144,9 @@ static int report(struct command *c)
 	if (c->opt.save_path &&
 	    benchmark_json_save(&c->now, c->opt.save_path, c->why, sizeof(c->why)))
 		return say(c->why, EXIT_FAILED);
+	if (compared && !c->comparison.compared)
+		return say("the baseline has none of these results: nothing was compared",
+			   EXIT_FAILED);
 	return c->comparison.nslower ? EXIT_FAILED : status;
 }
 
@@ -146,6 +154,8 @@ static int run(struct command *c)
 {
 	if (c->opt.baseline_path && load_baseline(c))
 		return EXIT_USAGE;
+	if (c->opt.save_path && benchmark_json_can_save(c->opt.save_path, c->why, sizeof(c->why)))
+		return say(c->why, EXIT_FAILED);
 	c->opt.run.contest_done = show_contest;
 	c->opt.run.arg = c;
 	benchmark_machine_measure(&c->now.machine, &c->opt.run);

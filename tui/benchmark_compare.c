@@ -60,6 +60,14 @@ static double over(const struct benchmark_result *a, const struct benchmark_resu
 	return most;
 }
 
+/* Whether a's fastest calls took more than `factor` times as long as b's. */
+static bool fastest_too(const struct benchmark_result *a, const struct benchmark_result *b,
+			double factor)
+{
+	return benchmark_stats_quantile(a->samples_ns, a->ns.n, BENCHMARK_FASTEST) >
+	       factor * benchmark_stats_quantile(b->samples_ns, b->ns.n, BENCHMARK_FASTEST);
+}
+
 static void test(const struct benchmark_result *before, const struct benchmark_result *now,
 		 double chance, struct benchmark_difference *d)
 {
@@ -75,11 +83,13 @@ static void test(const struct benchmark_result *before, const struct benchmark_r
 	if (d->now_ns > slower * d->before_ns) {
 		d->p = benchmark_stats_slower_p(before->samples_ns, before->ns.n, now->samples_ns,
 						now->ns.n, slower);
-		d->change = d->p < chance ? BENCHMARK_SLOWER : BENCHMARK_SAME;
+		if (d->p < chance && fastest_too(now, before, slower))
+			d->change = BENCHMARK_SLOWER;
 	} else if (d->before_ns > faster * d->now_ns) {
 		d->p = benchmark_stats_slower_p(now->samples_ns, now->ns.n, before->samples_ns,
 						before->ns.n, faster);
-		d->change = d->p < chance ? BENCHMARK_FASTER : BENCHMARK_SAME;
+		if (d->p < chance && fastest_too(before, now, faster))
+			d->change = BENCHMARK_FASTER;
 	}
 }
 

@@ -210,26 +210,62 @@ int benchmark_json_write(const struct benchmark_report *r, const struct benchmar
 	return err;
 }
 
-int benchmark_json_save(const struct benchmark_report *r, const char *path, char *why, size_t size)
+/*
+ * Where path leads, and a new file beside it, open: its name is in temp. Renaming over a device, or
+ * over the link to one that /dev/stdout is, would take it from everyone: regular files only.
+ */
+static int open_beside(const char *path, char place[PATH_MAX], char temp[PATH_MAX + 8])
 {
-	char temp[PATH_MAX];
-	json_t *o = NULL;
-	FILE *f = NULL;
-	int fd, err;
+	struct stat st;
+	int fd;
 
-	if (snprintf(temp, sizeof(temp), "%s.XXXXXX", path) >= (int)sizeof(temp)) {
-		snprintf(why, size, "%.100s...: the name is too long", path);
+	if (realpath(path, place)) {
+		if (stat(place, &st))
+			return -errno;
+		if (!S_ISREG(st.st_mode))
+			return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	} else if (errno != ENOENT || !lstat(path, &st)) {
+		return -errno;
+	} else if (snprintf(place, PATH_MAX, "%s", path) >= PATH_MAX) {
 		return -ENAMETOOLONG;
 	}
+	snprintf(temp, PATH_MAX + 8, "%s.XXXXXX", place);
 	fd = mkstemp(temp);
-	err = fd < 0 ? -errno : 0;
-	if (!err) {
-		f = fdopen(fd, "w");
-		if (!f)
-			err = -errno;
-		if (!f)
-			close(fd);
-	}
+	return fd < 0 ? -errno : fd;
+}
+
+static int cannot_save(const char *path, int err, char *why, size_t size)
+{
+	snprintf(why, size, "cannot save the baseline %.200s: %s", path,
+		 err == -EINVAL ? "not a regular file" : strerror(-err));
+	return err;
+}
+
+int benchmark_json_can_save(const char *path, char *why, size_t size)
+{
+	char place[PATH_MAX], temp[PATH_MAX + 8];
+	int fd = open_beside(path, place, temp);
+
+	if (fd < 0)
+		return cannot_save(path, fd, why, size);
+	unlink(temp);
+	close(fd);
+	return 0;
+}
+
+int benchmark_json_save(const struct benchmark_report *r, const char *path, char *why, size_t size)
+{
+	char place[PATH_MAX], temp[PATH_MAX + 8];
+	int fd = open_beside(path, place, temp), err;
+	json_t *o;
+	FILE *f;
+
+	if (fd < 0)
+		return cannot_save(path, fd, why, size);
+	f = fdopen(fd, "w");
+	err = f ? 0 : -errno;
+	if (!f)
+		close(fd);
 	if (!err) {
 		o = report_of(r, NULL, true);
 		err = dump(o, f);
@@ -239,11 +275,9 @@ int benchmark_json_save(const struct benchmark_report *r, const char *path, char
 	}
 	if (f && fclose(f) && !err)
 		err = -errno;
-	if (!err && rename(temp, path))
+	if (!err && rename(temp, place))
 		err = -errno;
-	if (err && fd >= 0)
-		unlink(temp);
 	if (err)
-		snprintf(why, size, "cannot save the baseline %.200s: %s", path, strerror(-err));
-	return err;
+		unlink(temp);
+	return err ? cannot_save(path, err, why, size) : 0;
 }

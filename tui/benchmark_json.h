@@ -16,8 +16,11 @@ int benchmark_json_write(const struct benchmark_report *r, const struct benchmar
 
 /*
  * A baseline is the same object with each result's samples_ns. Saving replaces path at once, by
- * renaming: a crash leaves the old one or the new one. 0, or -errno with the reason in why.
+ * renaming: a crash leaves the old one or the new one. 0, or -errno with the reason in why; -EINVAL
+ * for a path that is there and no regular file. Whether it could be, before the time is spent:
+ * can_save, likewise.
  */
+int benchmark_json_can_save(const char *path, char *why, size_t size);
 int benchmark_json_save(const struct benchmark_report *r, const char *path, char *why, size_t size);
 /*
  * Fills r, to be finished by the caller in any case, with the machine's cpu and isa, and each

@@ -64,6 +64,12 @@ jq -c '.machine.cpu = "abacus" | .machine.isa = "scalar"' "$T/slower" >"$T/other
 PERFTOP_ISA='' run --suite flash-attention --quick --baseline "$T/other"
 equal "a baseline of another machine will do" "$rc" 0
 check "and is told to be one" grep -q 'another CPU (abacus)' "$T/err"
+jq -c '.machine.cpu = "\u001b[2J"' "$T/slower" >"$T/other"
+run --suite flash-attention --quick --baseline "$T/other"
+check "what a file holds does not steer the terminal" test "$(tr -dc '\33' <"$T/err")" = ""
+run --suite ewc --quick --baseline "$T/slower"
+equal "nothing to compare ends with 1" "$rc" 1
+check "and is told" grep -q 'nothing was compared' "$T/err"
 echo '{"schema":"perftop.snapshot/1"}' >"$T/bad"
 for bad in "$T/bad" "$T/not-there" "$T"; do
 	run --suite flash-attention --quick --baseline "$bad"
@@ -72,6 +78,7 @@ for bad in "$T/bad" "$T/not-there" "$T"; do
 done
 run --suite flash-attention --quick --save-baseline "$T/no/such/folder"
 equal "where it cannot be saved" "$rc" 1
+check "which is told before anything is measured" test ! -s "$T/out"
 for bad in '--suite x' '--isa mmx' '--bogus' 'word' '--time 0' '--suite'; do
 	# shellcheck disable=SC2086
 	run $bad

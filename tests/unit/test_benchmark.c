@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -214,6 +215,35 @@ static void a_machine_that_is_slower_does_not_count(void **state)
 	benchmark_report_fini(&now);
 }
 
+/* Others that take the CPU now and then slow most calls, and leave some as they were. */
+static void a_busy_machine_counts_as_slower_code(void **state)
+{
+	struct benchmark_report before = {0}, now = {0};
+	struct benchmark_comparison c;
+
+	random_state = 6;
+	for (int i = 0; i < 2; i++) {
+		double t[100];
+
+		add(&before, i ? "code" : "machine", 100, 100, 0.02);
+		add(&now, i ? "code" : "machine", 100, 150, 0.02);
+		memcpy(t, now.results[i].samples_ns, sizeof(t));
+		for (int k = 0; k < 10; k++)
+			t[k] = i ? 130 : 100;
+		assert_int_equal(benchmark_report_add_samples(&now.results[i], t, 100), 0);
+	}
+	assert_int_equal(benchmark_compare(&before, &now, &c), 0);
+	assert_int_equal(c.nslower, 1);
+	assert_int_equal(c.rows[0].result, 1);
+	benchmark_comparison_fini(&c);
+	assert_int_equal(benchmark_compare(&now, &before, &c), 0);
+	assert_int_equal(c.nrows, 1); /* and faster likewise */
+	assert_int_equal(c.rows[0].change, BENCHMARK_FASTER);
+	benchmark_comparison_fini(&c);
+	benchmark_report_fini(&before);
+	benchmark_report_fini(&now);
+}
+
 static void too_few_samples_are_said_to_be(void **state)
 {
 	struct benchmark_report before, now;
@@ -276,6 +306,35 @@ static void a_baseline_comes_back_as_it_was_saved(void **state)
 	unlink(path);
 	benchmark_report_fini(&r);
 	benchmark_report_fini(&back);
+}
+
+/* Saving renames a file over the path: done to /dev/null, it would take that from everyone. */
+static void saving_takes_the_place_of_what_is_no_file(void **state)
+{
+	struct benchmark_report r;
+	char path[64], link[80], why[512] = "";
+	struct stat st;
+
+	benchmark_report_init(&r);
+	temp_path(path, sizeof(path));
+	snprintf(link, sizeof(link), "%s.link", path);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(benchmark_json_can_save(link, why, sizeof(why)), 0);
+	assert_int_equal(benchmark_json_save(&r, link, why, sizeof(why)), 0);
+	assert_true(!lstat(link, &st) && S_ISLNK(st.st_mode));
+	assert_true(!stat(path, &st) && st.st_size > 0);
+	unlink(path);
+	assert_int_equal(benchmark_json_save(&r, link, why, sizeof(why)), -ENOENT);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(benchmark_json_can_save(link, why, sizeof(why)), -EINVAL);
+	assert_int_equal(benchmark_json_save(&r, link, why, sizeof(why)), -EINVAL);
+	assert_int_equal(benchmark_json_save(&r, path, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "not a regular file"));
+	assert_true(!lstat(path, &st) && S_ISFIFO(st.st_mode));
+	assert_int_equal(benchmark_json_can_save("/tmp", why, sizeof(why)), -EISDIR);
+	unlink(link);
+	unlink(path);
+	benchmark_report_fini(&r);
 }
 
 #define HEAD "{\"schema\":\"perftop.benchmark/1\",\"machine\":{\"cpu\":\"c\",\"isa\":\"avx2\"}"
@@ -646,8 +705,10 @@ int main(void)
 		cmocka_unit_test(a_planted_slowdown_is_found_and_noise_is_not),
 		cmocka_unit_test(a_slowdown_that_does_not_come_again_does_not_count),
 		cmocka_unit_test(a_machine_that_is_slower_does_not_count),
+		cmocka_unit_test(a_busy_machine_counts_as_slower_code),
 		cmocka_unit_test(too_few_samples_are_said_to_be),
 		cmocka_unit_test(a_baseline_comes_back_as_it_was_saved),
+		cmocka_unit_test(saving_takes_the_place_of_what_is_no_file),
 		cmocka_unit_test(a_broken_baseline_is_refused_with_the_reason),
 		cmocka_unit_test(targets_pass_by_their_limit),
 		cmocka_unit_test(a_contest_measures_all_in_turn),
