@@ -23,13 +23,18 @@ static const struct {
 	{"beam.smp", "Erlang", "erl +JPperf true, when it is started", NULL},
 };
 
+/* Of no file: anonymous, named so ("[anon:code]"), or mapped a second time to be written to. */
+static bool is_made(const char *module)
+{
+	return !strncmp(module, "[anon", 5) || !strncmp(module, "memfd:", 6);
+}
+
 double cpu_jit_unnamed_pct(const struct snapshot *s)
 {
 	double pct = 0;
 
 	for (uint32_t i = 0; i < s->nfunctions; i++)
-		if (!strcmp(s->functions[i].module, "[anon]") &&
-		    !strcmp(s->functions[i].name, "[unknown]"))
+		if (is_made(s->functions[i].module) && !strcmp(s->functions[i].name, "[unknown]"))
 			pct += s->functions[i].recent_pct;
 	return pct;
 }

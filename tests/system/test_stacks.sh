@@ -53,3 +53,11 @@ last=$(last_of "$pid")
 rm -f "/tmp/perf-$pid.map"
 equal "once it is listed it has its name" \
 	"$(jq -r '.cpu.functions[0].name + " " + .sections.cpu.status' <<<"$last")" "compiled live"
+
+cp "$BUILD/tests/targets/unnamed_code" "$T/beam.smp"
+start_first beam "$T/beam.smp" twice
+runs_as beam.smp
+last=$(last_of "$pid")
+equal "so is code in memory that is mapped twice" \
+	"$(jq -r '.cpu.functions[0].module + " " + .sections.cpu.fix' <<<"$last")" \
+	"memfd:vmem erl +JPperf true, when it is started"
