@@ -9,11 +9,12 @@
 
 #include "collectors/clock.h"
 #include "collectors/collector.h"
+#include "collectors/limits.h"
 #include "collectors/procfs.h"
 #include "collectors/session.h"
 #include "collectors/target_set.h"
 
-enum { PROC_MEMINFO_EVERY = 5 };
+enum { PROC_MEMINFO_EVERY = 5, PROC_LIMITS_EVERY = 15 };
 
 struct proc {
 	struct procfs_stat stat; /* at the last tick */
@@ -29,6 +30,7 @@ struct proc {
 	uint64_t tick_ns;
 	uint32_t ticks;
 	bool have_io;
+	struct limits *limits;
 	struct snap_proc last; /* shown on when the process is gone */
 };
 
@@ -134,6 +136,11 @@ static int proc_start(struct session *se, void **priv)
 		free(p);
 		return err;
 	}
+	p->limits = limits_new("/sys/fs/cgroup");
+	if (!p->limits) {
+		free(p);
+		return -ENOMEM;
+	}
 	p->have_clock = !clock_getcpuclockid(session_pid(se), &p->cpu_clock);
 	if (p->have_clock)
 		p->cpu_ns = clock_ns(p->cpu_clock);
@@ -171,13 +178,24 @@ static void fill_machine_memory(struct proc *p, struct snap_proc *out)
 {
 	char buf[2048];
 
-	if (p->ticks++ % PROC_MEMINFO_EVERY == 0 &&
-	    procfs_read(0, "meminfo", buf, sizeof(buf)) > 0) {
+	if (p->ticks % PROC_MEMINFO_EVERY == 0 && procfs_read(0, "meminfo", buf, sizeof(buf)) > 0) {
 		p->mem_total_bytes = procfs_field(buf, "MemTotal", 0) * 1024;
 		p->mem_available_bytes = procfs_field(buf, "MemAvailable", 0) * 1024;
 	}
 	out->mem_total_bytes = p->mem_total_bytes;
 	out->mem_available_bytes = p->mem_available_bytes;
+}
+
+static void fill_limits(struct session *se, struct proc *p, struct snap_proc *out)
+{
+	char groups[4096];
+
+	if (p->ticks % PROC_LIMITS_EVERY == 0)
+		limits_find(p->limits,
+			    procfs_read(session_pid(se), "cgroup", groups, sizeof(groups)) > 0
+				    ? groups
+				    : "");
+	limits_read(p->limits, session_now_ns(se), out);
 }
 
 static void fill_fds(struct session *se, struct snap_proc *out)
@@ -270,6 +288,8 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	}
 	fill_memory(st.state == 'Z' ? procfs_live_tid(session_pid(se)) : session_pid(se), out);
 	fill_machine_memory(p, out);
+	fill_limits(se, p, out);
+	p->ticks++;
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);
 	add_others(se, s);
@@ -280,7 +300,10 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 
 static void proc_stop(struct session *se, void *priv)
 {
-	free(priv);
+	struct proc *p = priv;
+
+	limits_free(p->limits);
+	free(p);
 }
 
 const struct collector collector_proc = {

@@ -94,6 +94,13 @@ struct snap_proc {
 	uint32_t ncpu;		/* CPUs online */
 	double machine_cpu_pct; /* busy share of the whole machine, 100 = every CPU */
 	uint64_t mem_total_bytes, mem_available_bytes;
+	/* Of the control group that limits it most; 0 and "" where none does. */
+	double quota_cpus;    /* CPU time it may use, in CPUs */
+	double throttled_pct; /* periods in which that was used up, of the last half second */
+	char quota_group[SNAP_NAME];			 /* its path, as in /proc/PID/cgroup */
+	uint64_t memory_limit_bytes, memory_group_bytes; /* what it may have, and has */
+	double memory_limit_rate; /* times a second that it met the limit and had to give back */
+	char memory_group[SNAP_NAME];
 };
 
 /* One latency source. Counts and quantiles run since attach, or since the last reset. */

@@ -124,6 +124,13 @@ static const struct field proc_fields[] = {
 	F(snap_proc, fds, FIELD_U32),
 	F(snap_proc, ncpu, FIELD_U32),
 	F(snap_proc, machine_cpu_pct, FIELD_F64),
+	F(snap_proc, quota_cpus, FIELD_F64),
+	F(snap_proc, throttled_pct, FIELD_F64),
+	FS(snap_proc, quota_group),
+	F(snap_proc, memory_limit_bytes, FIELD_U64),
+	F(snap_proc, memory_group_bytes, FIELD_U64),
+	F(snap_proc, memory_limit_rate, FIELD_F64),
+	FS(snap_proc, memory_group),
 	F(snap_proc, mem_total_bytes, FIELD_U64),
 	F(snap_proc, mem_available_bytes, FIELD_U64),
 };

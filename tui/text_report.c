@@ -192,6 +192,12 @@ static void write_usage(const struct text_report *r, const struct snapshot *s, F
 	     format_pct(c, s->cpu.runq_wait_pct), format_pct(d, s->proc.machine_cpu_pct),
 	     s->proc.ncpu);
 	end(r, &l, out);
+	if (s->proc.quota_cpus > 0) {
+		begin(&l, "quota");
+		addf(&l, "%.2f CPUs, used up in %s of periods, by control group %s",
+		     s->proc.quota_cpus, format_pct(a, s->proc.throttled_pct), s->proc.quota_group);
+		end(r, &l, out);
+	}
 	begin(&l, "memory");
 	addf(&l, "rss %s  peak %s", format_bytes(a, s->proc.rss_bytes),
 	     format_bytes(b, s->proc.rss_peak_bytes));
@@ -200,6 +206,14 @@ static void write_usage(const struct text_report *r, const struct snapshot *s, F
 	addf(&l, "  read %s/s  write %s/s", format_bytes(a, (uint64_t)s->proc.read_rate),
 	     format_bytes(b, (uint64_t)s->proc.write_rate));
 	end(r, &l, out);
+	if (s->proc.memory_limit_bytes) {
+		begin(&l, "limit");
+		addf(&l, "%s of %s of memory, met %s, by control group %s",
+		     format_bytes(a, s->proc.memory_group_bytes),
+		     format_bytes(b, s->proc.memory_limit_bytes),
+		     format_rate(c, s->proc.memory_limit_rate), s->proc.memory_group);
+		end(r, &l, out);
+	}
 }
 
 static void write_blocked(const struct text_report *r, const struct snapshot *s, FILE *out)

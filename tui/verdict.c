@@ -13,6 +13,8 @@
 #define IDLE_PCT 5.0
 /* A thread that computes this much is held back by the CPU; above half of it, partly so. */
 #define BUSY_PCT 80.0
+/* A control group's CPU time is used up in so many of its periods. */
+#define THROTTLED_PCT 20.0
 /* A wait counts as the bottleneck when a fifth of a thread is lost to it. */
 #define WAIT_PCT 20.0
 /* Of samples: a function is worth naming as the cause. */
@@ -289,6 +291,36 @@ static bool say_state(struct verdict *v, const struct snapshot *s)
 	return true;
 }
 
+/* The queue that its threads stand in is not for a CPU, but for their control group's next period.
+ */
+static bool is_over_quota(const struct snapshot *s, const struct time_split *t)
+{
+	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
+
+	if (s->proc.throttled_pct < THROTTLED_PCT)
+		return false;
+	return t->has_blocked ? t->pct[TIME_RUNQ] >= WAIT_PCT : busy >= IDLE_PCT;
+}
+
+static void say_quota(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	char waits[64] = "";
+
+	if (t->has_blocked)
+		snprintf(waits, sizeof(waits), "%.0f %% of active thread time stands still: ",
+			 100 * t->pct[TIME_RUNQ] / t->active);
+	say(v, VERDICT_BAD, "CPU quota", "alerts",
+	    "%scontrol group %.60s may use %.2f CPUs, used up in %.0f %% of its periods", waits,
+	    s->proc.quota_group, s->proc.quota_cpus, s->proc.throttled_pct);
+}
+
+/* Rules whose finding the verdict's own words give. */
+static bool is_said(const struct verdict *v, const char *rule)
+{
+	return !strcmp(rule, "cpu_bound") || !strcmp(rule, "lock_wait") ||
+	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
+}
+
 static void say_also(struct verdict *v, const struct snapshot *s)
 {
 	const struct snap_alert *top = NULL;
@@ -305,8 +337,7 @@ static void say_also(struct verdict *v, const struct snapshot *s)
 		return;
 	}
 	for (uint32_t i = 0; i < s->nalerts; i++)
-		if (strcmp(s->alerts[i].rule, "cpu_bound") &&
-		    strcmp(s->alerts[i].rule, "lock_wait") &&
+		if (!is_said(v, s->alerts[i].rule) &&
 		    (!top || s->alerts[i].severity > top->severity))
 			top = &s->alerts[i];
 	if (!top)
@@ -324,9 +355,10 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 	memset(v, 0, sizeof(*v));
 	time_split_compute(&t, s);
 	busy = t.pct[TIME_USER] + t.pct[TIME_SYS];
-	say_also(v, s);
-	if (say_state(v, s))
+	if (say_state(v, s)) {
+		say_also(v, s);
 		return;
+	}
 	/* Waiting comes before computing: who waits for a lock or a CPU would run if it could. */
 	if (t.pct[TIME_LOCK] >= WAIT_PCT && t.pct[TIME_LOCK] >= busy / 4 &&
 	    t.pct[TIME_LOCK] >= t.pct[TIME_IO] && t.pct[TIME_LOCK] >= t.pct[TIME_RUNQ])
@@ -334,6 +366,8 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 	else if (t.pct[TIME_IO] >= WAIT_PCT && t.pct[TIME_IO] >= t.pct[TIME_RUNQ] &&
 		 t.pct[TIME_IO] >= busy / 2)
 		say_io(v, s, &t);
+	else if (is_over_quota(s, &t))
+		say_quota(v, s, &t);
 	else if (t.pct[TIME_RUNQ] >= WAIT_PCT && t.pct[TIME_RUNQ] >= busy / 3)
 		say(v, VERDICT_BAD, "Waiting for CPU", "threads",
 		    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy "
@@ -344,6 +378,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_cpu(v, s, &t);
 	else
 		say_idle(v, s, &t);
+	say_also(v, s);
 	if (v->mood == VERDICT_GOOD && v->also[0])
 		v->mood = VERDICT_WARN;
 	/* Threads that queue for a lock such as Python's while one of them computes. */

@@ -149,6 +149,44 @@ static void the_last_screen_keeps_what_was_wrong(void **state)
 	assert_non_null(alert("cpu_bound"));
 }
 
+static void a_used_up_cpu_quota_is_named_with_its_group(void **state)
+{
+	s->nfunctions = 0;
+	s->proc.user_pct = 20;
+	s->proc.quota_cpus = 0.2;
+	s->proc.throttled_pct = 98;
+	snprintf(s->proc.quota_group, SNAP_NAME, "/docker/abc");
+	run(1);
+	run(2);
+	assert_non_null(alert("cpu_quota"));
+	assert_int_equal(alert("cpu_quota")->severity, ALERT_CRITICAL);
+	assert_string_equal(alert("cpu_quota")->subject, "/docker/abc");
+	assert_non_null(strstr(alert("cpu_quota")->evidence, "0.20 CPUs"));
+	/* Another process of the group used it up. */
+	s->proc.user_pct = 1;
+	for (uint64_t i = 3; i < 10; i++)
+		run(i);
+	assert_null(alert("cpu_quota"));
+}
+
+static void a_memory_limit_counts_when_it_is_met(void **state)
+{
+	s->proc.memory_limit_bytes = 256 << 20;
+	s->proc.memory_group_bytes = 250 << 20;
+	for (uint64_t i = 1; i < 5; i++)
+		run(i);
+	assert_null(alert("memory_limit")); /* full of file cache, as any group is in time */
+	s->proc.memory_limit_rate = 40;
+	run(5);
+	run(6);
+	assert_non_null(alert("memory_limit"));
+	assert_int_equal(alert("memory_limit")->severity, ALERT_WARNING);
+	assert_non_null(strstr(alert("memory_limit")->evidence, "98 % of the 256 MiB"));
+	s->proc.majflt_rate = 30;
+	run(7);
+	assert_int_equal(alert("memory_limit")->severity, ALERT_CRITICAL);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -160,6 +198,8 @@ int main(void)
 		T(threads_idle_on_condition_variables_are_no_lock_contention),
 		T(dropped_trajectories_are_reported),
 		T(the_last_screen_keeps_what_was_wrong),
+		T(a_used_up_cpu_quota_is_named_with_its_group),
+		T(a_memory_limit_counts_when_it_is_met),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

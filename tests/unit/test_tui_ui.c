@@ -298,6 +298,14 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	/* The queue is its control group's: another machine would not help. */
+	s->proc.throttled_pct = 93;
+	s->proc.quota_cpus = 0.6;
+	snprintf(s->proc.quota_group, sizeof(s->proc.quota_group), "/docker/abc");
+	expect(s, VERDICT_BAD, "CPU quota",
+	       "37 % of active thread time stands still: control group /docker/abc may use 0.60 "
+	       "CPUs, used up in 93 % of its periods");
+	s->proc.throttled_pct = 0;
 	s->blocked[s->nblocked - 1].reason = BLOCKED_IO;
 	expect(s, VERDICT_BAD, "I/O-bound", "37 % of active thread time waits for disk");
 	s->blocked[s->nblocked - 1].reason = BLOCKED_SLEEP;

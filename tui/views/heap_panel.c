@@ -95,6 +95,14 @@ static int draw_sizes_of_process(const struct snapshot *sn, struct surface *s, s
 	int x = r.x, y = r.y;
 
 	put(s, r, &x, &y, "RSS", format_bytes(b, h->rss_bytes));
+	if (sn->proc.memory_limit_bytes) {
+		char used[FORMAT_SIZE];
+
+		snprintf(text, sizeof(text), "%s of %s",
+			 format_bytes(used, sn->proc.memory_group_bytes),
+			 format_bytes(b, sn->proc.memory_limit_bytes));
+		put(s, r, &x, &y, "control group", text);
+	}
 	if (h->pss_bytes)
 		put(s, r, &x, &y, "PSS", format_bytes(b, h->pss_bytes));
 	put(s, r, &x, &y, "anonymous", format_bytes(b, h->anon_bytes));
