@@ -24,7 +24,7 @@ struct proc {
 	uint64_t mark_utime, mark_stime; /* where the share below begins to be measured */
 	double user_share;
 	uint64_t read_bytes, write_bytes;
-	uint64_t machine_busy, machine_total;
+	uint64_t machine_busy, machine_total, machine_steal;
 	uint32_t ncpu;
 	uint64_t mem_total_bytes, mem_available_bytes;
 	uint64_t tick_ns;
@@ -34,7 +34,7 @@ struct proc {
 	struct snap_proc last; /* shown on when the process is gone */
 };
 
-static int read_machine(uint64_t *busy, uint64_t *total)
+static int read_machine(uint64_t *busy, uint64_t *total, uint64_t *steal)
 {
 	char buf[512], *p = buf;
 	uint64_t sum = 0, idle = 0;
@@ -48,6 +48,8 @@ static int read_machine(uint64_t *busy, uint64_t *total)
 		sum += v;
 		if (i == 3 || i == 4) /* idle and iowait */
 			idle += v;
+		if (i == 7)
+			*steal = v;
 	}
 	*busy = sum - idle;
 	*total = sum;
@@ -152,12 +154,46 @@ static int proc_start(struct session *se, void **priv)
 	p->ncpu = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	p->tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
 	p->have_io = !read_io(session_pid(se), &p->read_bytes, &p->write_bytes);
-	read_machine(&p->machine_busy, &p->machine_total);
+	read_machine(&p->machine_busy, &p->machine_total, &p->machine_steal);
 	say_state(se, p);
 	*priv = p;
 	return 0;
 }
 
+static void fill_machine(struct proc *p, struct snap_proc *out)
+{
+	uint64_t busy, total, steal = 0;
+	double all;
+
+	if (read_machine(&busy, &total, &steal))
+		return;
+	all = (double)(total - p->machine_total);
+	/* The time spent waiting for I/O can fall. */
+	if (total > p->machine_total && busy >= p->machine_busy) {
+		out->machine_cpu_pct = 100.0 * (double)(busy - p->machine_busy) / all;
+		if (steal > p->machine_steal)
+			out->machine_steal_pct = 100.0 * (double)(steal - p->machine_steal) / all;
+	}
+	p->machine_busy = busy;
+	p->machine_total = total;
+	p->machine_steal = steal;
+}
+
+static void fill_allowed(const char *status, struct snap_proc *out)
+{
+	const char *list = strstr(status, "Cpus_allowed_list:");
+
+	if (!list)
+		return;
+	list += strcspn(list, "0123456789\n");
+	out->cpus_allowed = procfs_count_cpus(list);
+	/* The list may name CPUs that are not there. */
+	if (out->cpus_allowed > out->ncpu)
+		out->cpus_allowed = out->ncpu;
+	snprintf(out->cpus_list, sizeof(out->cpus_list), "%.*s", (int)strcspn(list, "\n"), list);
+}
+
+/* And what else its status says. */
 static void fill_memory(pid_t tid, struct snap_proc *out)
 {
 	char buf[4096];
@@ -170,6 +206,7 @@ static void fill_memory(pid_t tid, struct snap_proc *out)
 		out->shmem_bytes = procfs_field(buf, "RssShmem", 0) * 1024;
 		out->swap_bytes = procfs_field(buf, "VmSwap", 0) * 1024;
 		out->vsz_bytes = procfs_field(buf, "VmSize", 0) * 1024;
+		fill_allowed(buf, out);
 	}
 }
 
@@ -261,7 +298,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct proc *p = priv;
 	struct snap_proc *out = &s->proc;
-	uint64_t ns = session_interval_ns(se), busy, total;
+	uint64_t ns = session_interval_ns(se);
 	struct procfs_stat st;
 
 	out->ncpu = p->ncpu;
@@ -278,14 +315,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	out->minflt_rate = rate(st.minflt, p->stat.minflt, ns);
 	out->majflt_rate = rate(st.majflt, p->stat.majflt, ns);
 	p->stat = st;
-	if (!read_machine(&busy, &total)) {
-		/* The time spent waiting for I/O can fall. */
-		if (total > p->machine_total && busy >= p->machine_busy)
-			out->machine_cpu_pct = 100.0 * (double)(busy - p->machine_busy) /
-					       (double)(total - p->machine_total);
-		p->machine_busy = busy;
-		p->machine_total = total;
-	}
+	fill_machine(p, out);
 	fill_memory(st.state == 'Z' ? procfs_live_tid(session_pid(se)) : session_pid(se), out);
 	fill_machine_memory(p, out);
 	fill_limits(se, p, out);

@@ -132,6 +132,23 @@ uint32_t procfs_parse_cpu_ids(const char *list)
 	return end == last || v >= 1 << 20 ? 0 : (uint32_t)v + 1;
 }
 
+uint32_t procfs_count_cpus(const char *list)
+{
+	uint32_t n = 0;
+	char *end;
+
+	for (const char *p = list; *p >= '0' && *p <= '9'; p = end + (*end == ',')) {
+		unsigned long first = strtoul(p, &end, 10), last = first;
+
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (last < first || last >= 1 << 20)
+			return 0;
+		n += (uint32_t)(last - first) + 1;
+	}
+	return n;
+}
+
 uint32_t procfs_cpu_ids(void)
 {
 	int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);

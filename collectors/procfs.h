@@ -35,6 +35,8 @@ uint64_t procfs_field(const char *text, const char *key, uint64_t def);
 
 /* Highest CPU number in a list such as "0-3,8-11", plus one; 0 when it is none. */
 uint32_t procfs_parse_cpu_ids(const char *list);
+/* How many CPUs such a list names; 0 when it is none. */
+uint32_t procfs_count_cpus(const char *list);
 /* CPU numbers that can occur: ids may have gaps, so this can be more than there are CPUs. */
 uint32_t procfs_cpu_ids(void);
 

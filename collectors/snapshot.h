@@ -92,7 +92,10 @@ struct snap_proc {
 	double ctxsw_voluntary_rate, ctxsw_involuntary_rate;
 	uint32_t fds;
 	uint32_t ncpu;		/* CPUs online */
+	uint32_t cpus_allowed;	/* of them, those that its first thread may run on; 0: not known */
+	char cpus_list[32];	/* which: "0-3,8", cut at its end */
 	double machine_cpu_pct; /* busy share of the whole machine, 100 = every CPU */
+	double machine_steal_pct; /* of it, what the hypervisor gave to others */
 	uint64_t mem_total_bytes, mem_available_bytes;
 	/* Of the control group that limits it most; 0 and "" where none does. */
 	double quota_cpus;    /* CPU time it may use, in CPUs */

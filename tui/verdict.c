@@ -314,6 +314,19 @@ static void say_quota(struct verdict *v, const struct snapshot *s, const struct 
 	    s->proc.quota_group, s->proc.quota_cpus, s->proc.throttled_pct);
 }
 
+static void say_queue(struct verdict *v, const struct snapshot *s, const struct time_split *t)
+{
+	char allowed[96] = "";
+
+	if (s->proc.cpus_allowed && s->proc.cpus_allowed < s->proc.ncpu)
+		snprintf(allowed, sizeof(allowed), ", of which it may use %u (CPU %s)",
+			 s->proc.cpus_allowed, s->proc.cpus_list);
+	say(v, VERDICT_BAD, "Waiting for CPU", "threads",
+	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy on %u "
+	    "CPUs%s",
+	    100 * t->pct[TIME_RUNQ] / t->active, s->proc.machine_cpu_pct, s->proc.ncpu, allowed);
+}
+
 /* Rules whose finding the verdict's own words give. */
 static bool is_said(const struct verdict *v, const char *rule)
 {
@@ -369,11 +382,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 	else if (is_over_quota(s, &t))
 		say_quota(v, s, &t);
 	else if (t.pct[TIME_RUNQ] >= WAIT_PCT && t.pct[TIME_RUNQ] >= busy / 3)
-		say(v, VERDICT_BAD, "Waiting for CPU", "threads",
-		    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy "
-		    "on "
-		    "%u CPUs",
-		    100 * t.pct[TIME_RUNQ] / t.active, s->proc.machine_cpu_pct, s->proc.ncpu);
+		say_queue(v, s, &t);
 	else if (busiest_pct(s, busy) >= BUSY_PCT / 2)
 		say_cpu(v, s, &t);
 	else

@@ -21,6 +21,12 @@ remove_group() {
 }
 last_of() { "$PERFTOP" --json -d 500ms --duration "$1" -p "$pid" 2>/dev/null | tail -n 1; }
 
+start pinned taskset -c 0 "$BUILD/tests/targets/busy" 20
+last=$(last_of 1s)
+equal "the CPUs that a program may use are told" "$(jq -r '.proc | "\(.cpus_allowed) \(.cpus_list)"' <<<"$last")" \
+	"1 0"
+kill "$pid"
+
 if make_group cpu cpu.max || make_group cpu cpu.cfs_quota_us; then
 	if [ -e "$group/cpu.max" ]; then
 		echo "20000 100000" >"$group/cpu.max"

@@ -563,6 +563,11 @@ static void gaps_in_cpu_numbers_leave_room_for_the_last(void **state)
 	assert_int_equal(procfs_parse_cpu_ids("0-3,64\n"), 65);
 	assert_int_equal(procfs_parse_cpu_ids(""), 0);
 	assert_int_equal(procfs_parse_cpu_ids("0-\n"), 0);
+	assert_int_equal(procfs_count_cpus("0\n"), 1);
+	assert_int_equal(procfs_count_cpus("0,2-3,8-11\n"), 7);
+	assert_int_equal(procfs_count_cpus("3-1\n"), 0);
+	assert_int_equal(procfs_count_cpus("0-99999999999\n"), 0);
+	assert_int_equal(procfs_count_cpus(""), 0);
 	assert_true(procfs_cpu_ids() >= (uint32_t)sysconf(_SC_NPROCESSORS_ONLN));
 }
 

@@ -169,6 +169,21 @@ static void a_used_up_cpu_quota_is_named_with_its_group(void **state)
 	assert_null(alert("cpu_quota"));
 }
 
+static void stolen_cpu_time_is_blamed_on_the_hypervisor(void **state)
+{
+	s->proc.user_pct = 60;
+	s->proc.machine_steal_pct = 30;
+	run(1);
+	run(2);
+	assert_int_equal(alert("cpu_steal")->severity, ALERT_CRITICAL);
+	assert_non_null(strstr(alert("cpu_steal")->evidence, "30 %"));
+	/* An idle program does not suffer from it. */
+	s->proc.user_pct = 1;
+	for (uint64_t i = 3; i < 10; i++)
+		run(i);
+	assert_null(alert("cpu_steal"));
+}
+
 static void a_memory_limit_counts_when_it_is_met(void **state)
 {
 	s->proc.memory_limit_bytes = 256 << 20;
@@ -199,6 +214,7 @@ int main(void)
 		T(dropped_trajectories_are_reported),
 		T(the_last_screen_keeps_what_was_wrong),
 		T(a_used_up_cpu_quota_is_named_with_its_group),
+		T(stolen_cpu_time_is_blamed_on_the_hypervisor),
 		T(a_memory_limit_counts_when_it_is_met),
 	};
 

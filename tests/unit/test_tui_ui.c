@@ -298,6 +298,9 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	s->proc.cpus_allowed = 1;
+	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
+	expect(s, VERDICT_BAD, "Waiting for CPU", "CPUs, of which it may use 1 (CPU 1)");
 	/* The queue is its control group's: another machine would not help. */
 	s->proc.throttled_pct = 93;
 	s->proc.quota_cpus = 0.6;
