@@ -45,8 +45,9 @@ struct window_row {
 
 struct syscalls_priv {
 	struct perftop_bpf *skel;
-	const struct contract_syscall *rows; /* CONTRACT_SYSCALL_SLOTS * ncpu */
-	const uint64_t *keys;		     /* CONTRACT_SYSCALL_SLOTS, see syscall_key */
+	const struct contract_syscall *rows;	     /* CONTRACT_SYSCALL_SLOTS * ncpu */
+	const uint64_t *keys;			     /* CONTRACT_SYSCALL_SLOTS, see syscall_key */
+	const struct contract_syscall_start *places; /* CONTRACT_SYSCALL_PLACES */
 	uint32_t ncpu;
 	enum depth depth;
 	bool counting, timing;	       /* on_sys_exit, on_sys_enter are attached */
@@ -118,6 +119,18 @@ static void arm(struct syscalls_priv *p, long ns)
 	timerfd_settime(p->timer_fd, 0, &in, NULL);
 }
 
+/* Do calls that are timed wait for their ends? Those of a crowded place are not seen. */
+static bool any_under_way(const struct syscalls_priv *p)
+{
+	uint32_t window = p->skel->bss->syscall_window;
+
+	for (uint32_t i = 0; i < CONTRACT_SYSCALL_PLACES; i++)
+		if (__atomic_load_n(&p->places[i].ns, __ATOMIC_RELAXED) &&
+		    __atomic_load_n(&p->places[i].window, __ATOMIC_RELAXED) == window)
+			return true;
+	return p->skel->bss->syscall_crowded;
+}
+
 static void on_timer(struct session *se, void *priv)
 {
 	struct syscalls_priv *p = priv;
@@ -130,7 +143,7 @@ static void on_timer(struct session *se, void *priv)
 	set_timing(se, p, false);
 	if (p->depth != DEPTH_WINDOW)
 		return;
-	if (!tail && p->skel->bss->syscall_pending > 0)
+	if (!tail && any_under_way(p))
 		arm(p, WINDOW_TAIL_NS);
 	else
 		set_counting(se, p, false);
@@ -141,7 +154,6 @@ static void open_window(struct session *se, struct syscalls_priv *p)
 	if (!p->counting) {
 		/* Exits went unseen since the last window: its starts are stale. */
 		p->skel->bss->syscall_window++;
-		p->skel->bss->syscall_pending = 0;
 	}
 	set_counting(se, p, true);
 	set_timing(se, p, true);
@@ -170,7 +182,9 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 				(size_t)CONTRACT_SYSCALL_SLOTS * p->ncpu, false);
 	p->keys = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_key), sizeof(*p->keys),
 				CONTRACT_SYSCALL_SLOTS, false);
-	if (!p->rows || !p->keys) {
+	p->places = bpf_map_array(b, bpf_map__fd(p->skel->maps.syscall_places), sizeof(*p->places),
+				  CONTRACT_SYSCALL_PLACES, false);
+	if (!p->rows || !p->keys || !p->places) {
 		snprintf(why, why_size, "mapping the counts failed: %s", strerror(errno));
 		return -ENOMEM;
 	}

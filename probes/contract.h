@@ -18,6 +18,8 @@ enum {
 	CONTRACT_SYSCALLS = 512,      /* syscall numbers told apart */
 	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
 	CONTRACT_SYSCALL_SLOTS = 128, /* pairs of both that may be in use by one target */
+	CONTRACT_SYSCALL_PLACE_BITS = 12,
+	CONTRACT_SYSCALL_PLACES = 1 << CONTRACT_SYSCALL_PLACE_BITS, /* of calls under way */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */
 	CONTRACT_DEEP_BYTES = 65536,  /* of a CPU sample's, where that is not enough */
 	CONTRACT_KSTACK = 24,	      /* kernel frames kept with a sample */
@@ -92,6 +94,15 @@ enum {
 struct contract_syscall {
 	__u64 count;		   /* exits, exact */
 	struct contract_hist hist; /* of the timed ones */
+};
+
+/* A timed call under way; its thread alone writes it. */
+struct contract_syscall_start {
+	__u64 regs; /* of the thread that has this place */
+	__u64 ns;   /* when it began; 0: none is under way */
+	__u32 window;
+	__u16 nr, class;
+	__u64 pad;
 };
 
 /* Page faults on one CPU. */

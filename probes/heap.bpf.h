@@ -38,12 +38,14 @@ static __always_inline void heap_brk(u64 now)
 }
 
 /* At the exit of any call: its arguments are still in the registers. */
-static __always_inline void heap_syscall(struct pt_regs *regs, u32 nr, long ret, u32 tgid)
+static __always_inline void heap_syscall(struct pt_regs *regs, u32 nr, long ret)
 {
+	u32 tgid;
 	u64 advice;
 
 	if (nr != NR_MMAP && nr != NR_MUNMAP && nr != NR_BRK && nr != NR_MADVISE)
 		return;
+	tgid = bpf_get_current_pid_tgid() >> 32;
 	if (tgid != target_tgid || target_gone || (ret < 0 && ret > -4096))
 		return;
 	if (nr == NR_BRK) {

@@ -31,7 +31,7 @@ static __always_inline void hist_record_atomic(struct contract_hist *h, u64 v)
 	__sync_fetch_and_add(&h->count, 1);
 }
 
-/* For programs that run with preemption off. */
+/* For programs of which no two runs interleave on one CPU: with preemption off, say. */
 static __always_inline void hist_record(struct contract_hist *h, u64 v)
 {
 	u32 i = bucket_index(v);

@@ -5,8 +5,6 @@
 
 #include "probes/fd.bpf.h"
 
-/* Calls under way that are timed: while there are none, an exit need not look for its start. */
-__s64 syscall_pending = 0;
 /* Raised by the reader whenever exits went unseen: starts from before are worth nothing then. */
 __u32 syscall_window = 0;
 __u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
@@ -38,18 +36,71 @@ struct {
 /* By these a probed function calls the kernel: perftop's own doing. x86-64, Linux 6.11 and 6.18. */
 enum { NR_URETPROBE = 335, NR_UPROBE = 336 };
 
-struct syscall_start {
-	u64 ns;
-	u16 nr, class;
-	u32 window;
-};
+/*
+ * Calls under way that are timed, each where its thread's kernel stack leads to: the registers lie
+ * there at both ends of a call, and no two threads' at the same address. It costs no helper call. A
+ * place once taken stays with that stack, whose threads follow each other.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CONTRACT_SYSCALL_PLACES);
+	__type(key, u32);
+	__type(value, struct contract_syscall_start);
+} syscall_places SEC(".maps");
 
+/* The same for threads that found their places taken. */
+__u32 syscall_crowded = 0; /* there are some */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct syscall_start);
+	__type(value, struct contract_syscall_start);
 } syscall_starts SEC(".maps");
+
+static __always_inline struct contract_syscall_start *syscall_place(struct pt_regs *regs, bool take)
+{
+	/* Stacks are 2^14 bytes or more apart. Only half of a pointer is a number to the verifier.
+	 */
+	u32 first = ((u32)(u64)regs >> 14) * 2654435761u >> (32 - CONTRACT_SYSCALL_PLACE_BITS);
+	struct contract_syscall_start *at;
+
+	for (u32 i = 0; i < 2; i++) {
+		u32 key = first ^ i;
+
+		at = bpf_map_lookup_elem(&syscall_places, &key);
+		if (!at || at->regs == (u64)regs)
+			return at;
+		if (take && !at->regs && !__sync_val_compare_and_swap(&at->regs, 0, (u64)regs))
+			return at;
+	}
+	return 0;
+}
+
+static __always_inline struct contract_syscall_start *syscall_begin(struct task_struct *task,
+								    struct pt_regs *regs)
+{
+	struct contract_syscall_start *start = syscall_place(regs, true);
+
+	if (start)
+		return start;
+	syscall_crowded = 1;
+	return bpf_task_storage_get(&syscall_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* Whatever began there is over; is it this call, and how long did it take? */
+static __always_inline bool syscall_end(struct contract_syscall_start *start, u32 nr, u64 *ns)
+{
+	if (!start || !start->ns)
+		return false;
+	*ns = bpf_ktime_get_ns() - start->ns;
+	start->ns = 0;
+	/*
+	 * Begun in an older window: it may be another call's start, whose exit nobody saw. And an
+	 * exec or a sigreturn can end another call than it began.
+	 */
+	return start->window == syscall_window && start->nr == (u16)nr;
+}
 
 /* The row of a call on this CPU; a pair of number and class gets its slot when first seen. */
 static __always_inline struct contract_syscall *syscall_row(u32 nr, u32 class)
@@ -77,59 +128,59 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct syscall_start *start;
+	struct contract_syscall_start *start;
 
 	if (!is_target(task->tgid) || nr == NR_URETPROBE || nr == NR_UPROBE)
 		return 0;
-	start = bpf_task_storage_get(&syscall_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	start = syscall_begin(task, regs);
 	if (!start)
 		return 0;
 	start->nr = (u16)nr;
 	start->class = fd_class_of(task, regs, nr, true);
-	if (!start->ns || start->window != syscall_window)
-		__sync_fetch_and_add(&syscall_pending, 1);
 	start->window = syscall_window;
 	start->ns = bpf_ktime_get_ns();
 	return 0;
 }
 
+/*
+ * Its adds are plain: no two runs of it interleave on one CPU. Kernels before 7.2 run it with
+ * preemption off, and those since 6.2 skip it inside a run of its own.
+ */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct contract_syscall_start *start;
 	struct contract_syscall *row;
-	struct syscall_start *start;
-	bool timed = false;
+	struct task_struct *task;
+	u32 nr, class;
+	bool timed;
 	u64 ns = 0;
-	u32 nr;
 
-	if (!is_target(task->tgid))
-		return 0;
 	/* -1: a return probe's own call, or a return from a signal handler. */
-	if (regs_syscall(regs) < 0)
+	if (regs_syscall(regs) < 0 || regs_syscall(regs) == NR_UPROBE)
 		return 0;
 	nr = (u32)regs_syscall(regs);
-	if (nr == NR_UPROBE)
-		return 0;
-	start = syscall_pending ? bpf_task_storage_get(&syscall_starts, task, 0, 0) : 0;
-	if (start && start->ns) {
-		ns = bpf_ktime_get_ns() - start->ns;
-		start->ns = 0;
-		/* Begun in an older window: it may be another call's start, whose exit nobody saw.
-		 */
-		timed = start->window == syscall_window;
-		if (timed)
-			__sync_fetch_and_add(&syscall_pending, -1);
-		/* An exec or a sigreturn can end another call than it began. */
-		timed &= start->nr == (u16)nr;
+	/* What began there was the target's. */
+	start = syscall_place(regs, false);
+	timed = syscall_end(start, nr, &ns);
+	if (!timed) {
+		task = bpf_get_current_task_btf();
+		if (!is_target(task->tgid))
+			return 0;
+		start = syscall_crowded ? bpf_task_storage_get(&syscall_starts, task, 0, 0) : 0;
+		timed = syscall_end(start, nr, &ns);
+		if (!timed)
+			class = fd_class_of(task, regs, nr, false);
 	}
-	row = syscall_row(nr, timed ? start->class : fd_class_of(task, regs, nr, false));
+	if (timed && start)
+		class = start->class;
+	row = syscall_row(nr, class);
 	if (!row)
 		return 0;
-	__sync_fetch_and_add(&row->count, 1);
-	heap_syscall(regs, nr, ret, task->tgid);
+	row->count++;
+	heap_syscall(regs, nr, ret);
 	if (timed)
-		hist_record_atomic(&row->hist, ns);
+		hist_record(&row->hist, ns);
 	return 0;
 }
 

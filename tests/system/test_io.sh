@@ -50,6 +50,18 @@ equal "reads of what is not open have no class" "$(calls read "")" 500
 equal "each of them is timed" \
 	"$(jq '[.syscalls[] | select(.name == "read" and .module == "socket") | .sampled] | add' <<<"$last")" 500
 
+# Many threads on few CPUs, preempted, put to sleep and moved in the middle of their calls; and
+# threads that come where others were.
+target calls "$BUILD/tests/targets/io_calls" "$T/file"
+watched calls 3 "threads 60 4000" "threads 60 4000" "threads 200 500"
+equal "all were made" "$(tr '\n' ' ' <"$T/calls.out")" "done=240000 done=240000 done=100000 "
+equal "no call of many threads is lost" "$(calls read device)" 580000
+equal "each of them is timed" \
+	"$(jq '[.syscalls[] | select(.name == "read" and .module == "device") | .sampled] | add' <<<"$last")" 580000
+equal "so is every sleep" "$(jq '[.syscalls[] | select(.name == "clock_nanosleep") | .sampled] | add' <<<"$last")" 5800
+between "a sleep's time is its own" \
+	"$(jq '[.syscalls[] | select(.name == "clock_nanosleep") | .p50] | add' <<<"$last")" 1000000 30000000
+
 # --- page faults --------------------------------------------------------------------------------
 target faults "$BUILD/tests/targets/fault_known" 1500
 eventually 5 lines faults 1

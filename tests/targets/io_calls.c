@@ -2,6 +2,7 @@
 /* io_calls.c: system calls on every kind of file, as many as it is told; and what one costs. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
  *
  *   kinds N   N of each: write and read of a file, a socket, a pipe, an eventfd, a terminal;
  *             read of a timerfd, of /dev/zero, and of a descriptor that is not open
+ *   threads T N   T threads at once, each with N reads of /dev/zero and N / 100 sleeps of 1 ms
  *   cost N    CPU ns of one pread of a file, over N
  *
  * It ends with its stdin.
@@ -85,20 +87,64 @@ static double cost(const struct fds *f, long n)
 	return (double)(cpu_ns() - begin) / (double)n;
 }
 
+struct crowd {
+	const struct fds *f;
+	long n;
+};
+
+static void *crowd_member(void *arg)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+	const struct crowd *c = arg;
+	char byte;
+
+	for (long i = 0; i < c->n; i++) {
+		if (read(c->f->zero, &byte, 1) != 1)
+			return NULL;
+		if (i % 100 == 99)
+			nanosleep(&ms, NULL);
+	}
+	return arg;
+}
+
+/* Reads that all of them made; 0 when one failed. */
+static long threads(const struct fds *f, int t, long n)
+{
+	struct crowd c = {.f = f, .n = n};
+	pthread_t ids[256];
+	long done = 0;
+	void *ok;
+
+	if (t > (int)(sizeof(ids) / sizeof(ids[0])))
+		return 0;
+	for (int i = 0; i < t; i++)
+		if (pthread_create(&ids[i], NULL, crowd_member, &c))
+			return 0;
+	for (int i = 0; i < t; i++)
+		if (!pthread_join(ids[i], &ok) && ok)
+			done += n;
+	return done;
+}
+
 int main(int argc, char **argv)
 {
-	char line[64];
+	char line[64], *rest;
 	struct fds f;
+	long t;
 
 	if (argc < 2 || open_all(&f, argv[1])) {
 		fprintf(stderr, "usage: io_calls FILE\n");
 		return 2;
 	}
 	while (fgets(line, sizeof(line), stdin)) {
-		if (!strncmp(line, "kinds ", 6))
+		if (!strncmp(line, "kinds ", 6)) {
 			printf("done=%ld\n", kinds(&f, atol(line + 6)));
-		else if (!strncmp(line, "cost ", 5))
+		} else if (!strncmp(line, "threads ", 8)) {
+			t = strtol(line + 8, &rest, 10);
+			printf("done=%ld\n", threads(&f, (int)t, atol(rest)));
+		} else if (!strncmp(line, "cost ", 5)) {
 			printf("ns=%.1f\n", cost(&f, atol(line + 5)));
+		}
 		fflush(stdout);
 	}
 	return 0;
