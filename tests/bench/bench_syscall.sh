@@ -67,7 +67,8 @@ for ((r = 0; r < rounds; r++)); do
 		case $w in strace* | "perf trace"*) n=$((calls / 20)) ;; esac
 		bare=$(less "$(cost "$calls")" "$bare")
 		watch_with "$w"
-		cost $((n / 10)) >/dev/null
+		# Until the rate is steady: perftop times its own programs while it changes.
+		cost $((n * 5)) >/dev/null
 		least[$w]=$(less "$(cost "$n")" "${least[$w]:-}")
 		kill -INT "$watcher"
 		wait "$watcher" 2>/dev/null

@@ -78,9 +78,12 @@ static uint64_t cpu_ns(void)
 
 static double cost(const struct fds *f, long n)
 {
-	uint64_t begin = cpu_ns();
-	char byte;
+	uint64_t begin;
+	char byte = 0;
 
+	if (pwrite(f->file, &byte, 1, 0) != 1)
+		return 0;
+	begin = cpu_ns();
 	for (long i = 0; i < n; i++)
 		if (pread(f->file, &byte, 1, 0) < 0)
 			return 0;
