@@ -24,6 +24,15 @@
 
 extern char **environ; /* of libc */
 
+double engine_parts_bytes(void)
+{
+	const struct lora_base base = {256, 256, 8, 12, 1, (float[1]){0}};
+
+	return (4.0 * 256 + (double)lora_base_floats(&base)) * sizeof(float) +
+	       10000.0 * sizeof(struct trajectory_slot) + (double)ewc_bytes(100000, 5) +
+	       (double)dream_graph_bytes(256, 50000);
+}
+
 static int component(struct benchmark *b, const char *name, const char *target, double limit_mb,
 		     double bytes, const char *why)
 {

@@ -7,5 +7,7 @@
 
 /* Targets of a suite: sizes by their structures, and the resident memory of a running engine. */
 int engine_memory(struct benchmark *b);
+/* Of all components but the pattern index, each as large as the document has it. */
+double engine_parts_bytes(void);
 
 #endif

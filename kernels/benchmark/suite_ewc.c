@@ -160,6 +160,15 @@ static int fisher_contest(struct benchmark *b, size_t n)
 			    ns[1]);
 	bandwidth(why, sizeof(why), ewc_fisher_bytes(n, 0), ns[2], ns[3] * 3 / 5,
 		  "; the Fisher information alone");
+	err = err ? err
+		  : benchmark_target(b, &(struct benchmark_target){
+						.name = "Fisher memory, 100,000 weights",
+						.seed = SONA,
+						.target = "<= 800 KB",
+						.limit = 800.001, /* at most */
+						.measured = 2 * (double)n * sizeof(float) / 1e3,
+						.unit = "KB",
+						.reason = "a mean and a square for each weight"});
 	return err ? err
 		   : benchmark_time_target(
 			     b,

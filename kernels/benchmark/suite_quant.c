@@ -8,6 +8,8 @@
 
 #include "kernels/benchmark/benchmark.h"
 #include "kernels/kernels.h"
+#include "kernels/lora/lora_base.h"
+#include "kernels/lora/lora_bf16.h"
 #include "kernels/quant/prune.h"
 
 #define SEED_TOKENS "V3 performance engineer, 4. quantization and pruning"
@@ -105,6 +107,27 @@ static int coded_saving(struct benchmark *b, struct quant_matrix *q, const float
 				   quant_bytes(q), &e);
 }
 
+/* Weights of base LoRA in bf16, beside those in floats. */
+static int bf16_saving(struct benchmark *b)
+{
+	const struct lora_base f32 = {256, 256, 8, 12, 1, NULL};
+	const struct lora_bf16 bf16 = {256, 256, 8, 12, 1, NULL};
+	const double was = (double)lora_base_floats(&f32) * sizeof(float);
+	const double is = (double)lora_bf16_words(&bf16) * sizeof(uint32_t);
+
+	return benchmark_target(b,
+				&(struct benchmark_target){
+					.name = "memory reduction, bf16",
+					.seed = SEED_MEMORY,
+					.target = "50 %",
+					.limit = 50,
+					.at_least = true,
+					.measured = 100 * (1 - is / was),
+					.unit = "%",
+					.baseline = "f32",
+					.reason = "base LoRA, 12 layers; rounding: 2^-9 of each"});
+}
+
 static int savings(struct benchmark *b)
 {
 	const uint32_t n = side(b);
@@ -122,6 +145,7 @@ static int savings(struct benchmark *b)
 		  : coded_saving(b, &q4, w, "memory reduction, int4, groups of 32", "75 %", 75);
 	err = err ? err
 		  : coded_saving(b, &wide, w, "memory reduction, int4, groups of 64", "75 %", 75);
+	err = err ? err : bf16_saving(b);
 	err = err ? err : quant_choose_bits(&mixed, row_bits, w, n, 23);
 	err = err ? err
 		  : coded_saving(b, &mixed, w, "memory reduction, mixed for 23 dB", "60 %", 60);
@@ -176,6 +200,9 @@ static int prunings(struct benchmark *b)
 		err = err ? err
 			  : saving_target(b, ways[i].name, "20-40 %", 20, SEED_TOKENS,
 					  floats * sizeof(float), prune_packed_bytes(&p), &e);
+		if (!err && ways[i].run == by_magnitude)
+			err = saving_target(b, "memory reduction, pruning", "30 %", 30, SEED_MEMORY,
+					    floats * sizeof(float), prune_packed_bytes(&p), &e);
 	}
 	benchmark_release(b);
 	return err;
@@ -231,8 +258,17 @@ static int products(struct benchmark *b)
 
 int suite_quant(struct benchmark *b)
 {
+	static const struct benchmark_absent rows[] = {
+		{"distillation", SEED_TOKENS, "60-80 %", "%",
+		 "there is no teacher whose answers a smaller model could learn"},
+		{"memory reduction, sharing weights", SEED_MEMORY, "20 %", "%",
+		 "no two layers are alike: each adapter has learned its own"},
+		{"memory reduction, compression", SEED_MEMORY, "40 %", "%",
+		 "codes are not packed further: int8 and int4 above save more than this"},
+	};
 	int err = products(b);
 
 	err = err ? err : savings(b);
-	return err ? err : prunings(b);
+	err = err ? err : prunings(b);
+	return err ? err : benchmark_targets_absent(b, rows, sizeof(rows) / sizeof(rows[0]));
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,34 @@ static int run_program(const char *path, char *const argv[])
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ECHILD;
+}
+
+/* The same until it says a first word, which the engine does when all is set up. */
+static int run_until_ready(const char *path, char *const argv[], uint64_t *ready_ns)
+{
+	posix_spawn_file_actions_t files;
+	int ends[2], err, status;
+	char first;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	err = -posix_spawn_file_actions_init(&files);
+	if (!err) {
+		err = -posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
+		err = err ? err : -posix_spawn(&pid, path, &files, NULL, argv, environ);
+		posix_spawn_file_actions_destroy(&files);
+	}
+	close(ends[1]);
+	if (!err) {
+		err = read(ends[0], &first, 1) == 1 ? 0 : -ENODATA;
+		*ready_ns = perftop_now_ns();
+		kill(pid, SIGTERM);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(ends[0]);
+	return err;
 }
 
 static int copy_to(int to)
@@ -141,37 +170,55 @@ static int cold_start(struct benchmark *b)
 	return err;
 }
 
+static int server_start(struct benchmark *b)
+{
+	static const struct benchmark_limit limits[] = {
+		{"server initialisation (MCP)", "V3 benchmark results, 4.3", "< 400 ms", 400e6,
+		 "no MCP server here: `perftop engine` from exec until it can serve"},
+		{"server initialisation as published", "V3 benchmark results, 4.3 and 6.4",
+		 "5.10 ms", 5.10e6,
+		 "the same: a process that starts, makes its data and measures its peak for 5 ms; "
+		 "the published one is a timer within a process"},
+	};
+	char *argv[] = {(char *)"perftop",
+			(char *)"engine",
+			(char *)"--workers",
+			(char *)"1",
+			(char *)"--load",
+			(char *)"1",
+			(char *)"--seq",
+			(char *)"64",
+			(char *)"--verbose",
+			(char *)"--die-with-parent",
+			(char *)"--isa",
+			(char *)isa_name(benchmark_isa(b)),
+			NULL};
+	const uint32_t n = benchmark_quick(b) ? 2 : MAX_STARTS;
+	double ns[MAX_STARTS];
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++) {
+		uint64_t start = perftop_now_ns(), ready = 0;
+
+		err = run_until_ready(SELF, argv, &ready);
+		ns[i] = err ? 0 : (double)(ready - start);
+	}
+	err = err ? err : benchmark_add_samples(b, "engine, exec to ready", NULL, 0, ns, n);
+	for (uint32_t i = 0; i < 2 && !err; i++)
+		err = benchmark_time_target(b, &limits[i], benchmark_quantile_ns(b, 0, 0.5));
+	return err;
+}
+
 static int warm_start(struct benchmark *b)
 {
 	static const struct benchmark_limit warm = {
 		"warm start, --version", "V3 benchmark results, 4.2", "< 100 ms", 100e6,
 		"a whole process; the published 992 ns are calls within one"};
-	static const struct benchmark_limit server = {
-		"server initialisation (MCP)", "V3 benchmark results, 4.3", "< 400 ms", 400e6,
-		"no MCP server here: `perftop engine` from exec to its end, 1 ms of service "
-		"included"};
 	char *version[] = {(char *)"perftop", (char *)"--version", NULL};
-	char *engine[] = {(char *)"perftop",
-			  (char *)"engine",
-			  (char *)"--workers",
-			  (char *)"1",
-			  (char *)"--load",
-			  (char *)"1",
-			  (char *)"--seq",
-			  (char *)"64",
-			  (char *)"--duration",
-			  (char *)"1ms",
-			  (char *)"--isa",
-			  (char *)isa_name(benchmark_isa(b)),
-			  NULL};
 	int err = 0;
 	double ns = starts(b, "warm start, --version", SELF, version, false, &err);
 
-	err = err ? err : benchmark_time_target(b, &warm, ns);
-	if (err)
-		return err;
-	ns = starts(b, "engine, exec to end", SELF, engine, false, &err);
-	return err ? err : benchmark_time_target(b, &server, ns);
+	return err ? err : benchmark_time_target(b, &warm, ns);
 }
 
 static int find_kernel(void *arg)
@@ -198,6 +245,13 @@ static int register_metric(void *arg)
 	return 0;
 }
 
+static int register_ten(void *arg)
+{
+	for (int i = 0; i < 10; i++)
+		register_metric(arg);
+	return 0;
+}
+
 static int look_ups(struct benchmark *b)
 {
 	const struct kernel *last = &kernels[kernels_count - 1];
@@ -210,6 +264,11 @@ static int look_ups(struct benchmark *b)
 		 .run = register_metric,
 		 .arg = &n,
 		 .once = true},
+		{.name = "10 metrics registered",
+		 .isa = ISA_COUNT,
+		 .run = register_ten,
+		 .arg = &n,
+		 .once = true},
 	};
 	static const struct benchmark_limit limits[] = {
 		{"command resolution: kernel by name", "V3 benchmark results, 4.2", "< 0.1 ms",
@@ -219,12 +278,12 @@ static int look_ups(struct benchmark *b)
 		{"registration as published", "V3 benchmark results, 4.3", "3.32 us", 3.32e3,
 		 "of a metric, in place of a tool; the first of its name, or found"},
 	};
-	double ns[3];
+	double ns[4];
 	int err;
 
 	while (!kernels_supported(last))
 		last--;
-	err = benchmark_contest(b, "once started", NULL, 0, cases, 3, ns);
+	err = benchmark_contest(b, "once started", NULL, 0, cases, 4, ns);
 	for (uint32_t i = 0; i < 3 && !err; i++)
 		err = benchmark_time_target(b, &limits[i], ns[i]);
 	return err;
@@ -250,6 +309,7 @@ int suite_startup(struct benchmark *b)
 	int err = cold_start(b);
 
 	err = err ? err : warm_start(b);
+	err = err ? err : server_start(b);
 	err = err ? err : look_ups(b);
 	return err ? err : absent(b);
 }

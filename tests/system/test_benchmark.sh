@@ -17,6 +17,8 @@ verdicts='all(.targets[]; ([.name, .seed, .target, .unit] | all(type == "string"
 	(.status | IN("PASS", "MISSED", "N/A")) and (.status == "PASS" or .reason != null) and
 	(.status != "N/A" or .measured == null))'
 
+units='all(.targets[]; (.target | test("^[<>=~ ]*[0-9.-]+ ?%") | not) or .unit == "%") and
+	all(.targets[]; (.target | test("^[<>=~ ]*[0-9.,x-]+x$") | not) or .unit == "x")'
 run --list
 equal "suites are listed" "$rc" 0
 suites=$(awk '{ print $1 }' "$T/out")
@@ -30,9 +32,16 @@ for s in $suites; do
 	equal "$s: each result has its numbers" "$(jq "$numbers" "$T/out")" true
 	equal "$s: and they are sound" "$(jq "$sound" "$T/out")" true
 	equal "$s: each target has a verdict" "$(jq "$verdicts" "$T/out")" true
+	equal "$s: a target's unit is that of what was published" "$(jq "$units" "$T/out")" true
+	equal "$s: targets are told apart" "$(jq '.targets | length == (map([.name, .target]) | unique | length)' "$T/out")" true
 	equal "$s: nothing failed" "$(jq '.failures | length' "$T/out")" 0
 	equal "$s: results are told apart" \
 		"$(jq '.results | length == (map([.suite, .contest, .name, .isa, .params]) | unique | length)' "$T/out")" true
+done
+# Where a figure was published it decides, and no easier one.
+run --quick --suite startup,quant --json
+for name in 'server initialisation as published' 'warm start, --version' 'distillation' 'memory reduction, bf16'; do
+	check "there is: $name" jq -e --arg n "$name" 'any(.targets[]; .name == $n)' "$T/out" >/dev/null
 done
 machine='.machine | (.cpu | length > 0) and .isa != "" and .peak_gflops > 0 and .l1_gbytes_s > 0 and
 	.l2_gbytes_s > 0 and .l3_gbytes_s > 0 and .dram_gbytes_s > 0'
