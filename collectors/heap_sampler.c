@@ -20,6 +20,7 @@ enum {
 struct heap_sampler {
 	pid_t pid;
 	bool injected, hopeless;
+	bool waits; /* the library is in it, and makes its segment with the next allocation */
 	uint32_t finds, loads;
 	char why[INJECT_WHY];
 	struct inject_result loaded;
@@ -141,6 +142,7 @@ static void load(struct heap_sampler *hs, struct session *se)
 	err = inject_load(hs->pid, library, &hs->loaded, hs->why, sizeof(hs->why));
 	if (!err || err == -EALREADY) {
 		hs->injected = !err;
+		hs->waits = true;
 		if (!err)
 			session_event(se,
 				      "loaded the heap sampler: thread %u stood still for %.2f ms, "
@@ -164,10 +166,15 @@ static bool attach(struct heap_sampler *hs, struct session *se)
 		hs->stacks.segment = hs->segment;
 		return true;
 	}
-	/* A launched command has it preloaded, and its loader is at work yet. */
-	if (err == -ENOENT && !session_config(se)->heap_preloaded && !hs->injected)
+	if (err == -ENOENT && !hs->waits && !session_config(se)->heap_preloaded)
 		load(hs, se);
-	else if (err != -ENOENT || ++hs->finds == FIND_TRIES)
+	if (err == -ENOENT && hs->waits)
+		snprintf(hs->why, sizeof(hs->why),
+			 "the sampler is loaded, and the program has allocated nothing by malloc "
+			 "since");
+	else if (err != -ENOENT ||
+		 (session_config(se)->heap_preloaded && ++hs->finds == FIND_TRIES))
+		/* A launched command has it preloaded, and its loader may be at work until then. */
 		hs->hopeless = true;
 	return false;
 }

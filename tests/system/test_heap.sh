@@ -115,3 +115,36 @@ last=$(tail -1 "$T/jemalloc.json")
 between "jemalloc's live bytes are what redis says of it, ratio" "$(ratio "$(heap live_bytes)" "$allocated")" 0.97 1.03
 check "what it keeps free is known" test "$(heap retained_bytes)" -gt 0
 check "and it is called what it is" grep -q '^jemalloc' <<<"$(heap allocator)"
+
+# Loaded into a program that allocates nothing afterwards, and then does.
+cat >"$T/later.c" <<'C'
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void on(int s) { (void)s; }
+int main(void)
+{
+	void *volatile p;
+	signal(SIGUSR1, on);
+	pause();
+	for (;;) {
+		p = malloc(1 << 20);
+		usleep(10000);
+		free(p);
+	}
+}
+C
+if gcc -O1 "$T/later.c" -o "$T/later" 2>"$T/later.err"; then
+	start later "$T/later"
+	eventually 5 grep -qx later "/proc/$pid/comm"
+	"$PERFTOP" -p "$pid" --heap=sample --json -d 300ms --duration 6s >"$T/later.json" 2>&1 &
+	watcher=$!
+	check "a sampler that has seen no allocation is said to be loaded" eventually 5 \
+		grep -q 'the sampler is loaded, and the program has allocated nothing' "$T/later.json"
+	kill -USR1 "$pid"
+	check "and it samples from the first one on" eventually 5 \
+		grep -q '"heap":{"status":"live"' "$T/later.json"
+	wait "$watcher"
+else
+	skip "no C compiler: $(head -c 100 "$T/later.err")"
+fi
