@@ -9,6 +9,7 @@
 
 #include "collectors/demangle.h"
 #include "collectors/elf_image_ifunc.h"
+#include "collectors/probe_parts.h"
 #include "collectors/probe_plan_priv.h"
 
 enum {
@@ -197,7 +198,7 @@ static uint32_t read_parts(struct view *v, uint32_t i, struct place_code *parts)
 	size_t n = strlen(name), used = 0;
 	uint32_t nparts = 0, cold = first_cold(v, name, n), k = i;
 
-	for (;;) {
+	while (nparts < FUNCTIONS_MAX_PARTS) {
 		size_t size = size_of(v, k), room = FUNCTIONS_MAX_BODY - used;
 
 		parts[nparts].vaddr = v->fns[k].vaddr;
@@ -205,12 +206,15 @@ static uint32_t read_parts(struct view *v, uint32_t i, struct place_code *parts)
 		parts[nparts].size = elf_image_read(v->m->image, v->fns[k].vaddr, v->code + used,
 						    size < room ? size : room);
 		used += parts[nparts++].size;
-		if (nparts == FUNCTIONS_MAX_PARTS || cold == v->ncolds ||
-		    strncmp(v->fns[v->colds[cold]].name, name, n) != 0 ||
+		if (cold == v->ncolds || strncmp(v->fns[v->colds[cold]].name, name, n) != 0 ||
 		    strncmp(v->fns[v->colds[cold]].name + n, ".cold", 5) != 0)
-			return nparts;
+			break;
 		k = v->colds[cold++];
 	}
+	if (!v->ncolds && !v->go)
+		probe_parts_unnamed(v->m->image, parts, &nparts, FUNCTIONS_MAX_PARTS,
+				    v->code + used, FUNCTIONS_MAX_BODY - used);
+	return nparts;
 }
 
 static void write_note(struct plan_work *w, struct probe_row *row)

@@ -89,6 +89,46 @@ if c++ -O2 -g -fno-omit-frame-pointer -o "$T/cxx" "$T/cxx.cc" 2>/dev/null; then
 	check "it has a latency" test "$(row cxx ns::Class::method p50)" -gt 0
 	equal "of a pattern's, entries are counted" "$(row cxx ns::Class::method2 count)" 3000
 	check "and the row says why" grep -q exceptions <<<"$(row cxx ns::Class::method2 note)"
+	# What is hardly run lies elsewhere, and a stripped file has no name for it.
+	cat >"$T/cold.cc" <<'EOF'
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+__attribute__((cold, noinline)) static void rare(int i) { asm volatile("" ::"r"(i)); }
+extern "C" __attribute__((noinline)) int command(int i)
+{
+	std::string s(40, (char)i);
+	if (__builtin_expect(i % 1000 == 999, 0)) {
+		rare(i);
+		s += "rare";
+		rare((int)s.size());
+	}
+	asm volatile("" ::"r"(s.data()) : "memory");
+	return (int)s.size();
+}
+int main()
+{
+	int sum = 0;
+	getchar();
+	for (int i = 0; i < 3000; i++)
+		sum += command(i);
+	printf("done sum=%d\n", sum);
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}
+EOF
+	if c++ -O2 -rdynamic -o "$T/cold" "$T/cold.cc" 2>/dev/null &&
+		nm "$T/cold" | grep -q command.cold && strip "$T/cold"; then
+		measure cold 'cold:command'
+		equal "a stripped function's cold part is found: returns are timed" \
+			"$(row cold command count) $(row cold command calls)" "3000 3000"
+		check "with a latency" test "$(row cold command p50)" -gt 0
+		equal "and it runs on" "$rc" 0
+	else
+		skip "no cold part here"
+	fi
 	cp "$T/cxx" "$T/whole"
 	measure whole 'libgcc_s.so.1:*' 'libstdc++.so.6:*' 'libc.so.6:*'
 	equal "so it does with all functions of its libraries probed, the unwinder's too" "$rc" 0
