@@ -95,7 +95,6 @@ struct {
 	__type(value, struct func_marks);
 } func_marks SEC(".maps");
 
-extern bool bpf_session_is_return(void) __ksym __weak;
 extern __u64 *bpf_session_cookie(void) __ksym __weak;
 
 static __always_inline u32 func_slot(void *ctx)
@@ -176,22 +175,37 @@ static __always_inline u64 func_sp(struct pt_regs *ctx)
 #endif
 }
 
-/* The clock is read last on entry and first on return, to leave our own work out. */
+/*
+ * One word goes from entry to return: the time, its low 50 bits (13 days), and the slot below it.
+ * The kernel clears it before the entry, so that it also tells which of both this is. The clock is
+ * read last on entry and first on return, to leave our own work out.
+ */
+enum { FUNC_SLOT_BITS = 14 };
+_Static_assert(CONTRACT_FUNC_SLOTS == 1 << FUNC_SLOT_BITS, "slots fit in the word");
+
+static __always_inline void func_session_return(struct pt_regs *ctx, u64 word)
+{
+	u64 now = bpf_ktime_get_ns(), ns;
+	u32 slot = word & (CONTRACT_FUNC_SLOTS - 1);
+
+	ns = (now - (word >> FUNC_SLOT_BITS)) & (~0ull >> FUNC_SLOT_BITS);
+	barrier_var(ns); /* or the verifier loses its bounds */
+	func_record(slot, ns);
+	if (tail_on)
+		tail_leave(ctx, slot, now - ns, now, true);
+}
+
 SEC("uprobe")
 int func_session(struct pt_regs *ctx)
 {
+	u64 now, cookie, *word = bpf_session_cookie();
 	struct tail_frame *tail = 0;
-	u64 now, cookie, *begin;
 	u32 slot;
 
-	if (bpf_session_is_return()) {
-		now = bpf_ktime_get_ns();
-		begin = bpf_session_cookie();
-		slot = func_slot(ctx);
-		if (begin)
-			func_record(slot, now - *begin);
-		if (begin && tail_on)
-			tail_leave(ctx, slot, *begin, now, true);
+	if (!word)
+		return 1;
+	if (*word) {
+		func_session_return(ctx, *word);
 		return 0;
 	}
 	/* Read once: each call of a helper tells. */
@@ -200,12 +214,10 @@ int func_session(struct pt_regs *ctx)
 	if (!func_cookie_has_turn(cookie))
 		return 1; /* no return wanted */
 	func_called(slot);
-	begin = bpf_session_cookie();
 	if (tail_on)
 		tail = tail_enter(slot, func_sp(ctx));
 	now = bpf_ktime_get_ns();
-	if (begin)
-		*begin = now;
+	*word = now << FUNC_SLOT_BITS | slot;
 	if (tail)
 		tail->ns = now;
 	return 0;
@@ -253,9 +265,10 @@ int func_pair_entry(struct pt_regs *ctx)
 }
 
 /* sp: as it was at the entry. */
-static __always_inline void func_leave(struct pt_regs *ctx, u64 sp, u64 now, bool returned)
+static __always_inline void func_leave(struct pt_regs *ctx, u64 cookie, u64 sp, u64 now,
+				       bool returned)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), d;
+	u64 d;
 	u32 slot = (u32)cookie;
 	struct func_frames *fs;
 
@@ -284,13 +297,13 @@ static __always_inline void func_leave(struct pt_regs *ctx, u64 sp, u64 now, boo
 SEC("uprobe")
 int func_pair_return(struct pt_regs *ctx)
 {
-	u64 now = bpf_ktime_get_ns(), sp = func_sp(ctx);
+	u64 now = bpf_ktime_get_ns(), cookie = bpf_get_attach_cookie(ctx), sp = func_sp(ctx);
 
 #if defined(__TARGET_ARCH_x86)
 	sp -= 8; /* the return address is off the stack by now */
 #endif
-	if (func_has_turn(ctx))
-		func_leave(ctx, sp, now, true);
+	if (func_cookie_has_turn(cookie))
+		func_leave(ctx, cookie, sp, now, true);
 	return 0;
 }
 
@@ -298,10 +311,10 @@ int func_pair_return(struct pt_regs *ctx)
 SEC("uprobe")
 int func_exit(struct pt_regs *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
+	u64 now = bpf_ktime_get_ns(), cookie = bpf_get_attach_cookie(ctx);
 
-	if (func_has_turn(ctx))
-		func_leave(ctx, func_sp(ctx), now, false);
+	if (func_cookie_has_turn(cookie))
+		func_leave(ctx, cookie, func_sp(ctx), now, false);
 	return 0;
 }
 
