@@ -26,14 +26,15 @@ static inline void wide_add(const struct decode_state *t, const struct decode *d
  * own, with all registers to themselves.
  */
 TILE void scores_run(const enum kv_type type, const uint32_t dim, const struct decode_state *t,
-		     uint32_t row, const char *k, float *s)
+		     uint32_t row, const char *k, const char *ahead, float *s)
 {
 	const size_t k_row = dim * type_bytes(type);
 
 	if (type == KV_I8)
 		score_tile_i8(1, t, row, dim, k, k_row, VEC_LANES, s);
 	else
-		score_run(type, dim > 64 ? 4 : 1, t->q + (size_t)row * t->dim, dim, k, k_row, s);
+		score_run(type, dim > 64 ? 4 : 1, t->q + (size_t)row * t->dim, dim, k, k_row, ahead,
+			  s);
 }
 
 /* The last keys by way of a whole tile: sums are in the same order wherever a page ends. */
@@ -46,12 +47,12 @@ TILE void scores_stream(const enum kv_type type, const uint32_t dim, const struc
 	uint32_t left = span->n;
 
 	for (; left >= VEC_LANES; left -= VEC_LANES, k += VEC_LANES * k_row, s += VEC_LANES)
-		scores_run(type, dim, t, row, k, s);
+		scores_run(type, dim, t, row, k, k + t->ahead, s);
 	if (left) {
 		_Alignas(64) char rows[VEC_LANES * 128 * sizeof(float)] = {0};
 
 		memcpy(rows, k, left * k_row);
-		scores_run(type, dim, t, row, rows, s);
+		scores_run(type, dim, t, row, rows, k, s);
 	}
 }
 

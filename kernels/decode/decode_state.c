@@ -54,6 +54,7 @@ void decode_state_init(struct decode_state *t, const struct decode *d, void *mem
 	t->dim = ROUND_UP(d->head_dim, DECODE_PAD);
 	t->block = decode_block(d);
 	t->stride = decode_stride(d);
+	t->ahead = decode_ahead(d);
 	rows = ROUND_UP(t->room, 16);
 	t->q = mem;
 	t->o = t->q + t->room * (size_t)t->dim;

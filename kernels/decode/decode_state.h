@@ -26,6 +26,7 @@ struct decode_state {
 	uint32_t rows, dim, block; /* dim is padded */
 	uint32_t room;	 /* rows that there is room for: the last eight may be filled up */
 	uint32_t stride; /* block and a tile: a tile may write beyond a page's last key */
+	size_t ahead;	 /* decode_ahead() */
 };
 
 /* Keys a block: see decode.c for why. */
@@ -73,14 +74,28 @@ static inline struct decode_span decode_span_at(enum kv_type type, const struct 
  * where it comes as fast as it is asked for, and asking twice takes up to a tenth.
  */
 #define DECODE_NEAR_BYTES ((size_t)4 << 20)
+static inline size_t decode_store_bytes(const struct decode *d)
+{
+	return 2 * d->kv.row_bytes * d->kv_len * d->kv_heads;
+}
 static inline const char *decode_next(enum kv_type type, const struct decode *d, uint32_t g,
 				      const struct decode_span *span, uint32_t next, bool values)
 {
-	if (2 * d->kv.row_bytes * d->kv_len * d->kv_heads <= DECODE_NEAR_BYTES)
+	if (decode_store_bytes(d) <= DECODE_NEAR_BYTES)
 		return values ? span->v : span->k;
 	if (!values || next >= d->kv_len)
 		return span->v;
 	return decode_span_at(type, &d->kv, g, next, next + 1).k;
+}
+
+/*
+ * How far ahead of its loads a single row fetches: across the end of a page, where the hardware
+ * stops. Not of floats that come from memory: there they need all the requests that the hardware
+ * can have under way, and it runs further ahead.
+ */
+static inline size_t decode_ahead(const struct decode *d)
+{
+	return d->kv.type == KV_F32 && decode_store_bytes(d) > DECODE_NEAR_BYTES ? 0 : 1536;
 }
 
 #endif

@@ -56,8 +56,8 @@ static inline uint32_t within(uint32_t j, uint32_t jb, uint32_t n)
 
 /*
  * Tiles that fetch what comes next, line by line from `next` on: one that the hardware sees as a
- * stream, and runs ahead of. Those of a single row read such a stream themselves; of int8 a line is
- * too many steps.
+ * stream, and runs ahead of. Those of a single row read such a stream themselves, and fetch what is
+ * a little ahead in it (decode_ahead()). Of int8 a line is too many steps.
  */
 #define FETCHES(type, mr) ((mr) > 1 && (type) != KV_I8)
 
@@ -147,16 +147,17 @@ TILE void score_tile(const enum kv_type type, const int mr, const struct decode_
 /*
  * Logits of one row and as many keys as there are lanes, for a dimension known here: `split`
  * vectors of a key side by side, each with a sum of its own. Long rows are read so, or the next
- * line of each of eight rows is no stream that the hardware would run ahead of.
+ * line of each of eight rows is no stream that the hardware would run ahead of. As many bytes are
+ * fetched from `ahead` on.
  */
 TILE void score_run(const enum kv_type type, const int split, const float *q, const uint32_t n,
-		    const char *k, size_t k_row, float *s)
+		    const char *k, size_t k_row, const char *ahead, float *s)
 {
 	const int mk = VEC_LANES / split, pairs = split > 2 ? split / 2 : 1;
 	vec sums[VEC_LANES];
 
 #pragma GCC unroll 4
-	for (int g = 0; g < split; g++, k += (size_t)mk * k_row) {
+	for (int g = 0; g < split; g++, k += (size_t)mk * k_row, ahead += (size_t)mk * k_row) {
 		vec acc[VEC_LANES];
 
 #pragma GCC unroll 16
@@ -167,8 +168,12 @@ TILE void score_run(const enum kv_type type, const int split, const float *q, co
 #pragma GCC unroll 16
 			for (int i = 0; i < mk * pairs; i++) {
 				const uint32_t e = c + (uint32_t)(i % pairs) * PAIR;
+				const size_t line = (c / PAIR * (uint32_t)mk + (uint32_t)i) * PAIR *
+						    type_bytes(type);
 				vec *to = acc + i / pairs * split, a, b;
 
+				if (line % 64 == 0)
+					fetch(ahead + line, PAIR * type_bytes(type));
 				load_pair(type, k + i / pairs * k_row + e * type_bytes(type), &a,
 					  &b);
 				to += i % pairs * 2 % split;
@@ -263,6 +268,8 @@ TILE void value_tile(const enum kv_type type, const int mr, const int np, const 
 
 		if (FETCHES(type, mr))
 			fetch(next + j * share, share);
+		else if (type != KV_I8)
+			fetch(v + t->ahead, share);
 #pragma GCC unroll 16
 		for (int x = 0; x < np; x++) {
 			const char *p = v + (size_t)x * PAIR * type_bytes(type);
