@@ -446,6 +446,15 @@ static void a_query_does_not_find_its_pattern(void **state)
 	learner_free(&l, &b);
 }
 
+static uint32_t patterns_of_dreams(const struct pattern_store *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < pattern_store_count(s); i++)
+		n += pattern_store_at(s, i)->kind == LOOP_C_PATTERN_DREAM;
+	return n;
+}
+
 static void a_deep_cycle_dreams_of_nothing_or_forgets(void **state)
 {
 	struct loop_c_options o = LOOP_C_OPTIONS_DEFAULT;
@@ -480,6 +489,11 @@ static void a_deep_cycle_dreams_of_nothing_or_forgets(void **state)
 	assert_true(l.ewc.finished >= 8 && l.ewc.ntasks < LEARNED_TASKS);
 	assert_true(pattern_store_count(l.patterns) <= 256);
 	assert_int_equal(dream_graph_check(&l.graph), 0);
+	assert_true(patterns_of_dreams(l.patterns) > 0);
+	o.fade = 0;
+	assert_int_equal(loop_c_cycle(&l, &o, &seed, 9, &r), 0);
+	for (uint32_t i = 0; i < l.graph.count; i++)
+		assert_true(l.graph.node[i].importance == 0);
 	learner_free(&l, &b);
 }
 

@@ -349,6 +349,50 @@ static void concurrent_records_are_lost_doubled_or_torn(void **state)
 	free(race);
 }
 
+enum { CROWD_SLOTS = 2048, CROWD_ROUNDS = 50 };
+
+/* Claims as fast as it can, and nothing else, until there is no room. */
+static void *claim_all(void *arg)
+{
+	struct race_writer *self = arg;
+
+	while (trajectory_ring_claim(&self->race->ring, &self->w))
+		trajectory_ring_publish(&self->race->ring, &self->w);
+	return NULL;
+}
+
+/* Contention is failures over attempts: every attempt has recorded something or failed. */
+static void a_lost_claim_is_not_counted(void **state)
+{
+	struct race *race = calloc(1, sizeof(*race));
+	void *storage = slots_new(CROWD_SLOTS);
+	uint64_t attempts = 0, failures = 0;
+	pthread_t thread[WRITERS];
+
+	assert_non_null(race);
+	for (int round = 0; round < CROWD_ROUNDS; round++) {
+		assert_int_equal(trajectory_ring_init(&race->ring, storage,
+						      CROWD_SLOTS * sizeof(struct trajectory_slot)),
+				 0);
+		for (int i = 0; i < WRITERS; i++) {
+			race->writer[i].race = race;
+			assert_int_equal(
+				pthread_create(&thread[i], NULL, claim_all, &race->writer[i]), 0);
+		}
+		for (int i = 0; i < WRITERS; i++)
+			assert_int_equal(pthread_join(thread[i], NULL), 0);
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		attempts += race->writer[i].w.cas_attempts;
+		failures += race->writer[i].w.cas_failures;
+	}
+	assert_int_equal(attempts - failures, (uint64_t)CROWD_SLOTS * CROWD_ROUNDS);
+	print_message("# %llu of %llu claims were lost to another writer\n",
+		      (unsigned long long)failures, (unsigned long long)attempts);
+	free(storage);
+	free(race);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +405,7 @@ int main(void)
 		cmocka_unit_test(a_full_buffer_overwrites_or_does_not_count),
 		cmocka_unit_test(a_slow_writer_blocks_others_or_is_read_half_done),
 		cmocka_unit_test(concurrent_records_are_lost_doubled_or_torn),
+		cmocka_unit_test(a_lost_claim_is_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
