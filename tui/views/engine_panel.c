@@ -90,24 +90,29 @@ static int draw_trajectory(const struct ui *ui, struct surface *s, struct rect r
 	double share = t->capacity ? (double)t->used / (double)t->capacity : 0;
 	char used[FORMAT_SIZE], cap[FORMAT_SIZE], rec[FORMAT_SIZE], drain[FORMAT_SIZE],
 		drop[FORMAT_SIZE];
+	const bool narrow = r.w < 50;
 	int bar = r.w >= 100 ? 24 : 10, x;
 
 	if (!ui->shown->ntrajectory || r.h < 1)
 		return 0;
 	x = r.x + 13;
 	surface_text(s, r.x, r.y, 12, STYLE_LABEL, "trajectories");
-	surface_fill(s, (struct rect){x, r.y, bar, 1}, 0x2591, STYLE_BORDER);
-	widget_bar(s, x, r.y, bar, share, share > 0.9 ? STYLE_BAD : STYLE_GRAPH);
-	x += bar + 1;
-	x += surface_printf(s, x, r.y, r.x + r.w - x, STYLE_TEXT, "%s of %s",
-			    format_count(used, (double)t->used),
+	if (!narrow) {
+		surface_fill(s, (struct rect){x, r.y, bar, 1}, 0x2591, STYLE_BORDER);
+		widget_bar(s, x, r.y, bar, share, share > 0.9 ? STYLE_BAD : STYLE_GRAPH);
+		x += bar + 1;
+	}
+	x += surface_printf(s, x, r.y, r.x + r.w - x,
+			    narrow && share > 0.9 ? STYLE_BAD : STYLE_TEXT,
+			    narrow ? "%s/%s" : "%s of %s", format_count(used, (double)t->used),
 			    format_count(cap, (double)t->capacity));
 	if (r.w >= 80)
 		x += surface_printf(s, x, r.y, r.x + r.w - x, STYLE_TEXT, "  in %s  out %s",
 				    format_rate(rec, t->recorded_rate),
 				    format_rate(drain, t->drained_rate));
 	x += surface_printf(s, x, r.y, r.x + r.w - x, t->dropped_rate > 0 ? STYLE_BAD : STYLE_DIM,
-			    "  dropped %s", format_rate(drop, t->dropped_rate));
+			    narrow ? "  drop %s" : "  dropped %s",
+			    format_rate(drop, t->dropped_rate));
 	if (r.w >= 80)
 		surface_printf(s, x, r.y, r.x + r.w - x, STYLE_DIM, "  contention %.1f %%",
 			       t->contention_pct);
