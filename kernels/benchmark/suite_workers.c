@@ -4,6 +4,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -415,6 +416,34 @@ static int storing(struct benchmark *b)
 	return err ? err : benchmark_time_target(b, &limit, ns);
 }
 
+/* Signals that end the program wait meanwhile, so that no file is left behind. */
+static int write_contest(struct benchmark *b, struct record *r, double *ns)
+{
+	const struct benchmark_case c = {.name = "durable_save",
+					 .isa = ISA_COUNT,
+					 .run = write_record,
+					 .arg = r,
+					 .once = true,
+					 .bytes = sizeof(r->data)};
+	sigset_t ending, old;
+	int fd, err;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &ending, &old);
+	fd = mkstemp(r->path);
+	err = fd < 0 ? -errno : 0;
+	if (!err) {
+		close(fd);
+		err = benchmark_contest(b, "memory write", NULL, 0, &c, 1, ns);
+		unlink(r->path);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
 static int writing(struct benchmark *b)
 {
 	static const struct benchmark_limit limit = {
@@ -422,25 +451,14 @@ static int writing(struct benchmark *b)
 		"written beside, synced, renamed, the folder synced: as fast as the disk is"};
 	const char *folder = getenv("TMPDIR");
 	struct record *r = benchmark_alloc(b, sizeof(*r));
-	struct benchmark_case c = {.name = "durable_save",
-				   .isa = ISA_COUNT,
-				   .run = write_record,
-				   .arg = r,
-				   .once = true,
-				   .bytes = sizeof(r->data)};
 	double ns;
-	int fd, err;
+	int err;
 
 	if (!r)
 		return -ENOMEM;
 	snprintf(r->path, sizeof(r->path), "%.200s/perftop-write.XXXXXX",
 		 folder && *folder ? folder : "/tmp");
-	fd = mkstemp(r->path);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	err = benchmark_contest(b, "memory write", NULL, 0, &c, 1, &ns);
-	unlink(r->path);
+	err = write_contest(b, r, &ns);
 	return err ? err : benchmark_time_target(b, &limit, ns);
 }
 

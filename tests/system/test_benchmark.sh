@@ -96,6 +96,15 @@ for bad in '--suite x' '--isa mmx' '--bogus' 'word' '--time 0' '--suite'; do
 done
 "$PERFTOP" benchmark --quick --suite flash-attention --json >/dev/full 2>"$T/err"
 equal "a full disk is told" "$?" 1
+# Into the middle of its writes; nothing is left of them.
+mkdir "$T/tmp"
+TMPDIR=$T/tmp "$PERFTOP" benchmark --suite workers --time 1s >"$T/out" 2>&1 &
+pid=$!
+eventually 20 sh -c 'ls "$0"/perftop-write.* >/dev/null 2>&1' "$T/tmp"
+kill -TERM "$pid"
+wait "$pid" 2>/dev/null
+equal "a signal ends it" "$?" 143
+equal "and nothing is left behind" "$(ls "$T/tmp")" ""
 run --help
 equal "help" "$rc" 0
 check "help fits 100 columns" test "$(awk '{ if (length > m) m = length } END { print m }' "$T/out")" -le 100
