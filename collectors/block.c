@@ -121,7 +121,8 @@ static void note_means(const struct block *bl, uint32_t i, struct snap_latency *
 {
 	struct block_totals t = sum_totals(bl, i);
 	double n = (double)row->count, kib = (double)(t.bytes - bl->base_bytes[i]) / n / 1024;
-	double queued_us = (double)(t.queue_ns - bl->base_queue_ns[i]) / n / 1e3;
+	double queued = (double)(t.queue_ns - bl->base_queue_ns[i]) / n / 1e3;
+	const char *unit = queued < 1000 ? "us" : "ms";
 	int at;
 
 	/* A flush has no data, and goes to the device as a request of the kernel's own. */
@@ -129,9 +130,10 @@ static void note_means(const struct block *bl, uint32_t i, struct snap_latency *
 		return;
 	at = snprintf(row->note, sizeof(row->note), "%.*f KiB each", kib < 100 ? 1 : 0, kib);
 	/* Not known where requests are seen from the device on. */
-	if (queued_us > 0)
-		snprintf(row->note + at, sizeof(row->note) - (size_t)at, ", %.*f us of it queued",
-			 queued_us < 100 ? 1 : 0, queued_us);
+	queued /= queued < 1000 ? 1 : 1e3;
+	if (queued > 0)
+		snprintf(row->note + at, sizeof(row->note) - (size_t)at, ", %.*f %s of it queued",
+			 queued < 100 ? 1 : 0, queued, unit);
 }
 
 static void fill_row(struct session *se, struct block *bl, uint32_t i, struct snapshot *s)
