@@ -10,9 +10,9 @@
  *
  * Metrics (units in brackets): kernel.NAME.ISA.ns [ns], .flops [flop] and .bytes [B] of
  * attention_flash, micro_lora_forward, micro_lora_update, lora_base_forward, lora_base_gradient,
- * ewc_fisher and ewc_constrain; query.response (from the scheduled arrival), query.service,
- * learner.drain, pattern.search, learning.loop_a, .loop_b, .loop_c and .save [ns]; counters
- * query.completed, trajectory.recorded, .dropped, .drained, .cas_attempts, .cas_failures,
+ * ewc_fisher, ewc_constrain, kmeans and pattern_search; query.response (from the scheduled
+ * arrival), query.service, learner.drain, learning.loop_a, .loop_b, .loop_c and .save [ns];
+ * counters query.completed, trajectory.recorded, .dropped, .drained, .cas_attempts, .cas_failures,
  * learning.updates, .save_failures, pattern.searches, .skipped, .found, dream.made, .kept, .links;
  * gauges trajectory.capacity, .used, machine.peak_gflops_x1000, engine.workers, engine.load_qps,
  * learning.reward_x1000, learning.staged, pattern.count, memory.nodes, ewc.tasks.

@@ -38,10 +38,15 @@ static void find_pattern(struct engine_worker *w, const float *x, struct engine_
 {
 	const struct engine_metrics *m = &w->engine->metrics;
 	struct pattern_found found[ENGINE_FOUND];
+	const struct pattern_work before = pattern_searcher_work(w->searcher);
+	struct pattern_work after;
 	int n;
 	PERFTOP_SCOPE(m->pattern_search.ns);
 
 	n = learned_find(&w->engine->learned, w->searcher, x, ENGINE_FOUND, found);
+	after = pattern_searcher_work(w->searcher);
+	perftop_add_both(m->pattern_search.flops, after.flops - before.flops,
+			 m->pattern_search.bytes, after.bytes - before.bytes);
 	perftop_inc(n == -EAGAIN ? m->skipped : m->searches);
 	if (n <= 0)
 		return;

@@ -87,7 +87,8 @@ static void choose_kernels(struct engine *e)
 	metered_init(&m->b.gradient, kernels_select("lora_base_gradient", isa));
 	metered_init(&m->b.fisher, kernels_select("ewc_fisher", isa));
 	metered_init(&m->b.constrain, kernels_select("ewc_constrain", isa));
-	m->pattern_search.ns = perftop_hist("pattern.search", "ns", "looking for patterns");
+	metered_init_as(&m->b.kmeans, "kmeans", kernels_select("matrix", isa));
+	metered_init_as(&m->pattern_search, "pattern_search", kernels_select("distance_l2", isa));
 }
 
 /* Hands out pieces of one block; with no block, only counts. */

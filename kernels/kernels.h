@@ -125,6 +125,8 @@ struct metered {
 };
 
 void metered_init(struct metered *m, const struct kernel *k);
+/* Of something made of k's calls, under a name of its own. */
+void metered_init_as(struct metered *m, const char *name, const struct kernel *k);
 
 /*
  * Two readings of the clock take 30 ns, and what is in the L1 cache goes at 200 FLOPs and bytes a

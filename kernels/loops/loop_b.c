@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "kernels/loops/evolution.h"
-#include "kernels/patterns/kmeans.h"
+#include "kernels/patterns/metered_patterns.h"
 
 enum { KMEANS_ITERATIONS = 15, TRAJECTORIES_A_CLUSTER = 10 };
 
@@ -77,6 +77,7 @@ int loop_b_init(struct loop_b *b, struct learned *l, const struct loop_b_options
 	if (m)
 		b->metrics = *m;
 	b->metrics.gradient.kernel = kernels_select("lora_base_gradient", isa);
+	b->metrics.kmeans.kernel = kernels_select("matrix", isa);
 	km = kmeans_of(b, o->trajectories);
 	km.k = o->clusters;
 	b->scratch_bytes = kmeans_scratch(&km);
@@ -146,7 +147,8 @@ static int extract(struct loop_b *b, uint64_t now_ns, struct loop_b_result *r)
 {
 	const struct kmeans km = kmeans_of(b, b->staged);
 	struct kmeans_result result;
-	int err = kmeans_run(&km, b->learned->options.isa, b->scratch, b->scratch_bytes, &result);
+	int err =
+		metered_kmeans_run(&b->metrics.kmeans, &km, b->scratch, b->scratch_bytes, &result);
 
 	if (err)
 		return err;

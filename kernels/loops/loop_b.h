@@ -23,7 +23,8 @@ struct loop_b_options {
 #define LOOP_B_OPTIONS_DEFAULT ((struct loop_b_options){1000, 50, 50, 0.1f, 0.01f, 0.02f, 8})
 
 struct loop_b_metrics {
-	struct metered gradient, fisher, constrain; /* calls of the kernels, as a dashboard shows */
+	/* Calls of the kernels, as a dashboard shows. */
+	struct metered gradient, fisher, constrain, kmeans;
 };
 
 /* The learner's alone. Between cycles it holds what was drained: a query and a gradient each. */

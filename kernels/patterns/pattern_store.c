@@ -128,10 +128,26 @@ static bool to_unit(const float *x, uint32_t dim, float *unit)
 static int find(const struct pattern_store *s, struct pattern_searcher *p, const float *unit,
 		uint32_t k)
 {
-	if (s->count <= PATTERN_EXACT_MAX)
-		return hnsw_search_exact(s->index, unit, k, p->found);
-	return hnsw_search(s->index, p->walk, unit, k, 2 * k > PATTERN_EF ? 2 * k : PATTERN_EF,
-			   p->found);
+	const uint64_t before = hnsw_searcher_distances(p->walk);
+	uint64_t numbers = (uint64_t)s->count * s->o.dim;
+	int n;
+
+	if (s->count <= PATTERN_EXACT_MAX) {
+		p->work.bytes += numbers * sizeof(float);
+		n = hnsw_search_exact(s->index, unit, k, p->found);
+	} else {
+		n = hnsw_search(s->index, p->walk, unit, k, 2 * k > PATTERN_EF ? 2 * k : PATTERN_EF,
+				p->found);
+		numbers = (hnsw_searcher_distances(p->walk) - before) * s->o.dim;
+		p->work.bytes += numbers; /* by codes of a byte */
+	}
+	p->work.flops += 3 * numbers;
+	return n;
+}
+
+struct pattern_work pattern_searcher_work(const struct pattern_searcher *p)
+{
+	return p->work;
 }
 
 /* |a - b|^2 = 2 - 2 cos for lengths of 1. */

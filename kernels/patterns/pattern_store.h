@@ -69,6 +69,11 @@ int pattern_store_consolidate(struct pattern_store *s, float similarity, uint64_
 
 struct pattern_searcher *pattern_searcher_new(const struct pattern_store *s);
 void pattern_searcher_free(struct pattern_searcher *p);
+/* What the searches so far have measured: 3 FLOPs for each float or code of a vector, and those. */
+struct pattern_work {
+	uint64_t flops, bytes;
+};
+struct pattern_work pattern_searcher_work(const struct pattern_searcher *p);
 
 /* The k most similar, most similar first. Returns how many; -EINVAL. Allocates nothing. */
 enum { PATTERN_MAX_K = 128 };

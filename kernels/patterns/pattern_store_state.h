@@ -26,6 +26,7 @@ struct pattern_searcher {
 	struct hnsw_searcher *walk;
 	float *unit;
 	struct neighbour *found; /* [PATTERN_MAX_K + 1] */
+	struct pattern_work work;
 };
 
 enum { PATTERN_EF = 64, PATTERN_BUILD_EF = 100 };

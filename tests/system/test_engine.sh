@@ -16,6 +16,12 @@ rate='map({time_ns} + (.counters[] | select(.name == "query.completed") | {value
 	(last.value - first.value) * 1e9 / (last.time_ns - first.time_ns)'
 between "queries come at the rate asked for, per second" "$(jq -s "$rate" "$T/watch.out")" 80 120
 check "kernels show their throughput" test "$(jq '[.kernels[] | select(.gflops > 0)] | length' <<<"$last")" -ge 1
+for k in attention_flash micro_lora_forward micro_lora_update lora_base_forward lora_base_gradient \
+	ewc_fisher ewc_constrain kmeans pattern_search; do
+	check "$k has its row, with work and time" test "$(jq --arg k "$k" \
+		'[.[].kernels[] | select(.name == $k and .calls > 0 and .p50 > 0 and .gflops > 0 and .gbytes_s > 0)] | length' \
+		-s "$T/watch.out")" -ge 1
+done
 equal "trajectories add up" \
 	"$(jq '.trajectory | .recorded - .drained - .used | fabs < 50' <<<"$last")" true
 between "loop A is timed for each query" \
