@@ -232,7 +232,7 @@ static int cost_target(struct benchmark *b, const char *name, const double *ns, 
 				   });
 }
 
-/* Also of one row alone, some 30 ns: there a single addition is 1 %. */
+/* One row alone, some 30 ns, is the smallest call there is: there a single addition is 1 %. */
 static int counting_lora(struct benchmark *b, const struct counted *t)
 {
 	struct counted l = *t;
@@ -255,9 +255,12 @@ static int counting_lora(struct benchmark *b, const struct counted *t)
 				      cases, 2, ns);
 	if (err)
 		return err;
-	snprintf(why, sizeof(why), "one call in %d is timed; a single row: %.1f ns of %.0f ns",
-		 METERED_ONE_IN, one[1] - one[0], one[0]);
-	return cost_target(b, "counters, micro-LoRA 10 rows d=256", ns, why);
+	snprintf(why, sizeof(why), "one call in %d is timed, and three numbers are kept",
+		 METERED_ONE_IN);
+	err = cost_target(b, "counters, micro-LoRA 10 rows d=256", ns, why);
+	return err ? err
+		   : cost_target(b, "counters, micro-LoRA 1 row d=256", one,
+				 "a single addition is 0.3 ns, 1 % of it");
 }
 
 static int counting(struct benchmark *b)
