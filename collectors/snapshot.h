@@ -21,6 +21,7 @@
  */
 enum {
 	SNAP_NAME = 128, /* function, metric or syscall name, shortened in the middle if longer */
+	SNAP_PEER = 64,	 /* address and port */
 	SNAP_TEXT = 256, /* a sentence for the user */
 	SNAP_SECTIONS = 32,
 	SNAP_LATENCY = 1024,
@@ -237,6 +238,7 @@ struct snap_fault {
 struct snap_socket {
 	int32_t fd;
 	char name[SNAP_NAME]; /* "tcp 127.0.0.1:6379 10.0.0.2:41022", "unix /run/x.sock" */
+	char peer[SNAP_PEER]; /* its other end, of a TCP connection made from here; else "" */
 	uint64_t waits, wait_ns, max_ns;
 	double pct; /* of one thread's wall time over the last interval */
 };

@@ -255,9 +255,13 @@ static const struct field fault_fields[] = {
 };
 
 static const struct field socket_fields[] = {
-	F(snap_socket, fd, FIELD_I32),	   FS(snap_socket, name),
-	F(snap_socket, waits, FIELD_U64),  F(snap_socket, wait_ns, FIELD_U64),
-	F(snap_socket, max_ns, FIELD_U64), F(snap_socket, pct, FIELD_F64),
+	F(snap_socket, fd, FIELD_I32),
+	FS(snap_socket, name),
+	FS(snap_socket, peer),
+	F(snap_socket, waits, FIELD_U64),
+	F(snap_socket, wait_ns, FIELD_U64),
+	F(snap_socket, max_ns, FIELD_U64),
+	F(snap_socket, pct, FIELD_F64),
 };
 
 static const struct field process_fields[] = {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TCP_LISTEN = 10, LINE_BYTES = 512 };
@@ -83,8 +84,46 @@ bool socket_names_parse(const char *protocol, const char *line, uint64_t *inode,
 		       : parse_inet(protocol, line, inode, name, size);
 }
 
+/* Ports that somebody listens at, a bit for each. */
+struct ports {
+	uint8_t listening[65536 / 8];
+};
+
+/* Of "tcp HERE:PORT THERE" or "tcp HERE:PORT listening"; 0: not TCP. Sets the rest. */
+static uint32_t local_port(const char *name, const char **rest)
+{
+	const char *end = strncmp(name, "tcp", 3) ? NULL : strrchr(name, ' ');
+	const char *colon = end;
+
+	if (!end)
+		return 0;
+	*rest = end + 1;
+	while (colon > name && *colon != ':')
+		colon--;
+	return (uint32_t)strtoul(colon + 1, NULL, 10) & 0xffff;
+}
+
+static void note_listening(struct ports *ports, const char *name)
+{
+	const char *rest;
+	uint32_t port = local_port(name, &rest);
+
+	if (port && !strcmp(rest, "listening"))
+		ports->listening[port / 8] |= (uint8_t)(1u << port % 8);
+}
+
+static void set_peer(const struct ports *ports, const struct socket_wanted *w)
+{
+	const char *rest;
+	uint32_t port = local_port(w->name, &rest);
+
+	if (*w->found && port && !(ports->listening[port / 8] & 1u << port % 8) &&
+	    strcmp(rest, "listening") != 0 && strcmp(rest, "*") != 0)
+		snapshot_string(w->peer, SNAP_PEER, rest);
+}
+
 static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wanted *want,
-			uint32_t n)
+			uint32_t n, struct ports *ports)
 {
 	char path[48], line[LINE_BYTES], name[SNAP_NAME];
 	uint32_t found = 0;
@@ -99,6 +138,7 @@ static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wan
 		line[strcspn(line, "\n")] = '\0';
 		if (!socket_names_parse(protocol, line, &inode, name, sizeof(name)))
 			continue;
+		note_listening(ports, name);
 		for (uint32_t i = 0; i < n; i++)
 			if (want[i].inode == inode && !*want[i].found) {
 				snapshot_string(want[i].name, SNAP_NAME, name);
@@ -112,9 +152,14 @@ static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wan
 
 void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n)
 {
-	static const char *const protocols[] = {"tcp", "unix", "tcp6", "udp", "udp6"};
+	/* All that listen are in the first two, whoever is looked for. */
+	static const char *const protocols[] = {"tcp", "tcp6", "unix", "udp", "udp6"};
+	struct ports ports = {0};
 	uint32_t found = 0;
 
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]) && found < n; i++)
-		found += find_in(pid, protocols[i], want, n);
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]) && (i < 2 || found < n);
+	     i++)
+		found += find_in(pid, protocols[i], want, n, &ports);
+	for (uint32_t i = 0; i < n; i++)
+		set_peer(&ports, &want[i]);
 }

@@ -9,10 +9,13 @@
 
 #include "collectors/snapshot.h"
 
-/* name: SNAP_NAME bytes, written and *found set when there is a socket with this inode. */
+/*
+ * name: SNAP_NAME bytes, written and *found set when there is a socket with this inode. peer:
+ * SNAP_PEER bytes, written for a TCP connection that was made from here: nobody listens at its port.
+ */
 struct socket_wanted {
 	uint64_t inode;
-	char *name;
+	char *name, *peer;
 	bool *found;
 };
 

@@ -28,7 +28,7 @@ struct socket_row {
 	uint64_t prev_ns, base_ns, base_waits;
 	bool idle; /* nothing happened since the tick before */
 	bool named;
-	char name[SNAP_NAME];
+	char name[SNAP_NAME], peer[SNAP_PEER];
 };
 
 struct sockets {
@@ -219,7 +219,8 @@ static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, pid_t 
 		if (!r->name[0])
 			plain_name(r);
 		if (r->key.inode)
-			want[nwant++] = (struct socket_wanted){r->key.inode, r->name, &r->named};
+			want[nwant++] =
+				(struct socket_wanted){r->key.inode, r->name, r->peer, &r->named};
 		else
 			r->named = true;
 	}
@@ -259,6 +260,7 @@ void sockets_fill(struct sockets *s, pid_t pid, uint64_t interval_ns, struct sna
 
 		out->fd = r->key.fd;
 		snapshot_string(out->name, sizeof(out->name), r->name);
+		snapshot_string(out->peer, sizeof(out->peer), r->peer);
 		out->waits = r->shown_waits - r->base_waits;
 		out->wait_ns = r->shown_ns - r->base_ns;
 		out->max_ns = r->total.max_ns;

@@ -241,6 +241,51 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 	return false;
 }
 
+/* All connections to one other end that the target made and waits on. */
+struct peer_wait {
+	const char *peer;
+	uint64_t waits, wait_ns, max_ns;
+	double pct;
+};
+
+static struct peer_wait longest_peer(const struct snapshot *s)
+{
+	struct peer_wait top = {.pct = 0};
+
+	for (uint32_t i = 0; i < s->nsockets; i++) {
+		struct peer_wait p = {.peer = s->sockets[i].peer};
+
+		for (uint32_t k = i; k < s->nsockets && p.peer[0]; k++) {
+			const struct snap_socket *so = &s->sockets[k];
+
+			if (strcmp(so->peer, p.peer) != 0)
+				continue;
+			p.pct += so->pct;
+			p.waits += so->waits;
+			p.wait_ns += so->wait_ns;
+			p.max_ns = so->max_ns > p.max_ns ? so->max_ns : p.max_ns;
+		}
+		if (p.pct > top.pct)
+			top = p;
+	}
+	return top;
+}
+
+/* Who asked another program and waits for it is not idle: that is where its time goes. */
+static bool say_peer(struct verdict *v, const struct snapshot *s)
+{
+	struct peer_wait p = longest_peer(s);
+	char each[FORMAT_SIZE], max[FORMAT_SIZE], n[FORMAT_SIZE];
+
+	if (p.pct < WAIT_PCT || !p.waits)
+		return false;
+	say(v, VERDICT_WARN, "Waiting for a peer", "blocked",
+	    "%.0f %% of a thread's time waits for data from %s: %s waits, %s each, longest %s",
+	    p.pct, p.peer, format_count(n, (double)p.waits), format_ns(each, p.wait_ns / p.waits),
+	    format_ns(max, p.max_ns));
+	return true;
+}
+
 static void say_idle(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_latency *call = longest_syscall(s);
@@ -385,7 +430,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_queue(v, s, &t);
 	else if (busiest_pct(s, busy) >= BUSY_PCT / 2)
 		say_cpu(v, s, &t);
-	else
+	else if (!say_peer(v, s))
 		say_idle(v, s, &t);
 	say_also(v, s);
 	if (v->mood == VERDICT_GOOD && v->also[0])

@@ -97,3 +97,37 @@ last=$(grep '^{' "$T/plain.out" | tail -1)
 check "without stacks of waits their reasons stand" \
 	jq -e '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last" >/dev/null
 check "and it says that they were not asked for" grep -q 'turned off by --no-wait-stacks' <<<"$last"
+
+# A client that asks and waits: whom for, told apart from the server that it asks.
+cat >"$T/ask.py" <<'P'
+import os, socket, sys, time
+s = socket.create_server(("127.0.0.1", 0))
+port = s.getsockname()[1]
+if os.fork():
+    c, _ = s.accept()
+    while c.recv(100):
+        time.sleep(0.02)
+        c.send(b"answer")
+else:
+    s.close()
+    c = socket.create_connection(("127.0.0.1", port))
+    print(os.getpid(), port, flush=True)
+    while True:
+        c.send(b"question")
+        c.recv(100)
+P
+if command -v python3 >/dev/null; then
+	start server python3 "$T/ask.py"
+	eventually 10 test -s "$T/server.out"
+	read -r client port <"$T/server.out"
+	started+=("$client")
+	peer() { "$PERFTOP" --json -p "$1" -d 500ms --duration 3s 2>/dev/null | tail -1 |
+		jq -c '[.blocked.sockets[] | select(.name | startswith("tcp"))][0] | [.peer, .pct, .wait_ns / .waits / 1e6]'; }
+	asked=$(peer "$client")
+	equal "a client waits for the other end" "$(jq -r '.[0]' <<<"$asked")" "127.0.0.1:$port"
+	between "nearly all of its time" "$(jq '.[1]' <<<"$asked")" 70 101
+	between "for as long as that takes to answer, ms" "$(jq '.[2]' <<<"$asked")" 19 40
+	equal "the server does not wait for it" "$(jq -r '.[0]' <<<"$(peer "$pid")")" ""
+else
+	skip "no python3 here"
+fi

@@ -343,6 +343,28 @@ static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
 	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix");
 }
 
+static void a_client_that_waits_for_its_server_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nsockets = 3;
+	for (uint32_t i = 0; i < 3; i++)
+		s->sockets[i] = (struct snap_socket){.fd = (int32_t)i,
+						     .peer = "10.0.0.5:5432",
+						     .waits = 10,
+						     .wait_ns = 800000000,
+						     .max_ns = 90000000 + i,
+						     .pct = 49};
+	s->sockets[2].peer[0] = '\0'; /* a connection that others made to it */
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "98 % of a thread's time waits for data from 10.0.0.5:5432: 20 waits, 80.0 ms each, "
+	       "longest 90.0 ms");
+	s->sockets[0].peer[0] = s->sockets[1].peer[0] = '\0';
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
 static void futex_that_wakes_threads_all_the_time_is_named(void **state)
 {
 	struct fixture *f = *state;
@@ -423,6 +445,7 @@ int main(void)
 		TEST(verdict_names_what_holds_the_target_back),
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
 		TEST(many_half_idle_threads_are_not_cpu_bound),
+		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
 		TEST(futex_that_wakes_threads_all_the_time_is_named),
 		TEST(idle_parent_points_at_its_children),
