@@ -286,6 +286,19 @@ static bool say_peer(struct verdict *v, const struct snapshot *s)
 	return true;
 }
 
+/* A server between requests, or a client whose answers come through one descriptor for all. */
+static void say_waiting(struct verdict *v, const struct time_split *t,
+			const struct snap_latency *call, const char *in, double busy)
+{
+	if (call && t->pct[TIME_NET] > 50)
+		say(v, VERDICT_GOOD, "Mostly idle", "blocked",
+		    "waits in %s for requests, or for answers of others (%.1f %% of a CPU)",
+		    call->name, busy);
+	else
+		say(v, VERDICT_GOOD, "Mostly idle", "", "%snothing to fix here (%.1f %% of a CPU)",
+		    in, busy);
+}
+
 static void say_idle(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_latency *call = longest_syscall(s);
@@ -305,8 +318,7 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 		    words);
 	} else if (t->active < IDLE_PCT) {
 		if (!say_children(v, s, busy))
-			say(v, VERDICT_GOOD, "Mostly idle", "",
-			    "%snothing to fix here (%.1f %% of a CPU)", in, busy);
+			say_waiting(v, t, call, in, busy);
 	} else {
 		say(v, VERDICT_GOOD, "Not saturated", "cpu",
 		    "%.0f %% of a CPU; %swaits %.0f %% for CPU, %.0f %% for locks, %.0f %% for I/O",

@@ -279,7 +279,7 @@ static void verdict_names_what_holds_the_target_back(void **state)
 	expect(s, VERDICT_BAD, "Blocked on locks",
 	       "mutex image_cache+32 in cache_lookup, held by tid 4714 (worker)");
 	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
-	expect(s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait; nothing to fix");
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests, or for answers");
 	sample_snapshot_fill(s, SAMPLE_ENDED, 1);
 	expect(s, VERDICT_NONE, "Ended", "exited with status 0");
 	sample_snapshot_fill(s, SAMPLE_USER, 1);
@@ -340,7 +340,7 @@ static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
 	f->s->blocked[f->s->nblocked++] =
 		(struct snap_blocked){.reason = BLOCKED_FUTEX, .pct = 800};
 	f->s->locks[f->s->nlocks++] = (struct snap_lock){.addr = 1, .pct = 800, .is_mutex = 0};
-	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix");
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
 }
 
 static void a_client_that_waits_for_its_server_is_not_idle(void **state)
@@ -397,7 +397,7 @@ static void idle_parent_points_at_its_children(void **state)
 	f->s->target.children = 5;
 	expect(f->s, VERDICT_WARN, "Mostly idle", "its 5 children are not counted here");
 	f->s->nprocesses = 6;
-	expect(f->s, VERDICT_GOOD, "Mostly idle", "nothing to fix here");
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
 }
 
 static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
