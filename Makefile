@@ -28,6 +28,7 @@ SANITIZE :=
 # Heads and blocks of queries run in parallel. ThreadSanitizer does not see libgomp's barriers, and
 # clang would want a library of its own: there the same code runs on one thread.
 OPENMP   := $(if $(filter tsan fuzz,$(FLAVOUR)),-fopenmp-simd,-fopenmp)
+comma := ,
 LINK     = $(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS)
 LDLIBS   := -lbpf -ldw -lelf -lsqlite3 -ljansson -lz -liberty -lck -lm -lpthread $(OPENMP)
 TUI_LIBS := -lncursesw -ltinfo
@@ -182,6 +183,8 @@ UNIT_PARTS := $(if $(filter emul,$(FLAVOUR)),$(B)/libkernels.a $(B)/libperftop.a
 	$(B)/libtestlib.a $(B)/libtui.a $(LIBS))
 $(UNIT_BINS): $(B)/%: $(B)/%.o $(UNIT_PARTS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ -lcmocka $(LDLIBS) $(TUI_LIBS)
+$(B)/tests/unit/test_allocation: LDLIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc strdup \
+	mmap munmap free)
 $(BENCH_BINS): $(B)/%: $(B)/%.o $(B)/libtestlib.a $(LIBS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS)
 # Programs that the tests watch: built as users build theirs, at -O2 with no frame pointer. Under a

@@ -269,7 +269,10 @@ static void add_ratios(const struct contest *c, struct benchmark_result *results
 			ns = baseline_ns(c, results, name, r->isa);
 			if (!(ns > 0))
 				continue;
-			r->vs[r->nvs].name = benchmark_report_string(c->b->report, name);
+			name = benchmark_report_string(c->b->report, name);
+			if (!name) /* the report knows that memory is out */
+				return;
+			r->vs[r->nvs].name = name;
 			r->vs[r->nvs++].ratio = r->ns.median > 0 ? ns / r->ns.median : 0;
 		}
 	}

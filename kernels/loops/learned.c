@@ -118,8 +118,10 @@ int learned_init(struct learned *l, const struct learned_options *o)
 				       p.graph_bytes);
 	if (!err)
 		err = start_patterns(l);
-	if (err)
+	if (err) {
 		free(l->arena);
+		l->arena = NULL;
+	}
 	return err;
 }
 
