@@ -204,10 +204,10 @@ static void add_shard(struct heap_totals *t, const struct heap_shard *shard)
 	/* Frees before allocations: what is taken off was then added. */
 	t->free_bytes += heap_segment_load(&shard->free_bytes);
 	for (int i = 0; i < HEAP_CLASSES; i++)
-		t->class_frees[i] += heap_segment_load(&shard->frees[i]);
+		t->class_frees[i] += heap_segment_load(&shard->classes[i].frees);
 	t->alloc_bytes += heap_segment_load(&shard->alloc_bytes);
 	for (int i = 0; i < HEAP_CLASSES; i++)
-		t->class_allocs[i] += heap_segment_load(&shard->allocs[i]);
+		t->class_allocs[i] += heap_segment_load(&shard->classes[i].allocs);
 }
 
 static const struct heap_shard *shard_at(const struct heap_segment *s, uint32_t i)
@@ -280,9 +280,13 @@ static int read_totals(struct heap_segment *s)
 		add_shard(t, shard_at(s, i));
 	if (__atomic_load_n(&heap_segment_state(s)->shared, __ATOMIC_ACQUIRE))
 		add_shard(t, shard_at(s, HEAP_THREADS));
-	for (int i = 0; i < HEAP_CLASSES; i++) {
+	for (unsigned int i = 0; i < HEAP_CLASSES; i++) {
 		t->allocs += t->class_allocs[i];
 		t->frees += t->class_frees[i];
+		if (heap_class_is_exact(i, s->head.size_from)) {
+			t->alloc_bytes += t->class_allocs[i] * heap_class_top(i);
+			t->free_bytes += t->class_frees[i] * heap_class_top(i);
+		}
 	}
 	t->live_bytes = (int64_t)(t->alloc_bytes - t->free_bytes);
 	t->live_objects = (int64_t)(t->allocs - t->frees);

@@ -30,10 +30,11 @@
  */
 #define HEAP_SEGMENT_NAME    "perftop-heap"
 #define HEAP_SEGMENT_MAGIC   0x3150414548465250ull /* "PRFHEAP1", little-endian; written last */
-#define HEAP_SEGMENT_VERSION 3u
+#define HEAP_SEGMENT_VERSION 4u
 
 enum {
 	HEAP_CLASSES = 192,
+	HEAP_CLASSES_EXACT = 65, /* see heap_class_is_exact() */
 	HEAP_THREADS = 8192,
 	HEAP_SHARDS = HEAP_THREADS + 1, /* the last one has many writers */
 	HEAP_WAYS = 8,			/* pointers in one cache line of the table */
@@ -71,10 +72,11 @@ static inline uint64_t heap_class_top(unsigned int i)
 
 /* One thread's counts, a page. */
 struct heap_shard {
-	uint64_t alloc_bytes, free_bytes;
+	uint64_t alloc_bytes, free_bytes; /* in classes that are not exact */
 	uint64_t spare[6];
-	uint64_t allocs[HEAP_CLASSES];
-	uint64_t frees[HEAP_CLASSES];
+	struct heap_count {
+		uint64_t allocs, frees;
+	} classes[HEAP_CLASSES];
 };
 
 /* What is known of the sample whose pointer is at the same index of the table. */
@@ -179,6 +181,15 @@ struct heap_state {
 	struct heap_told told;
 };
 
+/*
+ * Whether all memory of class i has heap_class_top(i) bytes, as small chunks of glibc's have: then
+ * its bytes are not counted, for its objects say them.
+ */
+static inline int heap_class_is_exact(unsigned int i, uint32_t size_from)
+{
+	return i < HEAP_CLASSES_EXACT && size_from == HEAP_SIZE_CHUNK;
+}
+
 struct heap_segment_header {
 	uint64_t magic;
 	uint32_t version, header_bytes;
@@ -210,7 +221,7 @@ struct heap_segment_header {
 #define HEAP_DEFAULT_SLICE_BYTES 8192ull
 #define HEAP_DEFAULT_PAUSE_NS	 100000ull
 #define HEAP_TIMED_BYTES	 (64ull << 10) /* every call of so many is timed, */
-#define HEAP_TIMED_TURNS	 16ull	       /* and of smaller ones one in so many times that */
+#define HEAP_TIMED_SMALL_BYTES	 (1ull << 20)  /* and of smaller ones one in so many */
 
 _Static_assert(sizeof(struct heap_record) % 64 == 0, "records keep their alignment");
 _Static_assert(sizeof(struct heap_shard) == 64 + 16 * HEAP_CLASSES, "part of the layout");

@@ -12,6 +12,8 @@ enum {
 	TABLE_STEP = HEAP_TABLE / 16,
 };
 
+#define FAR (1ll << 61) /* on a thread's way */
+
 uint64_t heap_now_ns(void)
 {
 	struct timespec t;
@@ -59,23 +61,46 @@ void heap_sample_draw(struct heap_cell *c)
 	struct heap_state *st = heap_state_of(seg);
 	uint64_t mean = heap_read(&heap_control_of(seg)->mean_bytes);
 	double u = (double)((next_random(&c->random) >> 11) + 1) * (1.0 / 9007199254740992.0);
+	double ahead;
 
 	mean = mean ? mean : HEAP_DEFAULT_MEAN_BYTES;
 	mean = mean > 1ull << 36 ? 1ull << 36 : mean;
 	mean <<= heap_read(&st->boost);
 	c->mean_bytes = mean;
-	c->sample_at = heap_read(&c->shard->alloc_bytes) + (uint64_t)(minus_log(u) * (double)mean);
+	ahead = minus_log(u) * (double)mean;
+	c->sample_at = heap_way(c) + (ahead < FAR ? (int64_t)ahead : FAR);
 	heap_gate_set(c);
 	__atomic_store_n(&st->mean_bytes, mean, __ATOMIC_RELAXED);
 }
 
-/* Where sizes come from a call, every call goes the long way. */
+/* What is left looks like nothing where sizes come from a call: every call goes the long way. */
+static int64_t hidden(void)
+{
+	return heap_real.size_from == HEAP_SIZE_CHUNK ? 0 : FAR;
+}
+
 void heap_gate_set(struct heap_cell *c)
 {
-	c->gate = c->sample_at < c->time_at ? c->sample_at : c->time_at;
-	c->gate_free = c->time_free_at;
-	if (heap_real.size_from != HEAP_SIZE_CHUNK)
-		c->gate = c->gate_free = 0;
+	int64_t way = heap_way(c);
+
+	c->gate = (c->sample_at < c->time_at ? c->sample_at : c->time_at) - hidden();
+	c->left = c->gate - way;
+}
+
+void heap_frees_set(struct heap_cell *c)
+{
+	c->frees_left = (int64_t)(HEAP_TIMED_SMALL_BYTES / HEAP_CHUNK_SMALL) - hidden();
+}
+
+int heap_free_is_timed(struct heap_cell *c, uint64_t bytes)
+{
+	if (bytes >= HEAP_TIMED_BYTES)
+		return 1;
+	heap_take(&c->frees_left, (int64_t)(bytes / HEAP_CHUNK_SMALL));
+	if (c->frees_left + hidden() >= 0)
+		return 0;
+	heap_frees_set(c);
+	return 1;
 }
 
 static void boost_to(struct heap_state *st, uint64_t from, uint64_t to)

@@ -12,6 +12,7 @@
 #define HEAP_LOCAL	 __attribute__((visibility("hidden")))
 #define HEAP_EXPORT	 __attribute__((visibility("default")))
 #define HEAP_COLD	 __attribute__((noinline, cold))
+#define HEAP_HOT	 __attribute__((aligned(64))) /* a line of the cache */
 #define HEAP_TLS	 __attribute__((tls_model("initial-exec")))
 #define HEAP_LIKELY(x)	 __builtin_expect(!!(x), 1)
 #define HEAP_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -22,13 +23,17 @@
  */
 struct heap_cell {
 	struct heap_shard *shard;
-	/* Of shard->alloc_bytes and free_bytes: a call that might get there goes the long way. */
-	uint64_t gate, gate_free;
-	uint64_t sample_at;		/* take a sample when shard->alloc_bytes gets here */
-	uint64_t time_at, time_free_at; /* perhaps time a call that would get there */
-	uint64_t mean_bytes;		/* with which sample_at was drawn */
+	/* Counted down; a call that takes one below 0 goes the long way, as without a shard all do.
+	 */
+	int64_t left;	    /* bytes to be allocated until then */
+	int64_t frees_left; /* frees of small chunks; others take as many as they are larger */
+	/* On the thread's way, of as many bytes as it has allocated: see heap_way(). */
+	int64_t gate;	     /* where left gets to 0 */
+	int64_t sample_at;   /* the byte here is sampled: take the allocation that it falls into */
+	int64_t time_at;     /* time a call that goes past it */
+	uint64_t mean_bytes; /* with which sample_at was drawn */
 	uint64_t random;
-	uint32_t turn, tid;
+	uint32_t tid;
 	uint64_t stack_low, stack_high; /* known bounds of the thread's stack, or 0 */
 } __attribute__((aligned(64)));
 
@@ -111,8 +116,12 @@ HEAP_LOCAL struct heap_segment_header *heap_segment_make(struct heap_inner *in);
 HEAP_LOCAL uint64_t heap_now_ns(void);
 /* Where the thread's next sample is, from here. */
 HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
-/* Set the gates to what comes first. */
+/* Set the gate to what comes first. */
 HEAP_LOCAL void heap_gate_set(struct heap_cell *c);
+/* Whether to time a free of so many bytes that takes the long way, and when the next one. */
+HEAP_LOCAL int heap_free_is_timed(struct heap_cell *c, uint64_t bytes);
+/* The next free is timed when so many bytes have been freed. */
+HEAP_LOCAL void heap_frees_set(struct heap_cell *c);
 /* The ring was full: half as many from now on. Once for each time that the reader emptied it. */
 HEAP_LOCAL void heap_boost_for_ring(struct heap_state *st, uint64_t tail);
 /* Up with a table that fills, down again when ring and table have had room for a while. */
@@ -120,7 +129,7 @@ HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes,
 
 /* ---- heap_sample.c ---- */
 
-/* Called when an allocation took the thread past sample_at. */
+/* Called when sample_at fell into an allocation. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
 /* heap_real.tell is there, and no call of the allocator is under way in this thread. */
 HEAP_LOCAL void heap_sample_told(void);
@@ -168,7 +177,12 @@ static inline struct heap_segment_header *heap_segment(void)
 
 /* ---- the fast path ---- */
 
-enum { HEAP_CHUNK_SMALL = 1040 }; /* up to here the size of a chunk is its class: (size >> 4) - 1 */
+enum {
+	HEAP_CHUNK_LEAST = 32,
+	HEAP_CHUNK_SMALL = 1040, /* up to here the size of a chunk is its class: (size >> 4) - 1 */
+	HEAP_CHUNK_HEAD = 8,	 /* of a chunk, bytes that are not usable */
+	HEAP_SHARD_ALIGN = 4096,
+};
 
 static inline struct heap_cell *heap_own_cell(void)
 {
@@ -201,15 +215,36 @@ static inline uint64_t heap_read(const uint64_t *count)
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
 }
 
+/* Take n off what is left, in one instruction too; whether there was less. */
+static inline int heap_take(int64_t *left, int64_t n)
+{
+#if defined(__x86_64__)
+	int less;
+
+	__asm__("subq %2, %1" : "=@ccl"(less), "+m"(*left) : "er"(n) : "cc");
+	return less;
+#else
+	int64_t now = __atomic_load_n(left, __ATOMIC_RELAXED) - n;
+
+	__atomic_store_n(left, now, __ATOMIC_RELAXED);
+	return now < 0;
+#endif
+}
+
+/* How far the thread has come. */
+static inline int64_t heap_way(const struct heap_cell *c)
+{
+	return c->gate - c->left;
+}
+
 /*
- * One place for each 64 bytes, so that the filter of a heap of a megabyte stays in the first level
- * of the cache. The second term parts arenas, which are 64 MB apart.
+ * One place for each 256 bytes, so that the filter of a heap of megabytes stays in the first level
+ * of the cache: at the default mean one free in 2,000 finds a neighbour's sample. Arenas lie upon
+ * each other in it, for what they have in it comes to the same anywhere.
  */
 static inline uint8_t *heap_filter_of(const void *p)
 {
-	uint64_t a = (uint64_t)(uintptr_t)p;
-
-	return &heap_filter[((a >> 6) ^ (a >> 22)) & ((1 << HEAP_FILTER_BITS) - 1)];
+	return &heap_filter[((uintptr_t)p >> 8) & ((1 << HEAP_FILTER_BITS) - 1)];
 }
 
 static inline int heap_filter_has(const void *p)

@@ -10,10 +10,10 @@
 #include "probes/heap_inner.h"
 
 /*
- * An allocation adds to its class and to the thread's bytes; those bytes decide when to take a
- * sample and when to time a call, so that neither needs a counter of its own, and one comparison
- * before the call finds both. C++'s operators new
- * and delete, of any size and alignment, come here through malloc, aligned_alloc and free.
+ * An allocation adds to its class and takes its bytes off those left until the next sample or timed
+ * call, so that neither needs a counter of its own, and one subtraction before the call finds both.
+ * C++'s operators new and delete, of any size and alignment, come here through malloc,
+ * aligned_alloc and free.
  */
 
 void cfree(void *p);
@@ -24,21 +24,27 @@ void cfree(void *p);
 static HEAP_COLD void count_shared(uint64_t bytes, int is_free)
 {
 	struct heap_segment_header *seg = heap_segment();
+	unsigned int i = heap_class_of(bytes);
 	struct heap_shard *s;
 
 	if (!seg)
 		return;
 	s = heap_shard_of(seg, HEAP_THREADS);
-	__atomic_fetch_add(is_free ? &s->free_bytes : &s->alloc_bytes, bytes, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&(is_free ? s->frees : s->allocs)[heap_class_of(bytes)], 1,
+	if (!heap_class_is_exact(i, heap_real.size_from))
+		__atomic_fetch_add(is_free ? &s->free_bytes : &s->alloc_bytes, bytes,
+				   __ATOMIC_RELAXED);
+	__atomic_fetch_add(is_free ? &s->classes[i].frees : &s->classes[i].allocs, 1,
 			   __ATOMIC_RELAXED);
 	__atomic_store_n(&heap_state_of(seg)->shared, 1, __ATOMIC_RELEASE);
 }
 
-static inline void count_alloc(void *p, size_t asked)
+/* taken: what is off the bytes left already. */
+static inline void count_alloc(void *p, size_t asked, uint64_t taken)
 {
-	struct heap_shard *s = heap_own->shard;
+	struct heap_cell *c = heap_own;
+	struct heap_shard *s = c->shard;
 	uint64_t bytes;
+	unsigned int i;
 
 	if (!p)
 		return;
@@ -47,86 +53,120 @@ static inline void count_alloc(void *p, size_t asked)
 		count_shared(bytes, 0);
 		return;
 	}
-	heap_bump(&s->allocs[heap_class_of(bytes)], 1);
-	heap_bump(&s->alloc_bytes, bytes);
-	if (HEAP_UNLIKELY(heap_read(&s->alloc_bytes) >= heap_own->sample_at))
+	i = heap_class_of(bytes);
+	heap_bump(&s->classes[i].allocs, 1);
+	if (!heap_class_is_exact(i, heap_real.size_from))
+		heap_bump(&s->alloc_bytes, bytes);
+	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)(bytes - taken))) &&
+	    HEAP_UNLIKELY(heap_way(c) > c->sample_at))
 		heap_sample(p, bytes);
 }
 
 static inline void count_free(uint64_t bytes)
 {
 	struct heap_shard *s = heap_own->shard;
+	unsigned int i;
 
 	if (HEAP_UNLIKELY(!s)) {
 		count_shared(bytes, 1);
 		return;
 	}
-	heap_bump(&s->frees[heap_class_of(bytes)], 1);
-	heap_bump(&s->free_bytes, bytes);
+	i = heap_class_of(bytes);
+	heap_bump(&s->classes[i].frees, 1);
+	if (!heap_class_is_exact(i, heap_real.size_from))
+		heap_bump(&s->free_bytes, bytes);
 }
 
 /* ---- the short way: a small call of a thread that has a shard, on glibc -----------------------
  */
 
 /*
- * Whether a call for n bytes takes the short way: what it adds, at most n + 24 bytes, leads neither
- * to a sample nor to a timed call. n above half of all memory fails in the allocator, which is
- * looked at behind it.
+ * A store whose address comes out of a chunk's header waits for the cache to miss, and then loads
+ * behind it wait too: that costs more than all the rest. So the count of an allocation is found by
+ * what was asked for, and the header only compared; and that of a free, which nothing else tells,
+ * is written after the allocator has had its turn.
  */
-static inline int is_short(const struct heap_cell *c, size_t n)
+
+/* Of the chunk for n bytes: glibc gives 16 more at times, whole pages if told to map it. */
+static inline uint64_t chunk_for(size_t n)
 {
-	return HEAP_LIKELY(c->shard) && HEAP_LIKELY(c->shard->alloc_bytes + n + 32 < c->gate);
+	uint64_t chunk = (n + HEAP_CHUNK_HEAD + 15) & ~15ull;
+
+	return chunk < HEAP_CHUNK_LEAST ? HEAP_CHUNK_LEAST : chunk;
 }
 
-/* What is not a chunk of up to 1,040 bytes, whose size is its class: larger, mapped, or none. */
-static __attribute__((noinline)) void *count_other(void *p)
+/* The address of a shard with a small chunk's size in its low bits, in one word: a call saves it.
+ */
+enum { MARK_FLAGS = 7, MARK_BITS = HEAP_SHARD_ALIGN - 1 };
+
+static inline uintptr_t mark_of(const struct heap_cell *c, uint64_t chunk)
 {
-	count_alloc(p, 0);
+	uintptr_t mark = (uintptr_t)c->shard + chunk + MARK_FLAGS;
+
+	__asm__("" : "+r"(mark)); /* or it is kept in its parts */
+	return mark;
+}
+
+static inline uint64_t chunk_marked(uintptr_t mark)
+{
+	return (mark & MARK_BITS) - MARK_FLAGS;
+}
+
+/* Whether that is the size in the header, whatever its three flags. */
+static inline int is_marked(uintptr_t mark, const void *p)
+{
+	return !((mark - ((const uint64_t *)p)[-1]) & (MARK_BITS & ~MARK_FLAGS));
+}
+
+/* Of the mark's class: (chunk >> 4) - 1, of 16 bytes each. */
+static inline struct heap_count *count_marked(uintptr_t mark)
+{
+	return (void *)(mark - MARK_FLAGS - 16 + offsetof(struct heap_shard, classes));
+}
+
+/* A chunk of another size than was expected, or none. */
+static __attribute__((noinline)) void *count_other(uintptr_t mark, void *p)
+{
+	count_alloc(p, 0, chunk_marked(mark) - HEAP_CHUNK_HEAD);
 	return p;
 }
 
-/* Counts it and returns it. A chunk that is mapped on its own is at least a page. */
-static inline void *count_short(struct heap_shard *s, void *p)
+/* Counts it and returns it. */
+static inline void *count_short(uintptr_t mark, void *p)
 {
-	uint64_t size;
-
-	if (HEAP_UNLIKELY(!p))
-		return p;
-	size = ((const uint64_t *)p)[-1] & ~7ull;
-	if (HEAP_UNLIKELY(size > HEAP_CHUNK_SMALL))
-		return count_other(p);
-	heap_bump(&s->allocs[(size >> 4) - 1], 1);
-	heap_bump(&s->alloc_bytes, size - 8);
+	if (HEAP_UNLIKELY(!p) || HEAP_UNLIKELY(!is_marked(mark, p)))
+		return count_other(mark, p);
+	heap_bump(&count_marked(mark)->allocs, 1);
 	return p;
 }
 
 /* ---- the long way: first calls, threads without a shard, samples, calls to be timed -----------
  */
 
-/*
- * Of the calls that come to a gate: all large ones, which map or trim, and one small one in 16, for
- * the clock costs more than they do.
- */
-static inline int is_timed(struct heap_cell *c, uint64_t bytes)
+/* Whether a call for n bytes needs neither attaching nor timing. */
+static inline int is_plain(const struct heap_cell *c, size_t n)
 {
-	return bytes >= HEAP_TIMED_BYTES || ++c->turn % HEAP_TIMED_TURNS == 0;
+	return n < HEAP_TIMED_BYTES && (int64_t)n < c->left;
 }
 
-/* When the call began, if it is to be timed, else 0. */
+/*
+ * When the call began, if it is to be timed, else 0. All large ones are, which map or trim; of
+ * small ones few, for the clock costs more than they do.
+ */
 static uint64_t begin_alloc(size_t n)
 {
 	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
 	struct heap_cell *c = heap_own;
-	uint64_t bytes;
 
 	if (!s)
 		return 0;
-	bytes = heap_read(&s->alloc_bytes);
-	if (bytes + n < c->time_at)
-		return 0;
-	c->time_at = bytes + n + HEAP_TIMED_BYTES;
-	heap_gate_set(c);
-	return is_timed(c, n) ? heap_now_ns() : 0;
+	if (n < HEAP_TIMED_BYTES) {
+		if (heap_way(c) + (int64_t)n <= c->time_at)
+			return 0;
+		c->time_at = heap_way(c) + (int64_t)(n + HEAP_TIMED_SMALL_BYTES);
+		heap_gate_set(c);
+	}
+	return heap_now_ns();
 }
 
 enum call { CALL_MALLOC, CALL_CALLOC, CALL_ALIGNED, CALL_MEMALIGN, CALL_VALLOC, CALL_PVALLOC };
@@ -167,30 +207,59 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 	p = call_real(call, a, b);
 	if (begin)
 		heap_timed(begin, HEAP_OP_ALLOC, n);
-	count_alloc(p, n);
+	count_alloc(p, n, 0);
+	return p;
+}
+
+/* Too little was left for a small chunk. Cells that nobody owns only ever go down. */
+static HEAP_COLD void *alloc_gate(enum call call, size_t a, size_t b, uint64_t taken)
+{
+	struct heap_cell *c = heap_own;
+
+	if (c->shard)
+		heap_take(&c->left, -(int64_t)taken);
+	return alloc_long(call, a, b);
+}
+
+static __attribute__((noinline)) void *malloc_large(size_t n)
+{
+	void *p;
+
+	if (HEAP_UNLIKELY(!is_plain(heap_own, n)))
+		return alloc_long(CALL_MALLOC, n, 0);
+	p = heap_real.malloc(n);
+	count_alloc(p, n, 0);
 	return p;
 }
 
 static __attribute__((noinline)) void free_long(void *p)
 {
 	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
-	uint64_t bytes, begin = 0, freed;
+	uint64_t bytes, begin = 0;
 
 	if (heap_boot_owns(p)) /* in a forked child, whose filter is empty yet */
 		return;
 	bytes = heap_usable(p, 0);
-	if (s) {
-		freed = heap_read(&s->free_bytes) + bytes;
-		if (freed >= heap_own->time_free_at) {
-			heap_own->time_free_at = freed + HEAP_TIMED_BYTES;
-			heap_gate_set(heap_own);
-			begin = is_timed(heap_own, bytes) ? heap_now_ns() : 0;
-		}
-	}
+	if (s && heap_free_is_timed(heap_own, bytes))
+		begin = heap_now_ns();
 	count_free(bytes);
 	heap_real.free(p);
 	if (begin)
 		heap_timed(begin, HEAP_OP_FREE, bytes);
+}
+
+/* Not a small chunk, but one of glibc's, in a thread that has a shard. */
+static __attribute__((noinline)) void free_large(void *p)
+{
+	uint64_t bytes = heap_chunk_usable(p);
+
+	if (bytes >= HEAP_TIMED_BYTES ||
+	    heap_take(&heap_own->frees_left, (int64_t)(bytes / HEAP_CHUNK_SMALL))) {
+		free_long(p);
+		return;
+	}
+	heap_real.free(p);
+	count_free(bytes);
 }
 
 /* A pointer that the filter knows: a sample, memory of the first calls, or neither. */
@@ -210,44 +279,51 @@ static HEAP_COLD void free_known(void *p)
 	free_long(p);
 }
 
-/* ---- what programs call --------------------------------------------------------------------- */
-
-HEAP_EXPORT void *malloc(size_t n)
+static HEAP_COLD void free_gate(void *p)
 {
-	const struct heap_cell *c = heap_own_cell();
-	struct heap_shard *s = c->shard;
-
-	if (!is_short(c, n))
-		return alloc_long(CALL_MALLOC, n, 0);
-	return count_short(s, heap_real.malloc(n));
+	if (heap_filter_has(p))
+		free_known(p);
+	else
+		free_long(p);
 }
 
-HEAP_EXPORT void free(void *p)
+/* ---- what programs call --------------------------------------------------------------------- */
+
+HEAP_EXPORT HEAP_HOT void *malloc(size_t n)
 {
-	const struct heap_cell *c = heap_own_cell();
-	struct heap_shard *s = c->shard;
-	uint64_t size;
+	uint64_t chunk = chunk_for(n);
+	struct heap_cell *c = heap_own_cell();
+	uintptr_t mark;
+
+	if (HEAP_UNLIKELY(chunk > HEAP_CHUNK_SMALL))
+		return malloc_large(n);
+	mark = mark_of(c, chunk);
+	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)chunk - HEAP_CHUNK_HEAD)))
+		return alloc_gate(CALL_MALLOC, n, 0, chunk - HEAP_CHUNK_HEAD);
+	return count_short(mark, heap_real.malloc(n));
+}
+
+HEAP_EXPORT HEAP_HOT void free(void *p)
+{
+	struct heap_cell *c = heap_own_cell();
+	uint64_t chunk;
+	uintptr_t mark;
 
 	if (HEAP_UNLIKELY(!p))
 		return;
-	if (HEAP_UNLIKELY(heap_filter_has(p))) {
-		free_known(p);
+	/* First, for behind it this is a chunk of glibc's. */
+	if (HEAP_UNLIKELY(heap_take(&c->frees_left, 1)) || HEAP_UNLIKELY(heap_filter_has(p))) {
+		free_gate(p);
 		return;
 	}
-	/* The gate first: without a shard it is 0, and behind it this is a chunk of glibc's. */
-	if (HEAP_UNLIKELY(!c->gate_free)) {
-		free_long(p);
+	chunk = ((const uint64_t *)p)[-1] & ~7ull;
+	if (HEAP_UNLIKELY(chunk > HEAP_CHUNK_SMALL)) {
+		free_large(p);
 		return;
 	}
-	size = ((const uint64_t *)p)[-1] & ~7ull;
-	if (HEAP_UNLIKELY(size > HEAP_CHUNK_SMALL) ||
-	    HEAP_UNLIKELY(s->free_bytes + size >= c->gate_free)) {
-		free_long(p);
-		return;
-	}
-	heap_bump(&s->frees[(size >> 4) - 1], 1);
-	heap_bump(&s->free_bytes, size - 8);
+	mark = mark_of(c, chunk);
 	heap_real.free(p);
+	heap_bump(&count_marked(mark)->frees, 1);
 }
 
 HEAP_EXPORT void cfree(void *p)
@@ -257,13 +333,20 @@ HEAP_EXPORT void cfree(void *p)
 
 HEAP_EXPORT void *calloc(size_t n, size_t size)
 {
-	const struct heap_cell *c = heap_own_cell();
-	struct heap_shard *s = c->shard;
+	struct heap_cell *c = heap_own_cell();
+	uint64_t chunk;
+	uintptr_t mark;
 	size_t bytes;
 
-	if (__builtin_mul_overflow(n, size, &bytes) || !is_short(c, bytes))
+	if (HEAP_UNLIKELY(__builtin_mul_overflow(n, size, &bytes)))
 		return alloc_long(CALL_CALLOC, size, n);
-	return count_short(s, heap_real.calloc(n, size));
+	chunk = chunk_for(bytes);
+	if (HEAP_UNLIKELY(chunk > HEAP_CHUNK_SMALL))
+		return alloc_long(CALL_CALLOC, size, n);
+	mark = mark_of(c, chunk);
+	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)chunk - HEAP_CHUNK_HEAD)))
+		return alloc_gate(CALL_CALLOC, size, n, chunk - HEAP_CHUNK_HEAD);
+	return count_short(mark, heap_real.calloc(n, size));
 }
 
 static void *move_from_boot(void *p, size_t n)
@@ -293,7 +376,7 @@ HEAP_EXPORT void *realloc(void *p, size_t n)
 			return move_from_boot(p, n);
 		place = heap_hold(p);
 	}
-	if (!is_short(heap_own, n)) {
+	if (!is_plain(heap_own, n)) {
 		begin = begin_alloc(n);
 		if (heap_boot_owns(p))
 			return move_from_boot(p, n);
@@ -310,7 +393,7 @@ HEAP_EXPORT void *realloc(void *p, size_t n)
 	if (place >= 0)
 		heap_let_go(place);
 	count_free(had);
-	count_alloc(q, n);
+	count_alloc(q, n, 0);
 	return q;
 }
 
@@ -364,7 +447,7 @@ HEAP_EXPORT int posix_memalign(void **out, size_t align, size_t n)
 	if (begin)
 		heap_timed(begin, HEAP_OP_ALLOC, n);
 	if (!err)
-		count_alloc(*out, n);
+		count_alloc(*out, n, 0);
 	return err;
 }
 

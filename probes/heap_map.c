@@ -25,13 +25,14 @@ uint8_t heap_filter[1 << HEAP_FILTER_BITS] __attribute__((aligned(4096)));
 static int filter_stays; /* it does not */
 
 static struct heap_cell no_cell;
-static struct heap_shard void_shard;
+static struct heap_shard void_shard __attribute__((aligned(HEAP_SHARD_ALIGN)));
 struct heap_cell heap_void_cell = {
 	.shard = &void_shard,
-	.gate = UINT64_MAX,
-	.gate_free = UINT64_MAX,
-	.sample_at = UINT64_MAX,
-	.time_at = UINT64_MAX,
+	.left = INT64_MAX,
+	.frees_left = INT64_MAX,
+	.gate = INT64_MAX,
+	.sample_at = INT64_MAX,
+	.time_at = INT64_MAX,
 };
 
 __thread struct heap_cell *heap_own HEAP_TLS = &no_cell;
@@ -64,8 +65,8 @@ static void add_shard(struct heap_shard *sum, const struct heap_shard *s)
 	sum->alloc_bytes += heap_read(&s->alloc_bytes);
 	sum->free_bytes += heap_read(&s->free_bytes);
 	for (int i = 0; i < HEAP_CLASSES; i++) {
-		sum->allocs[i] += heap_read(&s->allocs[i]);
-		sum->frees[i] += heap_read(&s->frees[i]);
+		sum->classes[i].allocs += heap_read(&s->classes[i].allocs);
+		sum->classes[i].frees += heap_read(&s->classes[i].frees);
 	}
 }
 
@@ -226,7 +227,7 @@ static void write_header(struct heap_segment_header *seg)
 	seg->cookie = (seg->start_ns ^ (uintptr_t)seg) * 0x9e3779b97f4a7c15ull;
 	find_text(seg);
 	heap_real_name(seg->allocator, sizeof(seg->allocator));
-	heap_state_of(seg)->timed_bytes = HEAP_TIMED_BYTES * HEAP_TIMED_TURNS;
+	heap_state_of(seg)->timed_bytes = HEAP_TIMED_SMALL_BYTES;
 }
 
 struct heap_segment_header *heap_segment_make(struct heap_inner *in)
@@ -334,8 +335,8 @@ static struct heap_shard *take_cell(struct heap_inner *in, struct heap_segment_h
 	c = &in->cell[i];
 	s = heap_shard_of(seg, (uint32_t)i);
 	c->random = (seed ? seed : seg->cookie) ^ ((uint64_t)i + 1) * 0xbf58476d1ce4e5b9ull;
-	c->time_at = heap_read(&s->alloc_bytes) + HEAP_TIMED_BYTES;
-	c->time_free_at = heap_read(&s->free_bytes) + HEAP_TIMED_BYTES;
+	c->time_at = HEAP_TIMED_SMALL_BYTES;
+	heap_frees_set(c);
 	c->tid = (uint32_t)syscall(SYS_gettid);
 	c->shard = s;
 	heap_sample_draw(c);

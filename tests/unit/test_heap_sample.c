@@ -242,6 +242,27 @@ static void lifetimes_and_generations_are_those_of_the_objects(void **state)
 	finish();
 }
 
+/* Objects smaller than the mean: each byte of bias would show as 4 %. */
+static void small_objects_are_sampled_without_bias(void **state)
+{
+	double objects = 0;
+
+	start("tests/targets/heap_known", "128");
+	attach(rig.k.pid);
+	update();
+	heap_sites_reset(rig.sites);
+	for (int i = 0; i < 100; i++) {
+		tell("hold 4000 20 0");
+		objects += (double)told("objects");
+		update();
+	}
+	assert_int_equal(refresh()->dropped, 0);
+	heap_sites_report(rig.sites, clock_mono_ns(), rig.report);
+	near("objects", rig.report->alloc_objects, objects, 0.015);
+	near("bytes", rig.report->alloc_bytes, 24 * objects, 0.015);
+	finish();
+}
+
 /* ---- every way to allocate ------------------------------------------------------------------- */
 
 static void each_way_to_allocate_is_counted_and_works_as_before(void **state)
@@ -490,6 +511,7 @@ int main(void)
 		cmocka_unit_test(
 			ten_million_allocations_are_counted_exactly_and_sited_within_5_percent),
 		cmocka_unit_test(lifetimes_and_generations_are_those_of_the_objects),
+		cmocka_unit_test(small_objects_are_sampled_without_bias),
 		cmocka_unit_test(each_way_to_allocate_is_counted_and_works_as_before),
 		cmocka_unit_test(operators_new_and_delete_are_counted),
 		cmocka_unit_test(memory_freed_by_another_thread_is_right_in_the_sum),
