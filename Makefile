@@ -56,7 +56,7 @@ TESTLIB_SRCS   := $(sort $(wildcard tests/lib/*.c))
 TARGET_SO_SRCS := $(sort $(wildcard tests/targets/*_so.c))
 TARGET_SRCS    := $(filter-out $(TARGET_SO_SRCS),$(sort $(wildcard tests/targets/*.c)))
 TARGET_CXX_SRCS := $(if $(shell command -v g++),$(sort $(wildcard tests/targets/*.cc)))
-BENCH_SRCS     := $(sort $(wildcard tests/bench/bench_*.c))
+BENCH_SRCS     := $(sort $(wildcard tests/bench/*.c))
 FUZZ_SRCS      := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 # Variants of instruction sets that this CPU lacks, by loops: for the tests of the kernels alone
 # that go through their table.
