@@ -31,6 +31,7 @@ static inline float read_sum(const float *p, size_t n)
 	vec s[READ_CHAINS];
 	size_t i = 0;
 
+#pragma GCC unroll 8
 	for (int c = 0; c < READ_CHAINS; c++)
 		s[c] = vec_zero();
 	for (; i + READ_CHAINS * VEC_LANES <= n; i += READ_CHAINS * VEC_LANES) {
@@ -41,7 +42,8 @@ static inline float read_sum(const float *p, size_t n)
 	for (; i < n; i += VEC_LANES)
 		s[0] = vec_add(s[0], vec_load_first(p + i, n - i < VEC_LANES ? (uint32_t)(n - i)
 									     : VEC_LANES));
-	for (int c = 1; c < READ_CHAINS; c++)
-		s[0] = vec_add(s[0], s[c]);
-	return vec_sum(s[0]);
+#pragma GCC unroll 4
+	for (int c = 0; c < READ_CHAINS / 2; c++)
+		s[c] = vec_add(s[c], s[c + READ_CHAINS / 2]);
+	return vec_sum(vec_add(vec_add(s[0], s[1]), vec_add(s[2], s[3])));
 }
