@@ -280,6 +280,73 @@ static void learning_does_not_learn(void **state)
 	free(t);
 }
 
+static void same_class(const struct kernel *k, const float *got, const float *want, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (isnan(got[i]) != isnan(want[i]) || isinf(got[i]) != isinf(want[i]))
+			fail_msg("%s %s: %g at %zu, not %g", k->name, isa_name(k->isa),
+				 (double)got[i], i, (double)want[i]);
+}
+
+/* Wherever in x or y it is, among the lanes or in the rest. */
+static void check_bad_value(uint32_t dim, uint32_t rank, uint32_t at, float bad)
+{
+	struct layer *start = layer_new(dim, dim, rank), *want;
+
+	start->x[PAD + at] = bad;
+	want = layer_copy(start);
+	assert_int_equal(lora_forward_ref(&want->l, want->x + PAD, want->y + PAD), 0);
+	FOR_ROWS(k, KERNEL_lora_forward)
+	{
+		struct layer *got = layer_copy(start);
+
+		assert_int_equal(k->run.lora_forward(&got->l, got->x + PAD, got->y + PAD), 0);
+		same_class(k, got->y + PAD, want->y + PAD, dim);
+		free(got);
+	}
+	FOR_ROWS(k, KERNEL_lora_forward_batch)
+	{
+		struct layer *got = layer_copy(start);
+
+		assert_int_equal(k->run.lora_forward_batch(&got->l, got->x + PAD, dim, got->y + PAD,
+							   dim, 1),
+				 0);
+		same_class(k, got->y + PAD, want->y + PAD, dim);
+		free(got);
+	}
+	free(want);
+	want = layer_copy(start);
+	assert_int_equal(lora_update_ref(&want->l, want->x + PAD, want->y + PAD, 0.7f, &want->g),
+			 0);
+	FOR_ROWS(k, KERNEL_lora_update)
+	{
+		struct layer *got = layer_copy(start);
+
+		assert_int_equal(
+			k->run.lora_update(&got->l, got->x + PAD, got->y + PAD, 0.7f, &got->g), 0);
+		same_class(k, got->g.a, want->g.a, (size_t)rank * dim);
+		same_class(k, got->g.b, want->g.b, (size_t)rank * dim);
+		free(got);
+	}
+	free(start);
+	free(want);
+}
+
+static void infinity_or_nan_is_lost_or_made_up(void **state)
+{
+	static const uint32_t widths[] = {1, 7, 16, 33, 70};
+
+	for (uint32_t rank = 1; rank <= LORA_MAX_RANK; rank++) {
+		for (size_t i = 0; i < COUNT(widths); i++) {
+			for (uint32_t at = 0; at < widths[i]; at += 5) {
+				check_bad_value(widths[i], rank, at, NAN);
+				check_bad_value(widths[i], rank, at, INFINITY);
+				check_bad_value(widths[i], rank, at, -INFINITY);
+			}
+		}
+	}
+}
+
 static void a_bad_layer_is_accepted(void **state)
 {
 	struct layer *t = layer_new(8, 8, 1);
@@ -336,6 +403,7 @@ int main(void)
 		cmocka_unit_test(a_batch_is_not_its_rows),
 		cmocka_unit_test(gradient_disagrees_with_finite_differences),
 		cmocka_unit_test(learning_does_not_learn),
+		cmocka_unit_test(infinity_or_nan_is_lost_or_made_up),
 		cmocka_unit_test(a_bad_layer_is_accepted),
 	};
 
