@@ -45,7 +45,8 @@ static void show_contest(const struct benchmark_report *r, uint32_t first, uint3
 
 static void run_suites(struct command *c, const bool *wanted, struct benchmark_report *r)
 {
-	for (uint32_t i = 0; i < benchmark_suites_count; i++) {
+	/* What nobody can read is not worth the minutes; report() says why. */
+	for (uint32_t i = 0; i < benchmark_suites_count && !ferror(stdout); i++) {
 		if (!wanted[i])
 			continue;
 		if (c->opt.json && isatty(STDERR_FILENO))
@@ -121,6 +122,15 @@ static int compare(struct command *c)
 	return err;
 }
 
+/* 0, or -errno, also of an earlier write. */
+static int written(void)
+{
+	if (!ferror(stdout))
+		return fflush(stdout) ? -errno : 0;
+	clearerr(stdout);
+	return fputc('\n', stdout) == EOF || fflush(stdout) ? -errno : -EIO;
+}
+
 static int report(struct command *c)
 {
 	const bool compared = c->opt.baseline_path;
@@ -134,7 +144,7 @@ static int report(struct command *c)
 		benchmark_print_targets(&c->now, stdout);
 		if (compared)
 			benchmark_print_comparison(&c->now, &c->comparison, stdout);
-		err = fflush(stdout) ? -errno : 0;
+		err = written();
 	}
 	if (err) {
 		snprintf(c->why, sizeof(c->why), "cannot write the results: %s", strerror(-err));
@@ -178,6 +188,8 @@ int benchmark_main(int argc, char **argv)
 		benchmark_options_list();
 	else
 		status = run(&c);
+	if ((c.opt.help || c.opt.list) && written())
+		status = say("cannot write that", EXIT_FAILED);
 	benchmark_comparison_fini(&c.comparison);
 	benchmark_report_fini(&c.now);
 	benchmark_report_fini(&c.before);

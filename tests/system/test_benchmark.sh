@@ -96,6 +96,11 @@ for bad in '--suite x' '--isa mmx' '--bogus' 'word' '--time 0' '--suite'; do
 done
 "$PERFTOP" benchmark --quick --suite flash-attention --json >/dev/full 2>"$T/err"
 equal "a full disk is told" "$?" 1
+timeout 30 "$PERFTOP" benchmark --suite startup,hnsw >/dev/full 2>"$T/err"
+equal "before a minute of the next suite" "$?" 1
+check "with the reason" grep -q 'No space left' "$T/err"
+"$PERFTOP" benchmark --list >/dev/full 2>"$T/err"
+equal "of a list too" "$?" 1
 # Into the middle of its writes; nothing is left of them.
 mkdir "$T/tmp"
 TMPDIR=$T/tmp "$PERFTOP" benchmark --suite workers --time 1s >"$T/out" 2>&1 &
