@@ -274,29 +274,9 @@ static void the_reference_is_no_gradient(void **state)
 
 static void wrong_gradient_at_some_head_dim(void **state)
 {
-	static const uint32_t dims[] = {1,
-					2,
-					3,
-					5,
-					7,
-					8,
-					9,
-					15,
-					16,
-					17,
-					31,
-					32,
-					33,
-					48,
-					63,
-					64,
-					65,
-					127,
-					128,
-					129,
-					255,
-					256,
-					ATTENTION_MAX_DIM};
+	static const uint32_t dims[] = {1,  2,	 3,   5,   7,	8,   9,	  15,
+					16, 17,	 31,  32,  33,	48,  63,  64,
+					65, 127, 128, 129, 255, 256, 257, ATTENTION_MAX_DIM};
 
 	for (size_t i = 0; i < COUNT(dims); i++) {
 		check_shape(2, 2, 37, 41, dims[i], false, 0);
@@ -306,8 +286,8 @@ static void wrong_gradient_at_some_head_dim(void **state)
 
 static void wrong_gradient_at_some_length(void **state)
 {
-	static const uint32_t q[] = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 130},
-			      kv[] = {1, 2, 5, 6, 7, 12, 13, 33, 95, 96, 97, 200};
+	static const uint32_t q[] = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 130, 257, 260},
+			      kv[] = {1, 2, 5, 6, 7, 12, 13, 33, 95, 96, 97, 200, 257, 260};
 
 	for (size_t i = 0; i < COUNT(q); i++) {
 		for (size_t j = 0; j < COUNT(kv); j++) {
