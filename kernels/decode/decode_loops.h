@@ -73,10 +73,10 @@ DEFINE_STREAM(KV_I8, 128)
 #define DEFINE_VALUES(type)                                                                       \
 	STREAM void values_##type(const struct decode_state *t, uint32_t row, uint32_t c,         \
 				  const struct decode_span *span, size_t v_row, const float *w,   \
-				  bool first)                                                     \
+				  bool first, const char *next)                                   \
 	{                                                                                         \
 		value_tile(type, 1, VALUE_PAIRS(1), false, t, row, c, span->v, v_row, span->n, 0, \
-			   w, first, span->v);                                                    \
+			   w, first, next);                                                       \
 	}
 DEFINE_VALUES(KV_F32)
 DEFINE_VALUES(KV_BF16)
@@ -103,14 +103,31 @@ TILE bool scores_one_row(const enum kv_type type, const struct decode_state *t, 
 /* Values of a single row, of as many dimensions as a tile holds. */
 TILE void values_one_row(const enum kv_type type, const struct decode_state *t, uint32_t row,
 			 uint32_t c, const struct decode_span *span, size_t v_row, const float *w,
-			 bool first)
+			 bool first, const char *next)
 {
 	if (type == KV_F32)
-		values_KV_F32(t, row, c, span, v_row, w, first);
+		values_KV_F32(t, row, c, span, v_row, w, first, next);
 	else if (type == KV_BF16)
-		values_KV_BF16(t, row, c, span, v_row, w, first);
+		values_KV_BF16(t, row, c, span, v_row, w, first, next);
 	else
-		values_KV_I8(t, row, c, span, v_row, w, first);
+		values_KV_I8(t, row, c, span, v_row, w, first, next);
+}
+
+/*
+ * What a single row's tile at c fetches: what is ahead in the same columns; or, of rows of several
+ * whole tiles, the part that comes next, since parts are no stream to the hardware: of the same
+ * keys, and in the end the first of those to come.
+ */
+TILE const char *values_next(const enum kv_type type, const struct decode_state *t, uint32_t n,
+			     const struct decode_span *span, size_t v_row, uint32_t c)
+{
+	const uint32_t tile = VALUE_PAIRS(1) * PAIR;
+
+	if (n <= tile || n % tile)
+		return span->v + c * type_bytes(type) + t->ahead;
+	if (c + tile < n)
+		return span->v + (c + tile) * type_bytes(type);
+	return span->v + span->n * v_row;
 }
 
 /* Rows of the pass in fours, twos and ones; keys in as many as a tile takes. */
@@ -145,21 +162,27 @@ TILE void values_keys(const enum kv_type type, const int mr, const struct decode
 {
 	const uint32_t whole = WHOLE(n);
 	const int np = VALUE_PAIRS(mr);
+	const char *next = span->next;
 	uint32_t c = 0;
 
 	for (; c + np * PAIR <= whole; c += np * PAIR) {
 		if (mr == 1)
-			values_one_row(type, t, row, c, span, v_row, w, first);
+			values_one_row(type, t, row, c, span, v_row, w, first,
+				       values_next(type, t, n, span, v_row, c));
 		else
 			value_tile(type, mr, np, false, t, row, c, span->v, v_row, span->n, 0, w,
-				   first, span->next);
+				   first, next);
 	}
-	for (; c < whole; c += PAIR)
-		value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w, first,
-			   span->next);
-	if (c < n)
-		value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w, first,
-			   span->next);
+	for (; c < n; c += PAIR) {
+		if (mr == 1)
+			next = values_next(type, t, n, span, v_row, c);
+		if (c < whole)
+			value_tile(type, mr, 1, false, t, row, c, span->v, v_row, span->n, 0, w,
+				   first, next);
+		else
+			value_tile(type, mr, 1, true, t, row, c, span->v, v_row, span->n, n - c, w,
+				   first, next);
+	}
 }
 
 /* Keys that a single row of more than one tile takes at once: 16 KiB of values, that stay near. */

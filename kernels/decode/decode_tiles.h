@@ -242,7 +242,9 @@ TILE void score_tile_i8(const int mr, const struct decode_state *t, uint32_t row
 	keep_sums(mr, t, vec_sums(f), s);
 }
 
-/* o[r][c] = o[r][c] * factor[r] + sum over n keys of w[r][j] * v[j][c], for mr rows and np pairs.
+/*
+ * o[r][c] = o[r][c] * factor[r] + sum over n keys of w[r][j] * v[j][c], for mr rows and np pairs.
+ * Of several rows `next` is a stream, of a single one as many rows as are read.
  */
 TILE void value_tile(const enum kv_type type, const int mr, const int np, const bool tail,
 		     const struct decode_state *t, uint32_t row, uint32_t c, const char *v,
@@ -254,7 +256,7 @@ TILE void value_tile(const enum kv_type type, const int mr, const int np, const 
 	float *o = t->o + (size_t)row * t->dim + c;
 
 	v += c * type_bytes(type);
-	next += c * type_bytes(type) * n;
+	next += mr > 1 ? c * type_bytes(type) * n : 0;
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
 		vec f = vec_splat(first ? t->factor[row + r] : 1);
@@ -269,7 +271,7 @@ TILE void value_tile(const enum kv_type type, const int mr, const int np, const 
 		if (FETCHES(type, mr))
 			fetch(next + j * share, share);
 		else if (type != KV_I8)
-			fetch(v + t->ahead, share);
+			fetch(next + j * v_row, share);
 #pragma GCC unroll 16
 		for (int x = 0; x < np; x++) {
 			const char *p = v + (size_t)x * PAIR * type_bytes(type);
