@@ -170,9 +170,22 @@ static int recall_target(const struct problem *p, const struct published *s)
 		});
 }
 
-static int time_targets(const struct problem *p, const struct published *s, double ns)
+/* Distances that a search measures, on average. */
+static double distances_of(struct problem *p)
 {
-	char name[64], target[16];
+	enum { SEARCHES = 200 };
+	const uint64_t before = hnsw_searcher_distances(p->searcher);
+
+	for (int i = 0; i < SEARCHES; i++)
+		if (search_index(p) < 0)
+			return NAN;
+	return (double)(hnsw_searcher_distances(p->searcher) - before) / SEARCHES;
+}
+
+static int time_targets(struct problem *p, const struct published *s, double ns)
+{
+	char name[64], target[16], why[128];
+	const double distances = distances_of(p);
 	struct benchmark_limit l = {name, SONA, target, s->us * 1e3, NULL};
 	int err;
 
@@ -182,10 +195,13 @@ static int time_targets(const struct problem *p, const struct published *s, doub
 	if (err || p->n != 100000)
 		return err;
 	snprintf(name, sizeof(name), "vector search, %u %s", p->n, p->data);
-	l = (struct benchmark_limit){name, V3 "8.2; SONA targets", "< 1 ms", 1e6, NULL};
+	snprintf(why, sizeof(why),
+		 "%.0f distances to rows all over the index, of 26 MB, take %.0f ns each",
+		 distances, ns / distances);
+	l = (struct benchmark_limit){name, V3 "8.2; SONA targets", "< 1 ms", 1e6, why};
 	err = benchmark_time_target(p->b, &l, ns);
 	l = (struct benchmark_limit){name, "SONA performance benchmarks, targets, stretch",
-				     "< 100 us", 100e3, NULL};
+				     "< 100 us", 100e3, why};
 	return err ? err : benchmark_time_target(p->b, &l, ns);
 }
 
