@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <link.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "collectors/clock.h"
@@ -206,4 +207,20 @@ double calibrate_cost_ns(const struct calibration *cal, enum insn_kind kind, boo
 		return 0;
 	return cal->entry_ns[kind] +
 	       (with_return ? cal->return_ns + program_latency_ns : program_count_ns);
+}
+
+double calibrate_syscall_ns(void)
+{
+	enum { TRIES = 8, CALLS = 100 };
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t begin = clock_mono_ns(), ns;
+
+		for (int k = 0; k < CALLS; k++)
+			syscall(SYS_getppid);
+		ns = clock_mono_ns() - begin;
+		best = ns < best ? ns : best;
+	}
+	return (double)best / CALLS;
 }

@@ -26,6 +26,9 @@ int calibrate_run(struct calibration *cal);
 int calibrate_program(int prog_fd, uint32_t link_type, uint64_t cookie, enum insn_kind kind,
 		      uint32_t calls, double *ns);
 
+/* Ns of the shortest system call, here and now: the best of some is not another's doing. */
+double calibrate_syscall_ns(void);
+
 /* Estimated ns that one call pays for a probe at such an instruction. */
 double calibrate_cost_ns(const struct calibration *cal, enum insn_kind kind, bool with_return);
 

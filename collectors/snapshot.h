@@ -131,7 +131,8 @@ enum latency_source {
 	LATENCY_USDT,
 	LATENCY_SYSCALL,
 	LATENCY_COUNTER,
-	LATENCY_BLOCK
+	LATENCY_BLOCK,
+	LATENCY_SOCKET /* answers: see turns.h */
 };
 
 /* Sparse histogram bin, see probes/bucket.h for the arithmetic. */

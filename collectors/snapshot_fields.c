@@ -20,9 +20,10 @@ const char *target_state_name(uint32_t state)
 
 const char *latency_source_name(uint32_t source)
 {
-	static const char *const names[] = {"uprobe", "usdt", "syscall", "counter", "block"};
+	static const char *const names[] = {"uprobe",  "usdt",	"syscall",
+					    "counter", "block", "socket"};
 
-	return source < 5 ? names[source] : "?";
+	return source < sizeof(names) / sizeof(names[0]) ? names[source] : "?";
 }
 
 const char *blocked_reason_name(uint32_t reason)

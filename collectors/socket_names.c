@@ -84,11 +84,6 @@ bool socket_names_parse(const char *protocol, const char *line, uint64_t *inode,
 		       : parse_inet(protocol, line, inode, name, size);
 }
 
-/* Ports that somebody listens at, a bit for each. */
-struct ports {
-	uint8_t listening[65536 / 8];
-};
-
 /* Of "tcp HERE:PORT THERE" or "tcp HERE:PORT listening"; 0: not TCP. Sets the rest. */
 static uint32_t local_port(const char *name, const char **rest)
 {
@@ -103,27 +98,27 @@ static uint32_t local_port(const char *name, const char **rest)
 	return (uint32_t)strtoul(colon + 1, NULL, 10) & 0xffff;
 }
 
-static void note_listening(struct ports *ports, const char *name)
+static void note_listening(struct socket_ports *ports, const char *name)
 {
 	const char *rest;
 	uint32_t port = local_port(name, &rest);
 
 	if (port && !strcmp(rest, "listening"))
-		ports->listening[port / 8] |= (uint8_t)(1u << port % 8);
+		ports->listening[port / 64] |= 1ull << port % 64;
 }
 
-static void set_peer(const struct ports *ports, const struct socket_wanted *w)
+static void set_peer(const struct socket_ports *ports, const struct socket_wanted *w)
 {
 	const char *rest;
 	uint32_t port = local_port(w->name, &rest);
 
-	if (*w->found && port && !(ports->listening[port / 8] & 1u << port % 8) &&
+	if (*w->found && port && !(ports->listening[port / 64] >> port % 64 & 1) &&
 	    strcmp(rest, "listening") != 0 && strcmp(rest, "*") != 0)
 		snapshot_string(w->peer, SNAP_PEER, rest);
 }
 
 static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wanted *want,
-			uint32_t n, struct ports *ports)
+			uint32_t n, struct socket_ports *ports)
 {
 	char path[48], line[LINE_BYTES], name[SNAP_NAME];
 	uint32_t found = 0;
@@ -154,7 +149,7 @@ void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n)
 {
 	/* All that listen are in the first two, whoever is looked for. */
 	static const char *const protocols[] = {"tcp", "tcp6", "unix", "udp", "udp6"};
-	struct ports ports = {0};
+	struct socket_ports ports = {0};
 	uint32_t found = 0;
 
 	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]) && (i < 2 || found < n);
@@ -162,4 +157,10 @@ void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n)
 		found += find_in(pid, protocols[i], want, n, &ports);
 	for (uint32_t i = 0; i < n; i++)
 		set_peer(&ports, &want[i]);
+}
+
+void socket_names_listening(pid_t pid, struct socket_ports *out)
+{
+	find_in(pid, "tcp", NULL, 0, out);
+	find_in(pid, "tcp6", NULL, 0, out);
 }

@@ -11,13 +11,21 @@
 
 /*
  * name: SNAP_NAME bytes, written and *found set when there is a socket with this inode. peer:
- * SNAP_PEER bytes, written for a TCP connection that was made from here: nobody listens at its port.
+ * SNAP_PEER bytes, written for a TCP connection that was made from here: nobody listens at its
+ * port.
  */
 struct socket_wanted {
 	uint64_t inode;
 	char *name, *peer;
 	bool *found;
 };
+
+/* TCP ports of a network that somebody listens at, a bit for each. */
+struct socket_ports {
+	uint64_t listening[65536 / 64];
+};
+/* Adds those of the process's network. */
+void socket_names_listening(pid_t pid, struct socket_ports *out);
 
 /* "tcp 127.0.0.1:6379 10.0.0.2:41022", "tcp *:80 listening", "unix /run/x.sock"; see proc(5). */
 void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n);

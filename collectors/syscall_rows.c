@@ -4,16 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "collectors/bpf.h"
+#include "collectors/calibrate.h"
 #include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/session.h"
 #include "collectors/syscalls.h"
+#include "collectors/turns.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
@@ -59,8 +60,10 @@ struct syscalls_priv {
 	bool seeing, timed;	       /* on_sys_exit, on_sys_enter was attached in this interval */
 	double bare_ns, path_ns; /* of an own call before, and what the kernel's hook adds to it */
 	uint64_t fresh;		 /* calls seen in this interval */
-	bool broken;		 /* the last attempt to attach failed; the section says why */
-	uint64_t window_ns;	 /* when the last window began */
+	struct turns *turns;	 /* NULL: calls are not timed */
+	uint64_t timing_since_ns, timing_ns; /* as on_since_ns and on_ns, of on_sys_enter */
+	bool broken;	    /* the last attempt to attach failed; the section says why */
+	uint64_t window_ns; /* when the last window began */
 	struct window_row last[CONTRACT_SYSCALL_SLOTS];
 	uint64_t seen[CONTRACT_SYSCALL_SLOTS];	/* raw counts at the last tick */
 	double counted[CONTRACT_SYSCALL_SLOTS]; /* scaled, since the start */
@@ -92,10 +95,15 @@ static void set_timing(struct session *se, struct syscalls_priv *p, bool on)
 {
 	if (on == p->timing)
 		return;
-	if (!on)
+	if (!on) {
 		bpf_detach_tp(session_bpf(se), "on_sys_enter");
-	else if (!attached(se, p, "on_sys_enter"))
-		return;
+		p->timing_ns += clock_mono_ns() - p->timing_since_ns;
+	} else {
+		turns_begin(p->turns);
+		if (!attached(se, p, "on_sys_enter"))
+			return;
+		p->timing_since_ns = clock_mono_ns();
+	}
 	p->timing = on;
 	p->timed |= on;
 }
@@ -165,23 +173,6 @@ static void open_window(struct session *se, struct syscalls_priv *p)
 		arm(p, WINDOW_NS);
 }
 
-/* Of the shortest system call, here and now: the best of some is not another's doing. */
-static double own_call_ns(void)
-{
-	enum { TRIES = 8, CALLS = 100 };
-	uint64_t best = UINT64_MAX;
-
-	for (int i = 0; i < TRIES; i++) {
-		uint64_t begin = clock_mono_ns(), ns;
-
-		for (int k = 0; k < CALLS; k++)
-			syscall(SYS_getppid);
-		ns = clock_mono_ns() - begin;
-		best = ns < best ? ns : best;
-	}
-	return (double)best / CALLS;
-}
-
 /*
  * With a hook on them the kernel takes its slow way through all system calls of the machine, which
  * is in no program's run time: what it adds to a call of ours, where the program only looks whose
@@ -189,7 +180,7 @@ static double own_call_ns(void)
  */
 static void measure_path(struct syscalls_priv *p)
 {
-	double now = own_call_ns();
+	double now = calibrate_syscall_ns();
 
 	p->path_ns = now > p->bare_ns ? now - p->bare_ns : 0;
 }
@@ -221,15 +212,19 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 		return -ENOMEM;
 	}
 	p->scale = 1;
-	p->bare_ns = own_call_ns();
+	p->bare_ns = calibrate_syscall_ns();
 	err = bpf_attach_tp(b, "on_sys_exit", why, why_size);
 	p->counting = !err;
 	p->on_since_ns = p->read_ns = clock_mono_ns();
 	measure_path(p);
 	if (err || mode == SYSCALL_COUNT)
 		return err;
+	p->turns = turns_new(se, why, why_size);
+	if (!p->turns)
+		return -ENOMEM;
 	err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
 	p->timing = !err;
+	p->timing_since_ns = clock_mono_ns();
 	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (!err && p->timer_fd >= 0)
 		session_watch(se, p->timer_fd, on_timer, p);
@@ -242,6 +237,7 @@ static void syscalls_stop(struct session *se, void *priv)
 
 	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++)
 		latency_track_fini(&p->tracks[i]);
+	turns_free(p->turns);
 	if (p->timer_fd >= 0) {
 		session_unwatch(se, p->timer_fd);
 		close(p->timer_fd);
@@ -442,6 +438,19 @@ static int compare_sum(const void *a, const void *b)
 	return x->count > y->count ? -1 : x->count < y->count;
 }
 
+/* How much of the interval calls were timed for. */
+static uint64_t take_timed(struct syscalls_priv *p)
+{
+	uint64_t now = clock_mono_ns(), ns = p->timing_ns;
+
+	if (p->timing) {
+		ns += now - p->timing_since_ns;
+		p->timing_since_ns = now;
+	}
+	p->timing_ns = 0;
+	return ns;
+}
+
 static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct syscalls_priv *p = priv;
@@ -452,6 +461,8 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	for (uint32_t slot = 0; slot < CONTRACT_SYSCALL_SLOTS; slot++)
 		if (!slot || p->keys[slot])
 			rate += fill_row(se, p, slot, s);
+	if (p->turns)
+		turns_tick(p->turns, se, take_timed(p), p->depth == DEPTH_EVERY, s);
 	qsort(s->syscalls, s->nsyscalls, sizeof(s->syscalls[0]), compare_sum);
 	p->timed = p->timing;
 	adapt(se, p, rate);
@@ -467,6 +478,8 @@ static void syscalls_reset(struct session *se, void *priv)
 
 	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++)
 		latency_track_reset(&p->tracks[i]);
+	if (p->turns)
+		turns_reset(p->turns);
 }
 
 const struct collector collector_syscalls = {

@@ -124,6 +124,20 @@ uint32_t syscall_fd_class(uint32_t nr)
 	return has_word(of_argument, name) ? FD_OF_ARGUMENT : FD_NONE;
 }
 
+uint32_t syscall_turn(uint32_t nr)
+{
+	static const char receives[] = " read readv recvfrom recvmsg ";
+	static const char sends[] = " write writev sendto sendmsg sendfile ";
+	const char *name = syscall_name(nr);
+
+	if (!name)
+		return TURN_NONE;
+	return has_word(receives, name)		    ? TURN_RECEIVE
+	       : has_word(sends, name)		    ? TURN_SEND
+	       : has_word(" accept accept4 ", name) ? TURN_ACCEPT
+						    : TURN_NONE;
+}
+
 const char *fd_class_name(uint32_t class)
 {
 	static const char *const words[CONTRACT_FD_CLASSES] = {

@@ -14,6 +14,9 @@ int syscall_nr(const char *name);
 uint32_t syscall_wait_class(uint32_t nr);
 /* An enum contract_fd that syscall nr always works on, or FD_OF_ARGUMENT …: how it is found. */
 uint32_t syscall_fd_class(uint32_t nr);
+/* enum contract_turn: does it read from the descriptor that is its first argument, or send,
+ * or give a connection? */
+uint32_t syscall_turn(uint32_t nr);
 /* "file", "socket", …; "" for FD_NONE. */
 const char *fd_class_name(uint32_t class);
 

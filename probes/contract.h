@@ -32,6 +32,8 @@ enum {
 	CONTRACT_LOCK_BITS = 3,	  /* a bucket of a lock's histogram is 2^this full ones */
 	CONTRACT_LOCK_BINS = BUCKET_COUNT >> CONTRACT_LOCK_BITS,
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
+	CONTRACT_TURN_ROWS = 64, /* ends of connections told apart by what they take to answer */
+	CONTRACT_TURN_SOCKETS = 8192,
 	CONTRACT_WAIT_RING = 1 << 19,
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
@@ -103,6 +105,30 @@ struct contract_syscall_start {
 	__u32 window;
 	__u16 nr, class;
 	__u64 pad;
+};
+
+/* What a system call does to a socket. */
+enum contract_turn { TURN_NONE, TURN_RECEIVE, TURN_SEND, TURN_ACCEPT };
+
+/*
+ * One end of connections. Of those made to the target, its own: how long it takes from data read to
+ * data sent. Of those that it made, the other: from data sent to data read.
+ */
+struct contract_turn_key {
+	__u8 addr[16]; /* in network order; IPv4 in the first 4; 0 for its own */
+	__u16 port;
+	__u8 served; /* 1: its own */
+	__u8 ipv6;
+	__u32 protocol;
+};
+
+/* What happened last on a socket. */
+struct contract_turn_socket {
+	__u64 ns;     /* when it began; 0: nothing yet */
+	__u32 row;    /* 0: not told apart */
+	__u32 window; /* of turn_window */
+	__u32 turn;   /* enum contract_turn */
+	__u32 served;
 };
 
 /* Page faults on one CPU. */

@@ -104,6 +104,27 @@ static __always_inline u32 fd_class(struct task_struct *task, u32 fd)
 			   BPF_CORE_READ(inode, i_sb, s_magic));
 }
 
+/* Inode number of descriptor fd of the current task; 0 when it is none. */
+static __always_inline u64 fd_inode(struct task_struct *task, u32 fd)
+{
+	struct fdtable *fdt = task->files->fdt;
+	void *place = (void *)((u64)fdt->fd + fd * 8ull);
+	struct file *file = 0;
+
+	if (fd >= fdt->max_fds)
+		return 0;
+	if (bpf_rdonly_cast) {
+		struct hlist_head *first =
+			bpf_rdonly_cast(place, bpf_core_type_id_kernel(struct hlist_head));
+
+		file = bpf_rdonly_cast(first->first, bpf_core_type_id_kernel(struct file));
+		return first->first ? file->f_inode->i_ino : 0;
+	}
+	if (bpf_probe_read_kernel(&file, sizeof(file), place) || !file)
+		return 0;
+	return BPF_CORE_READ(file, f_inode, i_ino);
+}
+
 static __always_inline u32 fd_class_of(struct task_struct *task, struct pt_regs *regs, long nr,
 				       bool at_start)
 {

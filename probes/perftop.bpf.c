@@ -36,6 +36,8 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/hist.bpf.h"
 #include "probes/sched.bpf.h"
 #include "probes/heap.bpf.h"
+#include "probes/fd.bpf.h"
+#include "probes/turn.bpf.h"
 #include "probes/syscall.bpf.h"
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"

@@ -130,15 +130,25 @@ static __always_inline u64 sched_queued(u64 run_delay, u64 last_queued, u64 left
 /* Bits of __state and exit_state, from linux/sched.h. */
 enum { UNINTERRUPTIBLE = 0x2, STOPPED_OR_TRACED = 0xc, DEAD = 0x80 };
 
-/* Inode of the socket that the task has open as fd, 0 when it is none. */
-static __always_inline u64 socket_inode(struct task_struct *task, u32 fd)
+/* What the task has open as fd, NULL when it is nothing. */
+static __always_inline struct file *open_file(struct task_struct *task, u32 fd)
 {
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **files = BPF_CORE_READ(table, fd), *file = NULL;
-	struct inode *inode;
 
 	if (!table || fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+	    bpf_probe_read_kernel(&file, sizeof(file), files + fd))
+		return NULL;
+	return file;
+}
+
+/* Inode of the socket that the task has open as fd, 0 when it is none. */
+static __always_inline u64 socket_inode(struct task_struct *task, u32 fd)
+{
+	struct file *file = open_file(task, fd);
+	struct inode *inode;
+
+	if (!file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)

@@ -3,8 +3,6 @@
 #ifndef PERFTOP_SYSCALL_BPF_H
 #define PERFTOP_SYSCALL_BPF_H
 
-#include "probes/fd.bpf.h"
-
 /* Raised by the reader whenever exits went unseen: starts from before are worth nothing then. */
 __u32 syscall_window = 0;
 __u32 syscall_slots_used = 1; /* slot 0 takes what finds no place */
@@ -89,11 +87,13 @@ static __always_inline struct contract_syscall_start *syscall_begin(struct task_
 }
 
 /* Whatever began there is over; is it this call, and how long did it take? */
-static __always_inline bool syscall_end(struct contract_syscall_start *start, u32 nr, u64 *ns)
+static __always_inline bool syscall_end(struct contract_syscall_start *start, u32 nr, u64 *now,
+					u64 *ns)
 {
 	if (!start || !start->ns)
 		return false;
-	*ns = bpf_ktime_get_ns() - start->ns;
+	*now = bpf_ktime_get_ns();
+	*ns = *now - start->ns;
 	start->ns = 0;
 	/*
 	 * Begun in an older window: it may be another call's start, whose exit nobody saw. And an
@@ -152,9 +152,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	struct contract_syscall_start *start;
 	struct contract_syscall *row;
 	struct task_struct *task;
-	u32 nr, class;
+	u32 nr, class, turn;
 	bool timed;
-	u64 ns = 0;
+	u64 now = 0, ns = 0;
 
 	/* -1: a return probe's own call, or a return from a signal handler. */
 	if (regs_syscall(regs) < 0 || regs_syscall(regs) == NR_UPROBE)
@@ -162,13 +162,13 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	nr = (u32)regs_syscall(regs);
 	/* What began there was the target's. */
 	start = syscall_place(regs, false);
-	timed = syscall_end(start, nr, &ns);
+	timed = syscall_end(start, nr, &now, &ns);
 	if (!timed) {
 		task = bpf_get_current_task_btf();
 		if (!is_target(task->tgid))
 			return 0;
 		start = syscall_crowded ? bpf_task_storage_get(&syscall_starts, task, 0, 0) : 0;
-		timed = syscall_end(start, nr, &ns);
+		timed = syscall_end(start, nr, &now, &ns);
 		if (!timed)
 			class = fd_class_of(task, regs, nr, false);
 	}
@@ -179,8 +179,14 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	row->count++;
 	heap_syscall(regs, nr, ret);
-	if (timed)
-		hist_record(&row->hist, ns);
+	if (!timed)
+		return 0;
+	hist_record(&row->hist, ns);
+	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];
+	if (turn == TURN_ACCEPT && ret >= 0)
+		turn_accepted(bpf_get_current_task_btf(), (u32)ret);
+	else if (class == FD_SOCKET && turn && ret > 0)
+		turn_seen(bpf_get_current_task_btf(), (u32)regs_arg0(regs), turn, now - ns, now);
 	return 0;
 }
 

@@ -81,6 +81,23 @@ struct path {
 struct file {
 	struct inode *f_inode;
 	struct path f_path;
+	void *private_data;
+};
+struct in6_addr {
+	u8 u6_addr8[16];
+};
+struct sock_common {
+	unsigned short skc_family;
+	u16 skc_num, skc_dport;
+	u32 skc_daddr;
+	struct in6_addr skc_v6_daddr;
+};
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_protocol;
+};
+struct socket {
+	struct sock *sk;
 };
 struct fdtable {
 	unsigned int max_fds;

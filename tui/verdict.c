@@ -271,6 +271,34 @@ static struct peer_wait longest_peer(const struct snapshot *s)
 	return top;
 }
 
+/* Answers that an event loop waits for, through one descriptor for all its connections. */
+static bool say_answers(struct verdict *v, const struct snapshot *s)
+{
+	static const char prefix[] = "answers of ";
+	const struct snap_latency *top = NULL;
+	char rate[FORMAT_SIZE], p50[FORMAT_SIZE], p99[FORMAT_SIZE];
+	double most = WAIT_PCT;
+
+	for (uint32_t i = 0; i < s->nlatency; i++) {
+		const struct snap_latency *l = &s->latency[i];
+		double pct = l->rate * (double)l->mean / 1e7;
+
+		if (l->source == LATENCY_SOCKET && pct >= most &&
+		    !strncmp(l->name, prefix, sizeof(prefix) - 1)) {
+			top = l;
+			most = pct;
+		}
+	}
+	if (!top)
+		return false;
+	say(v, VERDICT_WARN, "Waiting for a peer", "latency",
+	    "%.1f answers of %s are waited for at a time: %s, half of them take %s, the slowest "
+	    "1 %% %s",
+	    most / 100, top->name + sizeof(prefix) - 1, format_rate(rate, top->rate),
+	    format_ns(p50, top->p50), format_ns(p99, top->p99));
+	return true;
+}
+
 /* Who asked another program and waits for it is not idle: that is where its time goes. */
 static bool say_peer(struct verdict *v, const struct snapshot *s)
 {
@@ -278,7 +306,7 @@ static bool say_peer(struct verdict *v, const struct snapshot *s)
 	char each[FORMAT_SIZE], max[FORMAT_SIZE], n[FORMAT_SIZE];
 
 	if (p.pct < WAIT_PCT || !p.waits)
-		return false;
+		return say_answers(v, s);
 	say(v, VERDICT_WARN, "Waiting for a peer", "blocked",
 	    "%.0f %% of a thread's time waits for data from %s: %s waits, %s each, longest %s",
 	    p.pct, p.peer, format_count(n, (double)p.waits), format_ns(each, p.wait_ns / p.waits),

@@ -362,6 +362,17 @@ static void a_client_that_waits_for_its_server_is_not_idle(void **state)
 	       "98 % of a thread's time waits for data from 10.0.0.5:5432: 20 waits, 80.0 ms each, "
 	       "longest 90.0 ms");
 	s->sockets[0].peer[0] = s->sockets[1].peer[0] = '\0';
+	s->latency[s->nlatency++] = (struct snap_latency){.name = "answers of 10.0.0.5:80",
+							  .source = LATENCY_SOCKET,
+							  .count = 100,
+							  .rate = 40,
+							  .mean = 80000000,
+							  .p50 = 70000000,
+							  .p99 = 150000000};
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "3.2 answers of 10.0.0.5:80 are waited for at a time: 40/s, half of them take "
+	       "70.0 ms, the slowest 1 % 150 ms");
+	snprintf(s->latency[s->nlatency - 1].name, SNAP_NAME, "requests to :80");
 	expect(s, VERDICT_GOOD, "Mostly idle", "");
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* turns.c: how long answers take, the target's own and those that it waits for. */
+#include "collectors/turns.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectors/bpf.h"
+#include "collectors/latency.h"
+#include "collectors/session.h"
+#include "collectors/socket_names.h"
+#include "perftop.skel.h"
+#include "probes/contract.h"
+
+/* Ticks from one look at who listens to the next: connections that are accepted tell it too. */
+enum { PORTS_EVERY = 10 };
+
+/* What the last timed interval showed, for ticks without one. */
+struct turn_held {
+	double rate;
+	uint64_t p50, p99, max;
+};
+
+struct turns {
+	struct perftop_bpf__bss *bss;
+	const struct contract_turn_key *keys; /* CONTRACT_TURN_ROWS */
+	const struct contract_hist *hists;    /* the same */
+	uint64_t *ports;		      /* those of struct socket_ports */
+	uint32_t ticks;
+	struct latency_track tracks[CONTRACT_TURN_ROWS];
+	struct turn_held held[CONTRACT_TURN_ROWS];
+	struct latency_sum sum; /* scratch */
+};
+
+static void look_for_ports(struct turns *t, struct session *se)
+{
+	struct socket_ports found = {0};
+
+	socket_names_listening(session_pid(se), &found);
+	for (size_t i = 0; i < sizeof(found.listening) / sizeof(found.listening[0]); i++)
+		if (t->ports[i] != found.listening[i])
+			t->ports[i] = found.listening[i];
+}
+
+struct turns *turns_new(struct session *se, char *why, size_t why_size)
+{
+	struct bpf *b = session_bpf(se);
+	struct perftop_bpf *skel = bpf_skeleton(b);
+	struct turns *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		snprintf(why, why_size, "out of memory");
+		return NULL;
+	}
+	t->bss = skel->bss;
+	t->keys = bpf_map_array(b, bpf_map__fd(skel->maps.turn_keys), sizeof(*t->keys),
+				CONTRACT_TURN_ROWS, false);
+	t->hists = bpf_map_array(b, bpf_map__fd(skel->maps.turn_hist), sizeof(*t->hists),
+				 CONTRACT_TURN_ROWS, false);
+	t->ports = bpf_map_array(b, bpf_map__fd(skel->maps.turn_ports), sizeof(*t->ports),
+				 65536 / 64, true);
+	if (!t->keys || !t->hists || !t->ports) {
+		snprintf(why, why_size, "mapping the answers failed: %s", strerror(errno));
+		free(t);
+		return NULL;
+	}
+	look_for_ports(t, se);
+	return t;
+}
+
+void turns_free(struct turns *t)
+{
+	if (!t)
+		return;
+	for (uint32_t i = 0; i < CONTRACT_TURN_ROWS; i++)
+		latency_track_fini(&t->tracks[i]);
+	free(t);
+}
+
+void turns_begin(struct turns *t)
+{
+	t->bss->turn_window++;
+}
+
+void turns_reset(struct turns *t)
+{
+	for (uint32_t i = 0; i < CONTRACT_TURN_ROWS; i++)
+		latency_track_reset(&t->tracks[i]);
+}
+
+static void name_row(const struct contract_turn_key *k, struct snap_latency *row)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool v6 = k->ipv6 && memcmp(k->addr, mapped, sizeof(mapped)) != 0;
+	const uint8_t *addr = k->ipv6 && !v6 ? k->addr + sizeof(mapped) : k->addr;
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	snprintf(row->module, sizeof(row->module), "%s",
+		 k->protocol == IPPROTO_UDP ? "udp" : "tcp");
+	if (k->served) {
+		snprintf(row->name, sizeof(row->name), "requests to :%u", k->port);
+		return;
+	}
+	inet_ntop(v6 ? AF_INET6 : AF_INET, addr, ip, sizeof(ip));
+	if (v6)
+		snprintf(row->name, sizeof(row->name), "answers of [%s]:%u", ip, k->port);
+	else
+		snprintf(row->name, sizeof(row->name), "answers of %s:%u", ip, k->port);
+}
+
+/* A rate is of the time in which calls were timed. */
+static void hold(struct turn_held *held, uint64_t interval_ns, uint64_t timed_ns,
+		 struct snap_latency *row)
+{
+	if (timed_ns) {
+		row->rate *= (double)interval_ns / (double)timed_ns;
+		*held = (struct turn_held){row->rate, row->recent_p50, row->recent_p99,
+					   row->recent_max};
+		return;
+	}
+	row->rate = held->rate;
+	row->recent_p50 = held->p50;
+	row->recent_p99 = held->p99;
+	row->recent_max = held->max;
+}
+
+static void fill_row(struct turns *t, uint32_t i, uint64_t interval_ns, uint64_t timed_ns, bool all,
+		     struct snapshot *s)
+{
+	struct snap_latency *row = &s->latency[s->nlatency];
+	struct latency_source_now now;
+
+	latency_sum_cpus(&t->sum, &t->hists[i], 1, sizeof(t->hists[i]));
+	if (!t->sum.count || s->nlatency == SNAP_LATENCY)
+		return;
+	name_row(&t->keys[i], row);
+	row->source = LATENCY_SOCKET;
+	snprintf(row->unit, sizeof(row->unit), "ns");
+	now = (struct latency_source_now){.count = t->sum.count,
+					  .sum = t->sum.sum,
+					  .max = t->sum.max,
+					  .bins = t->sum.bins,
+					  .nbins = t->sum.nbins};
+	if (latency_track_update(&t->tracks[i], &now, interval_ns, s, row) || !row->count) {
+		memset(row, 0, sizeof(*row));
+		return;
+	}
+	row->calls = row->count;
+	hold(&t->held[i], interval_ns, timed_ns, row);
+	snprintf(row->note, sizeof(row->note), "%s%s",
+		 t->keys[i].served ? "from data read to data sent" : "from data sent to data read",
+		 all ? "" : ", seen in windows");
+	s->nlatency++;
+}
+
+void turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all,
+		struct snapshot *s)
+{
+	uint32_t rows = __atomic_load_n(&t->bss->turn_rows_used, __ATOMIC_RELAXED);
+
+	if (++t->ticks % PORTS_EVERY == 0)
+		look_for_ports(t, se);
+	for (uint32_t i = 1; i <= rows && i < CONTRACT_TURN_ROWS; i++)
+		fill_row(t, i, session_interval_ns(se), timed_ns, all, s);
+}
