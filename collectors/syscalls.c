@@ -135,6 +135,7 @@ uint32_t syscall_turn(uint32_t nr)
 	return has_word(receives, name)		    ? TURN_RECEIVE
 	       : has_word(sends, name)		    ? TURN_SEND
 	       : has_word(" accept accept4 ", name) ? TURN_ACCEPT
+	       : !strcmp(name, "connect")	    ? TURN_CONNECT
 						    : TURN_NONE;
 }
 

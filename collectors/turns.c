@@ -15,8 +15,12 @@
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
-/* Ticks from one look at who listens to the next: connections that are accepted tell it too. */
-enum { PORTS_EVERY = 10 };
+/*
+ * To learn who listens, the kernel goes through its whole table of connections, some 10 ms where it
+ * is large: not before the first screen, and seldom after it, for new connections are seen.
+ */
+#define PORTS_FIRST_NS 10000000000ull
+#define PORTS_EVERY_NS 120000000000ull
 
 /* What the last timed interval showed, for ticks without one. */
 struct turn_held {
@@ -29,7 +33,7 @@ struct turns {
 	const struct contract_turn_key *keys; /* CONTRACT_TURN_ROWS */
 	const struct contract_hist *hists;    /* the same */
 	uint64_t *ports;		      /* those of struct socket_ports */
-	uint32_t ticks;
+	uint64_t began_ns, looked_ns;
 	struct latency_track tracks[CONTRACT_TURN_ROWS];
 	struct turn_held held[CONTRACT_TURN_ROWS];
 	struct latency_sum sum; /* scratch */
@@ -43,6 +47,21 @@ static void look_for_ports(struct turns *t, struct session *se)
 	for (size_t i = 0; i < sizeof(found.listening) / sizeof(found.listening[0]); i++)
 		if (t->ports[i] != found.listening[i])
 			t->ports[i] = found.listening[i];
+	t->bss->turn_ports_known = 1;
+	t->looked_ns = session_now_ns(se);
+}
+
+static void look_now_and_then(struct turns *t, struct session *se)
+{
+	uint64_t now = session_now_ns(se);
+
+	if (!t->began_ns)
+		t->began_ns = now; /* the first tick, which is not to wait */
+	else if (!t->looked_ns ||
+		 (t->looked_ns < t->began_ns + PORTS_FIRST_NS &&
+		  now >= t->began_ns + PORTS_FIRST_NS) ||
+		 now - t->looked_ns >= PORTS_EVERY_NS)
+		look_for_ports(t, se);
 }
 
 struct turns *turns_new(struct session *se, char *why, size_t why_size)
@@ -67,7 +86,6 @@ struct turns *turns_new(struct session *se, char *why, size_t why_size)
 		free(t);
 		return NULL;
 	}
-	look_for_ports(t, se);
 	return t;
 }
 
@@ -161,8 +179,7 @@ void turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all
 {
 	uint32_t rows = __atomic_load_n(&t->bss->turn_rows_used, __ATOMIC_RELAXED);
 
-	if (++t->ticks % PORTS_EVERY == 0)
-		look_for_ports(t, se);
+	look_now_and_then(t, se);
 	for (uint32_t i = 1; i <= rows && i < CONTRACT_TURN_ROWS; i++)
 		fill_row(t, i, session_interval_ns(se), timed_ns, all, s);
 }

@@ -108,7 +108,7 @@ struct contract_syscall_start {
 };
 
 /* What a system call does to a socket. */
-enum contract_turn { TURN_NONE, TURN_RECEIVE, TURN_SEND, TURN_ACCEPT };
+enum contract_turn { TURN_NONE, TURN_RECEIVE, TURN_SEND, TURN_ACCEPT, TURN_CONNECT };
 
 /*
  * One end of connections. Of those made to the target, its own: how long it takes from data read to

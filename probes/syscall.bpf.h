@@ -153,7 +153,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	struct contract_syscall *row;
 	struct task_struct *task;
 	u32 nr, class, turn;
-	bool timed;
+	bool timed, moves;
 	u64 now = 0, ns = 0;
 
 	/* -1: a return probe's own call, or a return from a signal handler. */
@@ -174,19 +174,22 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	}
 	if (timed && start)
 		class = start->class;
+	/* What is known of class here multiplies the verifier's work, as long as it is needed. */
+	moves = timed && class == FD_SOCKET && ret > 0;
 	row = syscall_row(nr, class);
 	if (!row)
 		return 0;
 	row->count++;
-	heap_syscall(regs, nr, ret);
-	if (!timed)
-		return 0;
-	hist_record(&row->hist, ns);
+	if (timed)
+		hist_record(&row->hist, ns);
 	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];
-	if (turn == TURN_ACCEPT && ret >= 0)
-		turn_accepted(bpf_get_current_task_btf(), (u32)ret);
-	else if (class == FD_SOCKET && turn && ret > 0)
-		turn_seen(bpf_get_current_task_btf(), (u32)regs_arg0(regs), turn, now - ns, now);
+	if (turn >= TURN_ACCEPT)
+		turn_made(turn == TURN_ACCEPT ? (u32)ret : (u32)regs_arg0(regs), turn, ret);
+	else if (turn && moves)
+		turn_seen((u32)regs_arg0(regs), turn, now - ns, now);
+	/* Last: what it finds out of nr would have the verifier go through all of the above for
+	 * each. */
+	heap_syscall(regs, nr, ret);
 	return 0;
 }
 

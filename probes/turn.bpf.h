@@ -15,7 +15,11 @@ const volatile __u8 syscall_turn[CONTRACT_SYSCALLS];
 __u32 turn_window = 0;
 __u32 turn_rows_used = 0; /* from row 1 on: row 0 is for what found no place */
 
-/* Ports of the target's network that somebody listens at, a bit for each: kept by the reader. */
+/*
+ * Ports of the target's network that somebody listens at, a bit for each: kept by the reader. They
+ * tell connections from before it was watched; the others are seen to be made.
+ */
+__u32 turn_ports_known = 0;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -55,23 +59,35 @@ struct {
 	__type(value, struct contract_hist);
 } turn_hist SEC(".maps");
 
-enum { FAMILY_INET = 2, FAMILY_INET6 = 10, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
+enum { EINPROGRESS = 115, FAMILY_INET = 2, FAMILY_INET6 = 10, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
 
-/* Whose end counts; false where nobody answers anybody. accepted: the connection was made to it. */
-static __always_inline bool turn_key_of(struct sock *sk, bool accepted,
+enum turn_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
+
+static __always_inline bool turn_is_listening(u32 port)
+{
+	u32 word = port / 64;
+	u64 *ports = bpf_map_lookup_elem(&turn_ports, &word);
+
+	return ports && *ports >> port % 64 & 1;
+}
+
+/* Whose end counts; port 0 where nobody answers anybody. False: that is not known yet. */
+static __always_inline bool turn_key_of(struct sock *sk, enum turn_origin origin,
 					struct contract_turn_key *key)
 {
-	u32 family = BPF_CORE_READ(sk, __sk_common.skc_family), local, word;
-	u64 *ports;
+	u32 family = BPF_CORE_READ(sk, __sk_common.skc_family), local;
 
 	key->protocol = BPF_CORE_READ(sk, sk_protocol);
 	if ((family != FAMILY_INET && family != FAMILY_INET6) ||
 	    (key->protocol != PROTOCOL_TCP && key->protocol != PROTOCOL_UDP))
-		return false;
+		return true;
 	local = BPF_CORE_READ(sk, __sk_common.skc_num);
-	word = local / 64;
-	ports = bpf_map_lookup_elem(&turn_ports, &word);
-	if (accepted || (key->protocol == PROTOCOL_TCP && ports && *ports >> local % 64 & 1)) {
+	if (origin == ORIGIN_UNKNOWN && key->protocol == PROTOCOL_TCP) {
+		if (!turn_ports_known)
+			return false;
+		origin = turn_is_listening(local) ? ORIGIN_ACCEPTED : ORIGIN_CONNECTED;
+	}
+	if (origin == ORIGIN_ACCEPTED) {
 		key->port = (u16)local;
 		key->served = 1;
 		return true;
@@ -83,7 +99,7 @@ static __always_inline bool turn_key_of(struct sock *sk, bool accepted,
 		key->ipv6 = 1;
 		bpf_probe_read_kernel(key->addr, sizeof(key->addr), &sk->__sk_common.skc_v6_daddr);
 	}
-	return key->port != 0;
+	return true;
 }
 
 static __always_inline u32 turn_row_of(const struct contract_turn_key *key)
@@ -110,7 +126,7 @@ static __always_inline u32 turn_row_of(const struct contract_turn_key *key)
 
 static __always_inline struct contract_turn_socket *turn_socket_new(struct task_struct *task,
 								    u32 fd, u64 inode,
-								    bool accepted)
+								    enum turn_origin origin)
 {
 	struct contract_turn_socket fresh = {};
 	struct contract_turn_key key = {};
@@ -120,36 +136,49 @@ static __always_inline struct contract_turn_socket *turn_socket_new(struct task_
 	if (!file)
 		return 0;
 	socket = BPF_CORE_READ(file, private_data);
-
-	if (turn_key_of(BPF_CORE_READ(socket, sk), accepted, &key))
+	if (!turn_key_of(BPF_CORE_READ(socket, sk), origin, &key))
+		return 0;
+	if (key.port)
 		fresh.row = turn_row_of(&key);
 	fresh.served = key.served;
 	bpf_map_update_elem(&turn_sockets, &inode, &fresh, BPF_ANY);
 	return bpf_map_lookup_elem(&turn_sockets, &inode);
 }
 
-static __always_inline void turn_accepted(struct task_struct *task, u32 fd)
-{
-	u64 inode = fd_inode(task, fd);
+/*
+ * The two below are functions of their own, which the verifier goes through once and not on every
+ * path that leads to them: that made perftop's start longer by 15 ms.
+ */
 
+/* accept gave fd, or connect was called with it, and it or an error was returned. */
+__noinline int turn_made(u32 fd, u32 turn, s64 ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool accepted = turn == TURN_ACCEPT;
+	u64 inode;
+
+	if (ret < 0 && (accepted || ret != -EINPROGRESS))
+		return 0;
+	inode = fd_inode(task, fd);
 	if (inode)
-		turn_socket_new(task, fd, inode, true);
+		turn_socket_new(task, fd, inode, accepted ? ORIGIN_ACCEPTED : ORIGIN_CONNECTED);
+	return 0;
 }
 
 /* A call on a socket that moved data has ended: it took from begin_ns to now. */
-static __always_inline void turn_seen(struct task_struct *task, u32 fd, u32 turn, u64 begin_ns,
-				      u64 now)
+__noinline int turn_seen(u32 fd, u32 turn, u64 begin_ns, u64 now)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	u64 inode = fd_inode(task, fd);
 	struct contract_turn_socket *s;
 	struct contract_hist *h;
 
 	if (!inode)
-		return;
+		return 0;
 	s = bpf_map_lookup_elem(&turn_sockets, &inode);
-	s = s ? s : turn_socket_new(task, fd, inode, false);
+	s = s ? s : turn_socket_new(task, fd, inode, ORIGIN_UNKNOWN);
 	if (!s || !s->row)
-		return;
+		return 0;
 	if (s->turn && s->turn != turn && s->window == turn_window &&
 	    turn == (s->served ? TURN_SEND : TURN_RECEIVE)) {
 		h = bpf_map_lookup_elem(&turn_hist, &s->row);
@@ -158,10 +187,11 @@ static __always_inline void turn_seen(struct task_struct *task, u32 fd, u32 turn
 	}
 	/* More of the same request: served, it has begun already; sent, it is not complete yet. */
 	if (s->served && s->turn == turn && s->window == turn_window)
-		return;
+		return 0;
 	s->ns = s->served ? now : begin_ns;
 	s->turn = turn;
 	s->window = turn_window;
+	return 0;
 }
 
 #endif
