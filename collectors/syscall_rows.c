@@ -409,6 +409,12 @@ static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 		open_window(se, p);
 }
 
+/* A moment, as from a tick's beginning until it turns the programs off, says nothing of a rate. */
+static bool is_worth(uint64_t on_ns, uint64_t interval_ns)
+{
+	return on_ns >= WINDOW_NS / 2 || on_ns >= interval_ns / 2;
+}
+
 /* How much of the interval was seen. */
 static void set_scale(struct syscalls_priv *p)
 {
@@ -424,7 +430,7 @@ static void set_scale(struct syscalls_priv *p)
 	/* A little is lost to attaching and to the tick itself: that is no window. */
 	p->scale = p->on_ns && p->on_ns < interval * 95 / 100 ? (double)interval / (double)p->on_ns
 							      : 1;
-	p->seeing = p->on_ns > 0;
+	p->seeing = is_worth(p->on_ns, interval);
 	p->on_ns = 0;
 }
 
@@ -448,7 +454,7 @@ static uint64_t take_timed(struct syscalls_priv *p)
 		p->timing_since_ns = now;
 	}
 	p->timing_ns = 0;
-	return ns;
+	return is_worth(ns, p->interval_ns) ? ns : 0;
 }
 
 static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
@@ -461,8 +467,8 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	for (uint32_t slot = 0; slot < CONTRACT_SYSCALL_SLOTS; slot++)
 		if (!slot || p->keys[slot])
 			rate += fill_row(se, p, slot, s);
-	if (p->turns)
-		turns_tick(p->turns, se, take_timed(p), p->depth == DEPTH_EVERY, s);
+	if (p->turns && turns_tick(p->turns, se, take_timed(p), p->depth == DEPTH_EVERY, s))
+		p->window_ns = 0; /* the next window is now */
 	qsort(s->syscalls, s->nsyscalls, sizeof(s->syscalls[0]), compare_sum);
 	p->timed = p->timing;
 	adapt(se, p, rate);

@@ -51,8 +51,10 @@ static void look_for_ports(struct turns *t, struct session *se)
 	t->looked_ns = session_now_ns(se);
 }
 
-static void look_now_and_then(struct turns *t, struct session *se)
+static bool look_now_and_then(struct turns *t, struct session *se)
 {
+	bool first = !t->looked_ns;
+
 	uint64_t now = session_now_ns(se);
 
 	if (!t->began_ns)
@@ -62,6 +64,7 @@ static void look_now_and_then(struct turns *t, struct session *se)
 		  now >= t->began_ns + PORTS_FIRST_NS) ||
 		 now - t->looked_ns >= PORTS_EVERY_NS)
 		look_for_ports(t, se);
+	return first && t->looked_ns;
 }
 
 struct turns *turns_new(struct session *se, char *why, size_t why_size)
@@ -174,12 +177,12 @@ static void fill_row(struct turns *t, uint32_t i, uint64_t interval_ns, uint64_t
 	s->nlatency++;
 }
 
-void turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all,
+bool turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all,
 		struct snapshot *s)
 {
 	uint32_t rows = __atomic_load_n(&t->bss->turn_rows_used, __ATOMIC_RELAXED);
 
-	look_now_and_then(t, se);
 	for (uint32_t i = 1; i <= rows && i < CONTRACT_TURN_ROWS; i++)
 		fill_row(t, i, session_interval_ns(se), timed_ns, all, s);
+	return look_now_and_then(t, se);
 }

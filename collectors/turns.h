@@ -27,9 +27,10 @@ void turns_begin(struct turns *t);
 
 /*
  * timed_ns: how much of the interval calls were timed for; all: none has gone untimed since the
- * start. 0 keeps rates and recent quantiles of the last time, and says so.
+ * start. 0 keeps rates and recent quantiles of the last time, and says so. Returns true when
+ * connections from before it was watched can be told from now on: a time to look at them.
  */
-void turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all,
+bool turns_tick(struct turns *t, struct session *se, uint64_t timed_ns, bool all,
 		struct snapshot *s);
 void turns_reset(struct turns *t);
 
