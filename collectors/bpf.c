@@ -144,12 +144,11 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	skel->rodata->target_many = req->many;
 	skel->rodata->ncpu = b->ncpu;
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
-	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
+	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
 		skel->rodata->syscall_wait[nr] = (uint8_t)syscall_wait_class(nr);
-	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
 		skel->rodata->syscall_fd[nr] = (uint8_t)syscall_fd_class(nr);
-	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++)
 		skel->rodata->syscall_turn[nr] = (uint8_t)syscall_turn(nr);
+	}
 	resize_map(skel->maps.sample_buffers, req->sample ? b->ncpu : 1);
 	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
 	resize_map(skel->maps.syscall_hist,

@@ -117,7 +117,7 @@ bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *o
 		.mmapped_known = true,
 		.arenas = (uint32_t)t->told.arenas,
 		.free_unknown = t->told.small == HEAP_NOT_TOLD ||
-				(then > live ? then - live : live - then) > kept / SINCE_SHARE,
+				less(then, live) + less(live, then) > kept / SINCE_SHARE,
 	};
 	if (!out->free_unknown) {
 		out->free_small_bytes = t->told.small < kept ? t->told.small : kept;

@@ -2,7 +2,6 @@
 /* limits.c: what the control groups of a process allow it: CPU time and memory. */
 #include "collectors/limits.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

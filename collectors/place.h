@@ -67,6 +67,9 @@ void place_go_function(int machine, const struct place_code *body, uint32_t n, u
 int place_exits(int machine, const struct place_code *body, uint32_t n, uint64_t *vaddrs,
 		uint32_t max);
 
+/* Does the address lie in one of its parts? */
+bool place_has(const struct place_code *body, uint32_t n, uint64_t vaddr);
+
 /* Does it call nothing, nor jump away? Then nothing can be thrown through it. */
 bool place_is_leaf(int machine, const struct place_code *body, uint32_t n);
 

@@ -16,7 +16,7 @@ static bool is_return(const uint8_t *code, const struct insn *insn)
 	return insn->ends && (*op == OPCODE_RET || *op == OPCODE_RET_IMM);
 }
 
-static bool lies_within(const struct place_code *body, uint32_t n, uint64_t vaddr)
+bool place_has(const struct place_code *body, uint32_t n, uint64_t vaddr)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (vaddr >= body[i].vaddr && vaddr < body[i].vaddr + body[i].size)
@@ -42,7 +42,7 @@ static int scan_part(const struct place_code *body, uint32_t n, uint32_t part, u
 		if (insn_x86_decode(p->bytes + at, p->size - at, &insn) < 0)
 			return -ENOTSUP;
 		target = vaddr + insn.len + (uint64_t)insn.rel;
-		leaves = insn.has_target && insn.kind != INSN_CALL && !lies_within(body, n, target);
+		leaves = insn.has_target && insn.kind != INSN_CALL && !place_has(body, n, target);
 		/* It is there also when it is not taken. */
 		if (leaves && !insn.ends)
 			return -ENOTSUP;
@@ -80,8 +80,7 @@ bool place_is_leaf(int machine, const struct place_code *body, uint32_t n)
 			if (insn.indirect_jump || insn.kind == INSN_CALL)
 				return false;
 			if (insn.has_target &&
-			    !lies_within(body, n,
-					 body[i].vaddr + at + insn.len + (uint64_t)insn.rel))
+			    !place_has(body, n, body[i].vaddr + at + insn.len + (uint64_t)insn.rel))
 				return false;
 			/* An indirect call, or what is like one. */
 			if (insn.leaves && !insn.has_target && !insn.ends)

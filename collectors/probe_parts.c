@@ -11,14 +11,6 @@
 /* Where a return address is when a function begins: x86-64 psABI, figure 3.3. */
 enum { ENTRY_CFA = 8 };
 
-static bool has_part(const struct place_code *parts, uint32_t n, uint64_t vaddr)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (vaddr >= parts[i].vaddr && vaddr < parts[i].vaddr + parts[i].size)
-			return true;
-	return false;
-}
-
 /* Does code begin there whose caller has a frame already? */
 static bool begins_within_frame(struct elf_image *image, uint64_t vaddr)
 {
@@ -58,7 +50,7 @@ void probe_parts_unnamed(struct elf_image *image, struct place_code *parts, uint
 				break;
 			target = p.vaddr + at + insn.len + (uint64_t)insn.rel;
 			if (!insn.has_target || insn.kind == INSN_CALL ||
-			    has_part(parts, *n, target) || !find_part(image, target, &hit) ||
+			    place_has(parts, *n, target) || !find_part(image, target, &hit) ||
 			    hit.size > room)
 				continue;
 			parts[*n] = (struct place_code){

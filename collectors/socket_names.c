@@ -9,11 +9,26 @@
 
 enum { TCP_LISTEN = 10, LINE_BYTES = 512 };
 
+bool socket_names_end(const void *addr, bool v6, uint32_t port, char *out, size_t size)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char ip[INET6_ADDRSTRLEN];
+
+	/* An IPv4 address inside IPv6 reads better as what it is. */
+	if (v6 && !memcmp(addr, mapped, sizeof(mapped))) {
+		addr = (const uint8_t *)addr + sizeof(mapped);
+		v6 = false;
+	}
+	if (!inet_ntop(v6 ? AF_INET6 : AF_INET, addr, ip, sizeof(ip)))
+		return false;
+	snprintf(out, size, v6 ? "[%s]:%u" : "%s:%u", ip, port);
+	return true;
+}
+
 /* "0100007F:18EB": words in the byte order of the machine, the port as a number. */
 static bool parse_end(const char *hex, bool v6, char *out, size_t size)
 {
 	uint32_t words[4] = {0};
-	char ip[INET6_ADDRSTRLEN];
 	unsigned int port;
 
 	for (int i = 0; i < (v6 ? 4 : 1); i++)
@@ -25,15 +40,7 @@ static bool parse_end(const char *hex, bool v6, char *out, size_t size)
 		snprintf(out, size, port ? "*:%u" : "*", port);
 		return true;
 	}
-	/* An IPv4 address inside IPv6 reads better as what it is. */
-	if (v6 && !words[0] && !words[1] && words[2] == htonl(0xffff)) {
-		words[0] = words[3];
-		v6 = false;
-	}
-	if (!inet_ntop(v6 ? AF_INET6 : AF_INET, words, ip, sizeof(ip)))
-		return false;
-	snprintf(out, size, v6 ? "[%s]:%u" : "%s:%u", ip, port);
-	return true;
+	return socket_names_end(words, v6, port, out, size);
 }
 
 static bool parse_inet(const char *protocol, const char *line, uint64_t *inode, char *name,

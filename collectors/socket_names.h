@@ -30,6 +30,9 @@ void socket_names_listening(pid_t pid, struct socket_ports *out);
 /* "tcp 127.0.0.1:6379 10.0.0.2:41022", "tcp *:80 listening", "unix /run/x.sock"; see proc(5). */
 void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n);
 
+/* "10.0.0.2:80" or "[::1]:80"; addr: 4 or, with v6, 16 bytes in network order. False: none. */
+bool socket_names_end(const void *addr, bool v6, uint32_t port, char *out, size_t size);
+
 /* One line of tcp, tcp6, udp, udp6 or unix; false when it is none. */
 bool socket_names_parse(const char *protocol, const char *line, uint64_t *inode, char *name,
 			size_t size);

@@ -2,8 +2,8 @@
 /* turns.c: how long answers take, the target's own and those that it waits for. */
 #include "collectors/turns.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,10 +114,7 @@ void turns_reset(struct turns *t)
 
 static void name_row(const struct contract_turn_key *k, struct snap_latency *row)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	bool v6 = k->ipv6 && memcmp(k->addr, mapped, sizeof(mapped)) != 0;
-	const uint8_t *addr = k->ipv6 && !v6 ? k->addr + sizeof(mapped) : k->addr;
-	char ip[INET6_ADDRSTRLEN] = "?";
+	char end[SNAP_PEER] = "?";
 
 	snprintf(row->module, sizeof(row->module), "%s",
 		 k->protocol == IPPROTO_UDP ? "udp" : "tcp");
@@ -125,11 +122,8 @@ static void name_row(const struct contract_turn_key *k, struct snap_latency *row
 		snprintf(row->name, sizeof(row->name), "requests to :%u", k->port);
 		return;
 	}
-	inet_ntop(v6 ? AF_INET6 : AF_INET, addr, ip, sizeof(ip));
-	if (v6)
-		snprintf(row->name, sizeof(row->name), "answers of [%s]:%u", ip, k->port);
-	else
-		snprintf(row->name, sizeof(row->name), "answers of %s:%u", ip, k->port);
+	socket_names_end(k->addr, k->ipv6, k->port, end, sizeof(end));
+	snprintf(row->name, sizeof(row->name), "answers of %s", end);
 }
 
 /* A rate is of the time in which calls were timed. */
