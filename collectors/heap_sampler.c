@@ -128,6 +128,20 @@ bool heap_sampler_allocator(const struct heap_sampler *hs, struct alloc_stats *o
 
 /* ---- getting at it --------------------------------------------------------------------------- */
 
+static void say_loaded(const struct heap_sampler *hs, struct session *se)
+{
+	const struct inject_result *r = &hs->loaded;
+
+	if (r->tid)
+		session_event(se,
+			      "loaded the heap sampler: thread %u stood still for %.2f ms, "
+			      "%u calls lead to it",
+			      r->tid, (double)r->stop_ns / 1e6, r->slots);
+	else
+		session_event(se, "the heap sampler was in it already: %u calls lead to it again",
+			      r->slots);
+}
+
 static void load(struct heap_sampler *hs, struct session *se)
 {
 	const char *library = session_config(se)->heap_library;
@@ -144,15 +158,30 @@ static void load(struct heap_sampler *hs, struct session *se)
 		hs->injected = !err;
 		hs->waits = true;
 		if (!err)
-			session_event(se,
-				      "loaded the heap sampler: thread %u stood still for %.2f ms, "
-				      "%u calls lead to it",
-				      hs->loaded.tid, (double)hs->loaded.stop_ns / 1e6,
-				      hs->loaded.slots);
+			say_loaded(hs, se);
 		return;
 	}
 	hs->loads++;
 	hs->hopeless = (err != -EAGAIN && err != -ETIMEDOUT) || hs->loads == LOAD_TRIES;
+}
+
+/*
+ * There is a segment already. One that an earlier perftop switched off counts nothing until it is
+ * hooked in again; one that a killed perftop left behind counts, and is ours to take out.
+ */
+static bool take_over(struct heap_sampler *hs, struct session *se)
+{
+	bool off = inject_is_off(hs->pid);
+
+	if (!off && heap_segment_is_read(hs->segment))
+		return true;
+	if (off && heap_segment_restart(hs->segment) == -EBADMSG) {
+		snprintf(hs->why, sizeof(hs->why), "%s", heap_segment_why(hs->segment));
+		hs->hopeless = true;
+		return false;
+	}
+	load(hs, se);
+	return !off || hs->injected;
 }
 
 static bool attach(struct heap_sampler *hs, struct session *se)
@@ -162,6 +191,12 @@ static bool attach(struct heap_sampler *hs, struct session *se)
 	if (hs->hopeless)
 		return false;
 	hs->segment = heap_segment_attach(hs->pid, &err, hs->why, sizeof(hs->why));
+	if (hs->segment && !session_config(se)->heap_preloaded && !hs->waits &&
+	    !take_over(hs, se)) {
+		heap_segment_free(hs->segment);
+		hs->segment = NULL;
+		return false;
+	}
 	if (hs->segment) {
 		hs->stacks.segment = hs->segment;
 		return true;

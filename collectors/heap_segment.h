@@ -60,6 +60,14 @@ typedef void heap_event_fn(void *arg, const struct heap_event *e);
 struct heap_segment *heap_segment_attach(int pid, int *err, char *why, size_t why_size);
 void heap_segment_free(struct heap_segment *s);
 
+/*
+ * Begin anew: all counts and samples from zero. For a library that is off: what was freed while it
+ * was off is not known. 0, or as heap_segment_refresh.
+ */
+int heap_segment_restart(struct heap_segment *s);
+/* Whether somebody drained it in the last three seconds. */
+bool heap_segment_is_read(const struct heap_segment *s);
+
 /* For tests and tools: fd of a segment; taken over, also on failure. No process is watched. */
 struct heap_segment *heap_segment_open(int fd, int *err, char *why, size_t why_size);
 

@@ -69,6 +69,9 @@ struct inject_follow {
 };
 int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow *f);
 
+/* Whether the library is in it, by inject_load, and was switched off since. Stops nothing. */
+bool inject_is_off(pid_t pid);
+
 struct inject_unloaded {
 	uint32_t slots;	     /* restored */
 	uint64_t kept_bytes; /* resident memory of the library that stays mapped, inert */

@@ -151,6 +151,18 @@ int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow 
 	return err;
 }
 
+bool inject_is_off(pid_t pid)
+{
+	struct inject_modules m;
+	struct inject_hooks h;
+	int err = inject_modules_read(&m, pid);
+
+	if (!err)
+		err = inject_hooks_find(&h, &m, pid);
+	inject_modules_fini(&m);
+	return !err && !h.port.active;
+}
+
 /* ---- out again ------------------------------------------------------------------------------ */
 
 /* Resident bytes of the mappings of one file. */

@@ -116,6 +116,18 @@ between "jemalloc's live bytes are what redis says of it, ratio" "$(ratio "$(hea
 check "what it keeps free is known" test "$(heap retained_bytes)" -gt 0
 check "and it is called what it is" grep -q '^jemalloc' <<<"$(heap allocator)"
 
+# Asked for again: it is in it already, switched off, and begins anew.
+calls() { jq '[.heap.sizes[].allocs] | add // 0' <<<"$last"; }
+first=$(calls)
+"$PERFTOP" -p "$redis_pid" --heap=sample --json -d 500ms --duration 4s >"$T/again.json" 2>"$T/again.err" &
+watcher=$!
+eventually 5 grep -q '"heap":{"status":"live"' "$T/again.json"
+grow 30000
+wait "$watcher"
+last=$(tail -1 "$T/again.json")
+between "a second time its calls are counted again, of 30,000 keys" "$(calls)" 30000 $((first / 2))
+equal "and sampled" "$(jq '.heap.samples > 0 and .heap.dropped == 0' <<<"$last")" true
+
 # Loaded into a program that allocates nothing afterwards, and then does.
 cat >"$T/later.c" <<'C'
 #include <signal.h>
