@@ -29,9 +29,9 @@ enum {
  * sees the last w keys, its own included (Beltagy et al. 2020; 0: no window).
  *
  * Values that are not numbers: a NaN, or a logit of +inf, makes its query's row NaN; a logit of
- * -inf weighs nothing; a query that sees no key, or only logits of -inf, gives a row of zeros. A
- * non-finite v of a key that causality or the window hides from a query but not from another within
- * ATTENTION_MAX_BLOCK_Q rows may still reach it (a weight of 0 times inf).
+ * -inf weighs nothing; a query that sees no key, or only logits of -inf, gives a row of zeros. A v
+ * that is not finite makes not finite, in its dimension, what gives its key a weight, and may what
+ * sees it with none (0 times inf). What a query does not see never reaches it.
  */
 struct attention {
 	const float *q, *k, *v;

@@ -7,6 +7,8 @@
 
 #define MAX_SPANS	(ATTENTION_MAX_BLOCK_Q / VEC_LANES / 2)
 
+#include "kernels/attention/attention_mend.h"
+
 /* The queries under way: rows i0 .. i0 + rows - 1 of head h, cut into spans. */
 struct block {
 	const struct attention *a;
@@ -60,9 +62,9 @@ static void load_queries(const struct span *t, const float *q, size_t q_row, uin
 	}
 }
 
-/* A square of the output with n dimensions and `rows` rows, turned back. */
-static void store_part(const float *ot, size_t width, vec factor, float *o, size_t o_row,
-		       uint32_t rows, uint32_t n)
+/* A square of the output with n dimensions and `rows` rows, turned back; its sum. */
+static vec store_part(const float *ot, size_t width, vec factor, float *o, size_t o_row,
+		      uint32_t rows, uint32_t n)
 {
 	vec r[VEC_LANES];
 
@@ -71,12 +73,15 @@ static void store_part(const float *ot, size_t width, vec factor, float *o, size
 	vec_transpose(r);
 	for (uint32_t l = 0; l < VEC_LANES && l < rows; l++)
 		vec_store_first(o + l * o_row, r[l], n);
+	return square_sum(r);
 }
 
-static void store_output(const struct span *t, float *o, size_t o_row, uint32_t rows)
+/* False when some of it may be NaN. */
+static bool store_output(const struct span *t, float *o, size_t o_row, uint32_t rows)
 {
 	const size_t width = t->vecs * VEC_LANES;
-	vec r[VEC_LANES];
+	vec r[VEC_LANES], all = vec_zero();
+	float sum;
 
 	for (uint32_t i = 0; i < rows; i += VEC_LANES, o += VEC_LANES * o_row) {
 		const vec f = vec_div(vec_splat(1), vec_nonzero(vec_load(t->sum + i)));
@@ -88,15 +93,19 @@ static void store_output(const struct span *t, float *o, size_t o_row, uint32_t 
 			for (uint32_t l = 0; d % LINE == 0 && l < VEC_LANES; l++)
 				__builtin_prefetch(o + (VEC_LANES + l) * o_row + d, 1);
 			if (rows - i < VEC_LANES || n < VEC_LANES) {
-				store_part(ot, width, f, o + d, o_row, rows - i, n);
+				all = vec_add(all,
+					      store_part(ot, width, f, o + d, o_row, rows - i, n));
 				continue;
 			}
 			vec_load_turned(r, ot, width, f);
+			all = vec_add(all, square_sum(r));
 #pragma GCC unroll 16
 			for (uint32_t l = 0; l < VEC_LANES; l++)
 				vec_storeu(o + l * o_row + d, r[l]);
 		}
 	}
+	sum = vec_sum(all);
+	return sum == sum;
 }
 
 /* Natural log of each query's sum of exponentials; the tiles' maximum and sum are in base 2. */
@@ -354,7 +363,9 @@ static void block_finish(struct block *b)
 		const size_t row = b->i0 + at;
 
 		span_clear(t);
-		store_output(t, a->out + b->h * a->o_head + row * a->o_row, a->o_row, rows);
+		if (!store_output(t, a->out + b->h * a->o_head + row * a->o_row, a->o_row, rows) &&
+		    (a->causal || a->window))
+			mend_rows(a, t, b->h, b->i0 + at, rows);
 		store_lse(t, a->lse ? a->lse + (size_t)b->h * a->q_len + row : NULL, rows);
 		keep_weights(b, t, b->i0 + at);
 		at += width;

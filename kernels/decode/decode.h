@@ -25,7 +25,7 @@ enum {
  * at or before its position - w (0: no window).
  *
  * Values that are not numbers: as in attention.h for f32 and bf16; int8 also makes NaN the row of
- * a query that holds an inf. A hidden key's v that is not finite may reach an earlier query.
+ * a query that holds an inf.
  */
 struct decode {
 	const float *q;

@@ -401,6 +401,20 @@ static void part_merge(struct decode_state *a, const struct decode_state *b)
 	}
 }
 
+/*
+ * A row that is NaN though its sum is not may be so by the value of a key that only later queries
+ * see, which weighed 0 for it: then by itself, once more.
+ */
+static void mend_row(const struct decode *d, uint32_t g, uint32_t r, const float *out, float sum)
+{
+	bool bad = false;
+
+	for (uint32_t e = 0; e < d->head_dim; e++)
+		bad |= out[e] != out[e];
+	if (bad && sum == sum)
+		decode_row(d, g, r);
+}
+
 static void part_finish(const struct decode_state *t, const struct decode *d, uint32_t g)
 {
 	const uint32_t shared = d->heads / d->kv_heads;
@@ -412,6 +426,8 @@ static void part_finish(const struct decode_state *t, const struct decode *d, ui
 
 		for (uint32_t e = 0; e < d->head_dim; e++)
 			out[e] = o[e / PAIR * PAIR + pair_place(d->kv.type, e % PAIR)] * inverse;
+		if (d->q_len > 1)
+			mend_row(d, g, r, out, t->sum[r]);
 	}
 }
 

@@ -45,7 +45,7 @@ static void add_key(const struct decode *d, struct running *t, const float *q, u
 		t->o[c] += d->kv.type == KV_I8 ? row[c] : p * row[c];
 }
 
-static void decode_row(const struct decode *d, uint32_t g, uint32_t r)
+void decode_row(const struct decode *d, uint32_t g, uint32_t r)
 {
 	const uint32_t shared = d->heads / d->kv_heads, h = g * shared + r % shared;
 	uint32_t first, n;

@@ -40,6 +40,9 @@ uint32_t decode_first_key(const struct decode *d);
 uint32_t decode_cuts(const struct decode *d);
 size_t decode_parts(const struct decode *d);
 
+/* Row r of KV head g by itself, with no vector instruction. */
+void decode_row(const struct decode *d, uint32_t g, uint32_t r);
+
 /* A piece of a block whose rows lie side by side. */
 struct decode_span {
 	const char *k, *v;

@@ -111,6 +111,64 @@ static void a_bad_query_is_hidden_or_spoils_others(void **state)
 	problem_fini(&p);
 }
 
+/* Where the reference is finite so is every variant, and near; elsewhere none is. */
+static void check_reach(struct problem *p)
+{
+	const struct attention *a = &p->a;
+
+	problem_reserve(p);
+	reference(p);
+	FOR_ATTENTION_ROWS(k)
+	{
+		run_row(p, k);
+		for (size_t i = 0; i < p->q_size; i++) {
+			if (isfinite(p->want[i]) ? fabsf(p->got[i] - p->want[i]) <= 2e-4f
+						 : !isfinite(p->got[i]))
+				continue;
+			fail_msg("%s %s: q%u kv%u D%u causal%d window%u: row %zu dim %zu: %g, "
+				 "not %g",
+				 k->name, isa_name(k->isa), a->q_len, a->kv_len, a->head_dim,
+				 a->causal, a->window, i / a->head_dim, i % a->head_dim,
+				 (double)p->got[i], (double)p->want[i]);
+		}
+	}
+}
+
+/* `step` keys apart, beginning with the last; of each in one dimension or all. */
+static void spoil(struct problem *p, float *rows, uint32_t step)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY};
+	const uint32_t dim = p->a.head_dim;
+
+	for (uint32_t n = 0; n * step < p->a.kv_len; n++) {
+		float *row = rows + (p->a.kv_len - 1 - n * step) * dim;
+
+		for (uint32_t d = 0; d < dim; d++)
+			if (n % 2 || d == n % dim)
+				row[d] = bad[n % 3];
+	}
+}
+
+static void what_is_hidden_still_reaches_a_query(void **state)
+{
+	static const uint32_t shapes[][3] = {{100, 100, 20}, {70, 90, 8},    {90, 20, 17},
+					     {150, 150, 64}, {33, 200, 130}, {1, 50, 16}};
+	static const uint32_t windows[] = {0, 7, 40};
+	static const uint32_t steps[] = {1, 3, 29};
+	struct problem p;
+
+	for (size_t i = 0; i < COUNT(shapes) * COUNT(windows) * COUNT(steps) * 4; i++) {
+		const uint32_t *s = shapes[i / 4 / COUNT(windows) / COUNT(steps)];
+
+		problem_init(&p, 2, 1, s[0], s[1], s[2], i % 2);
+		p.a.window = windows[i / 4 % COUNT(windows)];
+		p.a.block_k = i % 3 ? 24 : 0;
+		spoil(&p, i / 2 % 2 ? p.v : p.k, steps[i / 4 / COUNT(windows) % COUNT(steps)]);
+		check_reach(&p);
+		problem_fini(&p);
+	}
+}
+
 static void exponentials_lose_precision(void **state)
 {
 	enum { N = 1 << 14 };
@@ -146,6 +204,7 @@ int main(void)
 		cmocka_unit_test(rows_that_see_nothing_are_not_zero),
 		cmocka_unit_test(keys_of_minus_infinity_still_weigh),
 		cmocka_unit_test(a_bad_query_is_hidden_or_spoils_others),
+		cmocka_unit_test(what_is_hidden_still_reaches_a_query),
 		cmocka_unit_test(exponentials_lose_precision),
 	};
 

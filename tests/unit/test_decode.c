@@ -473,6 +473,45 @@ static void a_bad_key_is_hidden(void **state)
 	}
 }
 
+/* Two values that the first two of five queries do not see yet, and one that has left the window of
+ * all but the first. */
+static void check_hidden_value(enum kv_type type, uint32_t heads, uint32_t window, uint32_t threads)
+{
+	static const uint32_t at[] = {598, 597, 592};
+	const float bad[] = {NAN, INFINITY, NAN};
+	float k[12] = {1, -1}, v[12];
+	struct problem p;
+
+	problem_init(&p, type, heads, 1, 5, 600, 12);
+	p.d.causal = true;
+	p.d.window = window;
+	p.d.threads = threads;
+	problem_scratch(&p);
+	for (int j = 0; j < (window ? 3 : 2); j++) {
+		for (int c = 0; c < 12; c++)
+			v[c] = bad[j];
+		store(&p, k, v, at[j]);
+	}
+	reference(&p);
+	assert_true(isfinite(p.want[12]) && !isfinite(p.want[2 * 12]));
+	FOR_DECODE_ROWS(row)
+	{
+		run_row(&p, row);
+		for (size_t i = 0; i < p.q_size; i++)
+			assert_true(isfinite(p.want[i]) ? fabsf(p.got[i] - p.want[i]) <= 1e-3f
+							: !isfinite(p.got[i]));
+	}
+	problem_fini(&p);
+}
+
+static void a_hidden_value_still_reaches_a_query(void **state)
+{
+	for (int type = 0; type < KV_TYPES; type++)
+		for (uint32_t heads = 1; heads <= 3; heads++)
+			for (uint32_t i = 0; i < 4; i++)
+				check_hidden_value((enum kv_type)type, heads, i % 2 * 4, 1 + i / 2);
+}
+
 static void a_bad_shape_is_accepted(void **state)
 {
 	struct problem p;
@@ -632,6 +671,7 @@ int main(void)
 		cmocka_unit_test(keys_of_minus_infinity_still_weigh),
 		cmocka_unit_test(a_bad_query_is_hidden_or_spoils_others),
 		cmocka_unit_test(a_bad_key_is_hidden),
+		cmocka_unit_test(a_hidden_value_still_reaches_a_query),
 		cmocka_unit_test(a_bad_shape_is_accepted),
 		cmocka_unit_test(scratch_grows_with_the_sequence),
 		cmocka_unit_test(bf16_rounds_to_the_wrong_side),
