@@ -101,3 +101,13 @@ void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, ui
 		snprintf(out, size, "data of %.100s", base_name(p.path));
 	}
 }
+
+void lock_name_words(const struct snap_lock *l, char *out, size_t size)
+{
+	const char *kind = l->kind[0] ? l->kind : "mutex";
+
+	if (l->name[0] && strcmp(l->name, "heap") != 0)
+		snprintf(out, size, "%s %.100s", kind, l->name);
+	else
+		snprintf(out, size, "%s 0x%llx", kind, (unsigned long long)l->addr);
+}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "collectors/snapshot.h"
 #include "collectors/symbols.h"
 
 struct threads;
@@ -18,5 +19,8 @@ struct threads;
  */
 void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, uint64_t addr,
 		    char *out, size_t size);
+
+/* "mutex cache_lock"; by its address where it shares its name with all of the heap. */
+void lock_name_words(const struct snap_lock *l, char *out, size_t size);
 
 #endif

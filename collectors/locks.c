@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
+#include "collectors/lock_layout.h"
 #include "collectors/lock_name.h"
 #include "collectors/target_set.h"
 #include "collectors/threads.h"
@@ -42,7 +42,8 @@ struct lock_row {
 	bool named;			/* name was looked for */
 	uint32_t shown_before;		/* ticks in which it was not idle, until named */
 	char name[SNAP_NAME];
-	pid_t pid; /* whose own it is, with several; 0: anyone's, or not known yet */
+	uint64_t rwlock; /* where the rwlock begins that it lies in; 0: in none */
+	pid_t pid;	 /* whose own it is, with several; 0: anyone's, or not known yet */
 	struct lock_site sites[LOCKS_SITES];
 	uint32_t base_bins[CONTRACT_LOCK_BINS];
 };
@@ -166,21 +167,29 @@ static pid_t process_of(const struct lock_row *r, const struct threads *t)
 	return t->pid;
 }
 
-/* A mutex held since before perftop came, or by a thread that was not seen to wait for it. */
-static void look_at_owner(struct lock_row *r, pid_t pid)
+/* Readers leave no name. */
+static void look_at_writer(struct lock_row *r, const struct threads *t, uint32_t *looks)
 {
-	uint32_t w[5] = {0};
-	struct iovec here = {.iov_base = w, .iov_len = sizeof(w)};
-	struct iovec there = {.iov_base = (void *)(uintptr_t)contract_lock_addr(r->key),
-			      .iov_len = sizeof(w)};
+	const struct contract_thread *row;
+	uint32_t writer;
 
-	if (process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(w))
-		r->total.owner = contract_mutex_owner(w);
+	if (!r->waiting || !*looks)
+		return;
+	(*looks)--;
+	if (!lock_layout_rwlock(process_of(r, t), r->rwlock, &writer))
+		return;
+	row = writer ? threads_by_ns_tid(t, writer) : NULL;
+	r->owner_tid = row ? row->tid : 0;
 }
 
 static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *looks)
 {
 	const struct contract_thread *owner;
+
+	if (r->rwlock) {
+		look_at_writer(r, t, looks);
+		return;
+	}
 
 	/*
 	 * A plain wait alone may be anything; glibc's mutex also names its holder beside the lock
@@ -190,7 +199,9 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 		return;
 	if (!r->total.owner && r->waiting && *looks) {
 		(*looks)--;
-		look_at_owner(r, process_of(r, t));
+		/* Held since before perftop came, or by one that was not seen to wait for it. */
+		r->total.owner =
+			lock_layout_mutex(process_of(r, t), contract_lock_addr(r->key), NULL);
 	}
 	if (!r->total.owner || r->total.owner == r->owner)
 		return;
@@ -273,6 +284,14 @@ static bool is_lock(const struct lock_row *r)
 	return r->seen_owner || (site && wait_site_is_lock(site->kind));
 }
 
+bool locks_is_pthread(struct locks *l, uint64_t key)
+{
+	const uint16_t *slot = slot_of(l, key);
+	const struct lock_site *site = *slot ? top_site(&l->rows[*slot - 1]) : NULL;
+
+	return site && !strcmp(site->kind, "mutex");
+}
+
 /* The order in which the snapshot's few places are given. */
 static bool goes_before(const struct lock_row *x, const struct lock_row *y)
 {
@@ -306,16 +325,12 @@ void locks_note_site(struct locks *l, uint64_t key, const struct lock_site *site
 			least = at;
 	}
 	/* The newcomer takes over the time of the one it drives out: no later one is held back. */
-	site = &(struct lock_site){site->kind, site->site, site->via, site->condvar,
-				   least->ns + site->ns};
-	*least = *site;
+	*least = (struct lock_site){site->kind, site->site, site->via, site->condvar,
+				    least->ns + site->ns};
 }
 
-/*
- * glibc's condition variable sleeps on either of two words, by turns, 40 and 44 bytes into it
- * (__g_signals of struct __pthread_cond_s).
- */
-enum { COND_SIGNALS = 40, COND_OTHER = 4 };
+/* Between the two words that glibc's condition variables and rwlocks sleep on by turns. */
+enum { OTHER_WORD = 4 };
 
 static bool is_condvar(const struct lock_row *r)
 {
@@ -324,12 +339,32 @@ static bool is_condvar(const struct lock_row *r)
 	return site && site->condvar && !r->seen_owner;
 }
 
-/* The row of a condition variable's first word that this one, its second, is added to. */
+static bool has_two_words(const struct lock_row *r)
+{
+	return r->rwlock || is_condvar(r);
+}
+
+/* The row of the first word that this one, its second, is added to. */
 static const struct lock_row *other_half(struct locks *l, uint64_t key)
 {
 	const uint16_t *slot = slot_of(l, key);
 
-	return *slot && is_condvar(&l->rows[*slot - 1]) ? &l->rows[*slot - 1] : NULL;
+	return *slot && has_two_words(&l->rows[*slot - 1]) ? &l->rows[*slot - 1] : NULL;
+}
+
+/* Where what is waited for begins, which has the name. */
+static uint64_t begin_of(struct lock_row *r, pid_t pid)
+{
+	uint64_t addr = contract_lock_addr(r->key), first = addr & ~7ull;
+	const struct lock_site *site = top_site(r);
+	uint32_t writer;
+
+	if (is_condvar(r))
+		return first - COND_FIRST;
+	if (site && !strcmp(site->kind, "rwlock") &&
+	    lock_layout_rwlock(pid, first - RWLOCK_FIRST, &writer))
+		r->rwlock = first - RWLOCK_FIRST;
+	return r->rwlock ? r->rwlock : addr;
 }
 
 void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, const struct threads *t)
@@ -338,16 +373,15 @@ void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, cons
 
 	for (uint32_t i = 0; i < l->n && left && !t->gone; i++) {
 		struct lock_row *r = &l->rows[i];
-		uint64_t addr = contract_lock_addr(r->key);
+		uint64_t addr;
 		pid_t pid;
 
 		/* Its stack, by which a condition variable is known, comes a tick later. */
 		if (r->named || r->idle || !r->shown_before++)
 			continue;
 		r->named = true;
-		if (is_condvar(r))
-			addr = (addr & ~7ull) - COND_SIGNALS;
 		pid = process_of(r, t);
+		addr = begin_of(r, pid);
 		lock_name_find(symbols ? symbols(arg, pid) : NULL, pid, t, addr, r->name,
 			       sizeof(r->name));
 		left--;
@@ -409,7 +443,7 @@ static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap
 	fill_site(r, out);
 }
 
-/* Both words of a condition variable in one row; quantiles are those of the busier. */
+/* Both words of a condition variable or a rwlock in one row; quantiles are those of the busier. */
 static void fold(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)
 {
 	struct snap_lock half = {.addr = 0};
@@ -422,6 +456,8 @@ static void fold(const struct lock_row *r, uint64_t interval_ns, struct snap_loc
 	out->waits += half.waits;
 	out->wait_ns += half.wait_ns;
 	out->pct += half.pct;
+	if (half.owner_tid)
+		out->owner_tid = half.owner_tid;
 	if (half.max_ns > out->max_ns)
 		out->max_ns = half.max_ns;
 }
@@ -438,7 +474,7 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 
 		if (r->shown_ns == r->base_ns)
 			continue;
-		if (r->key & COND_OTHER && is_condvar(r) && other_half(l, r->key - COND_OTHER))
+		if (r->key & OTHER_WORD && has_two_words(r) && other_half(l, r->key - OTHER_WORD))
 			continue;
 		if (n == SNAP_LOCKS) {
 			s->truncated++;
@@ -456,8 +492,8 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 		const struct lock_row *half = NULL;
 
 		fill_row(top[i], interval_ns, out);
-		if (!(top[i]->key & COND_OTHER) && is_condvar(top[i]))
-			half = other_half(l, top[i]->key + COND_OTHER);
+		if (!(top[i]->key & OTHER_WORD) && has_two_words(top[i]))
+			half = other_half(l, top[i]->key + OTHER_WORD);
 		if (half)
 			fold(half, interval_ns, out);
 	}

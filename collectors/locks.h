@@ -44,6 +44,9 @@ typedef struct symbols *locks_symbols_fn(void *arg, pid_t pid);
 void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg,
 		     const struct threads *t);
 
+/* Its waits were seen in pthread_mutex_lock and the like. */
+bool locks_is_pthread(struct locks *l, uint64_t key);
+
 /* What was read until now counts as old. */
 void locks_reset(struct locks *l);
 

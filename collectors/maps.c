@@ -66,6 +66,7 @@ static bool parse_line(const char *p, char *end, struct maps_line *l)
 	    l->end <= l->start || end - p < 5 || p[4] != ' ')
 		return false;
 	l->exec = p[2] == 'x';
+	l->shared = p[3] == 's';
 	p += 5;
 	if (!take_number(&p, end, 16, ' ', &l->offset) || !take_number(&p, end, 16, ':', &major) ||
 	    !take_number(&p, end, 16, ' ', &minor))

@@ -10,7 +10,8 @@
 struct maps_line {
 	uint64_t start, end, offset, inode;
 	uint32_t major, minor; /* of the device */
-	bool exec, deleted;    /* deleted: the path is no more, or leads to another file */
+	bool exec, shared;     /* shared: with other processes */
+	bool deleted;	       /* the path is no more, or leads to another file */
 	const char *path;      /* without " (deleted)"; "" for anonymous memory */
 };
 

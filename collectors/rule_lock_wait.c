@@ -3,21 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/lock_name.h"
 #include "collectors/rules.h"
 
 /* Of one thread's wall time: a fifth of a thread lost is worth a look. */
 #define WAIT_PCT 20.0
-
-/* "mutex cache_lock", "mutex 0x7f00". */
-static void what(const struct snap_lock *l, char *out, size_t size)
-{
-	const char *kind = l->kind[0] ? l->kind : "mutex";
-
-	if (l->name[0] && strcmp(l->name, "heap") != 0)
-		snprintf(out, size, "%s %.100s", kind, l->name);
-	else
-		snprintf(out, size, "%s 0x%llx", kind, (unsigned long long)l->addr);
-}
 
 static void where(const struct snap_lock *l, char *out, size_t size)
 {
@@ -53,7 +43,7 @@ bool rule_lock_wait_check(const struct snapshot *s, struct snap_alert *a)
 	a->severity = total >= 100 ? ALERT_CRITICAL : ALERT_WARNING;
 	a->value = total;
 	a->threshold = WAIT_PCT;
-	what(top, a->subject, sizeof(a->subject));
+	lock_name_words(top, a->subject, sizeof(a->subject));
 	where(top, site, sizeof(site));
 	snprintf(a->evidence, sizeof(a->evidence),
 		 "threads wait %.2f threads' worth of time for locks; %.60s alone %.2f%.60s "

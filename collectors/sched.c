@@ -9,6 +9,7 @@
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/collector.h"
+#include "collectors/deadlock.h"
 #include "collectors/latency.h"
 #include "collectors/locks.h"
 #include "collectors/sched_reason.h"
@@ -30,6 +31,7 @@ struct sched {
 	uint64_t prev_wait_ns[WAIT_CLASSES];  /* shown at the last tick */
 	uint64_t base_wait_ns[WAIT_CLASSES];  /* and at the last reset */
 	struct locks *locks;
+	struct deadlock *deadlock;
 	struct sockets *sockets;
 	struct wait_stacks *stacks; /* NULL: none, no_stacks says why */
 	char no_stacks[SNAP_TEXT];
@@ -325,6 +327,7 @@ static void sched_stop(struct session *se, void *priv)
 	threads_fini(&sc->threads);
 	wait_stacks_free(sc->stacks);
 	locks_free(sc->locks);
+	deadlock_free(sc->deadlock);
 	sockets_free(sc->sockets);
 	free(sc);
 }
@@ -337,6 +340,11 @@ static int sched_start(struct session *se, void **priv)
 
 	if (!sc)
 		return -ENOMEM;
+	sc->deadlock = deadlock_new();
+	if (!sc->deadlock) {
+		free(sc);
+		return -ENOMEM;
+	}
 	err = attach(se, sc, why, sizeof(why));
 	if (err)
 		session_section(se, "blocked", SECTION_ABSENT,
@@ -434,8 +442,10 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 	if (threads_read(&sc->threads, s->target.state == TARGET_EXITED))
 		return;
 	fill_threads(sc, s);
-	if (!sc->hist)
+	if (!sc->hist) {
+		deadlock_fill(sc->deadlock, &sc->threads, NULL, s);
 		return;
+	}
 	add_waiting(sc);
 	locks_add_waiting(sc->locks, &sc->threads);
 	sockets_add_waiting(sc->sockets, &sc->threads);
@@ -444,6 +454,7 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 		wait_stacks_tick(sc->stacks, &sc->threads, s);
 	locks_name_some(sc->locks, symbols_of, se, &sc->threads);
 	locks_fill(sc->locks, session_interval_ns(se), s);
+	deadlock_fill(sc->deadlock, &sc->threads, sc->locks, s);
 	sockets_fill(sc->sockets, session_pid(se), session_interval_ns(se), s);
 	report_forks(se, sc);
 	report_locks(se, sc);

@@ -334,6 +334,16 @@ struct snap_lock {
 	char site[SNAP_NAME]; /* function that waited there most, outside libc; "" if not known */
 };
 
+/* Threads that wait for each other for good: see deadlock.h. */
+struct snap_deadlock {
+	char kind[16]; /* "cycle", "self", "orphan" or "standstill" */
+	int32_t pid;
+	uint32_t threads; /* of the circle; "standstill": of the process */
+	uint32_t behind;  /* others that wait for what those hold */
+	uint64_t ns;	  /* how long the last of them waits by now */
+	char words[SNAP_TEXT];
+};
+
 struct snap_thread {
 	int32_t tid;
 	char comm[32];
@@ -427,7 +437,7 @@ struct snapshot {
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
 		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nlearning,
 		nwait_stacks, ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes,
-		nheap_ages, nheap_sites, nreclaim, npage_faults;
+		nheap_ages, nheap_sites, nreclaim, npage_faults, ndeadlock;
 
 	struct snap_target target;
 	struct snap_proc proc;
@@ -440,6 +450,7 @@ struct snapshot {
 	struct snap_pauses heap_pauses;	     /* the same */
 	struct snap_reclaim reclaim;	     /* valid when nreclaim is 1 */
 	struct snap_page_faults page_faults; /* valid when npage_faults is 1 */
+	struct snap_deadlock deadlock;	     /* valid when ndeadlock is 1 */
 
 	struct snap_section sections[SNAP_SECTIONS];
 	struct snap_alert alerts[SNAP_ALERTS];

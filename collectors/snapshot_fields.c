@@ -207,6 +207,15 @@ static const struct field lock_fields[] = {
 	FS(snap_lock, site),
 };
 
+static const struct field deadlock_fields[] = {
+	FS(snap_deadlock, kind),
+	F(snap_deadlock, pid, FIELD_I32),
+	F(snap_deadlock, threads, FIELD_U32),
+	F(snap_deadlock, behind, FIELD_U32),
+	F(snap_deadlock, ns, FIELD_U64),
+	FS(snap_deadlock, words),
+};
+
 static const struct field stack_fields[] = {
 	F(snap_stack, count, FIELD_U64),
 	FRAMES(snap_stack),
@@ -463,6 +472,7 @@ const struct table snapshot_tables[] = {
 	ROWS_IN("blocked", "stacks", "wait_stacks", wait_stacks, SNAP_WAIT_STACKS, nwait_stacks,
 		wait_stack_fields),
 	ROWS_IN("blocked", "sockets", "sockets", sockets, SNAP_SOCKETS, nsockets, socket_fields),
+	MAYBE_IN("blocked", "deadlock", "deadlock", deadlock, ndeadlock, deadlock_fields),
 	MAYBE("page_faults", page_faults, npage_faults, page_fault_fields),
 	ROWS("faults", faults, SNAP_FAULTS, nfaults, fault_fields),
 	MAYBE("heap", heap, nheap, heap_fields),

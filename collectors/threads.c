@@ -112,6 +112,7 @@ static int read_proc_thread(const struct threads *t, uint32_t tid, struct contra
 	memset(row, 0, sizeof(*row));
 	row->at_ns = clock_mono_ns();
 	row->tid = row->ns_tid = tid;
+	row->tgid = (uint32_t)t->pid;
 	snprintf(name, sizeof(name), "task/%u/stat", tid);
 	n = procfs_read(t->pid, name, buf, sizeof(buf));
 	if (n < 0 || procfs_parse_stat(buf, &st))

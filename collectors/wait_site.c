@@ -58,7 +58,7 @@ static const struct {
 	{"uv_cond_timedwait", NULL},
 	{"uv_sem_wait", NULL},
 	{"uv_thread_join", NULL},
-	{"g_mutex_lock_slowpath", "mutex"},
+	{"g_mutex_lock_slowpath", "g mutex"},
 	{"g_cond_wait", "condvar"},
 	{"runtime.futex", "go park"},
 	{"runtime.futexsleep", "go park"},
@@ -68,6 +68,39 @@ static const struct {
 	{"runtime.notetsleep_internal", "go park"},
 	{"runtime.mPark", "go park"},
 	{"runtime.lock2", "go mutex"},
+	/* HotSpot: `synchronized` that is contended, Object.wait(), LockSupport.park(). */
+	{"os::PlatformEvent::park", NULL},
+	{"ObjectMonitor::EnterI", "java monitor"},
+	{"ObjectMonitor::ReenterI", "java monitor"},
+	{"ObjectMonitor::enter", "java monitor"},
+	{"ObjectSynchronizer::enter", "java monitor"},
+	{"ObjectSynchronizer::jni_enter", "java monitor"},
+	{"InterpreterRuntime::monitorenter", "java monitor"},
+	{"SharedRuntime::monitor_enter_helper", "java monitor"},
+	{"SharedRuntime::complete_monitor_locking_C", "java monitor"},
+	{"ObjectMonitor::wait", "java wait"},
+	{"ObjectSynchronizer::wait", "java wait"},
+	{"JVM_MonitorWait", "java wait"},
+	{"Parker::park", "java park"},
+	{"Unsafe_Park", "java park"},
+};
+
+/* Rust's own, and those of parking_lot: by parts of names, which its versions write differently. */
+static const char *const rust_paths[] = {
+	"std::sync::",	     "std::sys::sync::",   "std::sys::pal::",	"std::sys::unix::",
+	"std::sys_common::", "std::sys::thread::", "std::thread::park", "parking_lot"};
+static const struct {
+	const char *part, *kind;
+} rust_locks[] = {
+	{"::lock_contended", "rust mutex"},
+	{"RawMutex::lock_slow", "rust mutex"},
+	{"::read_contended", "rust rwlock"},
+	{"::write_contended", "rust rwlock"},
+	{"RawRwLock::lock_", "rust rwlock"},
+	{"ondvar", "condvar"},
+	{"::thread_parking::", "rust park"},
+	{"::park", "rust park"},
+	{"nce::call", "once"},
 };
 
 static bool begins(const char *s, const char *with)
@@ -115,6 +148,18 @@ static bool is_primitive(const struct symbol *f, const char **kind)
 	return true;
 }
 
+static bool is_rust_lock(const char *name, const char **kind)
+{
+	bool rust = false;
+
+	for (size_t i = 0; i < sizeof(rust_paths) / sizeof(rust_paths[0]) && !rust; i++)
+		rust = strstr(name, rust_paths[i]);
+	for (size_t i = 0; rust && i < sizeof(rust_locks) / sizeof(rust_locks[0]) && !*kind; i++)
+		if (strstr(name, rust_locks[i].part))
+			*kind = rust_locks[i].kind;
+	return rust;
+}
+
 static bool is_wrapper(const struct symbol *f, const char **kind)
 {
 	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
@@ -124,7 +169,7 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 				*kind = wrappers[i].kind;
 			return true;
 		}
-	return false;
+	return is_rust_lock(f->name, kind);
 }
 
 void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out)
@@ -145,8 +190,10 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 
 bool wait_site_is_lock(const char *kind)
 {
-	static const char *const locks[] = {"mutex",  "rwlock",	  "GIL",   "LWLock", "pg lock",
-					    "malloc", "go mutex", "stdio", "loader"};
+	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	     "LWLock",
+					    "pg lock", "malloc",       "go mutex",   "stdio",
+					    "loader",  "java monitor", "rust mutex", "rust rwlock",
+					    "g mutex"};
 
 	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
 		if (!strcmp(kind, locks[i]))

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/tail_summary.h"
 
@@ -219,7 +220,7 @@ static void write_usage(const struct text_report *r, const struct snapshot *s, F
 static void write_blocked(const struct text_report *r, const struct snapshot *s, FILE *out)
 {
 	uint32_t rows[REPORT_MAX_TOP], n;
-	char a[FORMAT_SIZE], b[FORMAT_SIZE];
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], name[SNAP_NAME];
 	struct line l;
 
 	if (s->nblocked) {
@@ -234,11 +235,14 @@ static void write_blocked(const struct text_report *r, const struct snapshot *s,
 		const struct snap_lock *lock = &s->locks[rows[i]];
 
 		begin(&l, "lock");
-		addf(&l, "0x%llx  %s waits  %s in all  %s at most", (unsigned long long)lock->addr,
+		lock_name_words(lock, name, sizeof(name));
+		addf(&l, "%s  %s waits  %s in all  %s at most", name,
 		     format_count(a, (double)lock->waits), format_ns(b, lock->wait_ns),
 		     format_ns((char[FORMAT_SIZE]){0}, lock->max_ns));
 		if (lock->owner_tid)
 			addf(&l, "  held by thread %d", lock->owner_tid);
+		if (lock->site[0])
+			addf(&l, "  in %s", lock->site);
 		end(r, &l, out);
 	}
 }
@@ -257,9 +261,7 @@ static void write_functions(const struct text_report *r, const struct snapshot *
 		cell(&l, format_pct(a, f->self_pct), 8);
 		add(&l, " self");
 		cell(&l, format_pct(a, f->total_pct), 8);
-		addf(&l, " total  %s", f->name);
-		if (f->module[0])
-			addf(&l, " (%s)", f->module);
+		addf(&l, f->module[0] ? " total  %s (%s)" : " total  %s", f->name, f->module);
 		end(r, &l, out);
 	}
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/time_split.h"
 
@@ -135,19 +136,6 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 		    f->name, f->recent_pct);
 }
 
-/* "mutex cache_lock in use_cache"; by its address where it shares its name with all of the heap. */
-static void lock_words(const struct snap_lock *l, char *out, size_t size)
-{
-	const char *kind = l->kind[0] ? l->kind : "mutex";
-	const char *in = l->site[0] ? " in " : "";
-
-	if (l->name[0] && strcmp(l->name, "heap") != 0)
-		snprintf(out, size, "%s %.50s%s%.50s", kind, l->name, in, l->site);
-	else
-		snprintf(out, size, "%s 0x%llx%s%.70s", kind, (unsigned long long)l->addr, in,
-			 l->site);
-}
-
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_lock *top = NULL;
@@ -165,9 +153,10 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 	if (top->owner_tid)
 		snprintf(held, sizeof(held), ", held by tid %d%s%s%s", top->owner_tid,
 			 comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
-	lock_words(top, what, sizeof(what));
+	lock_name_words(top, what, sizeof(what));
 	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
-	    "%.0f %% of active thread time waits for %s%s", 100 * top->pct / t->active, what, held);
+	    "%.0f %% of active thread time waits for %.70s%s%.70s%s", 100 * top->pct / t->active,
+	    what, top->site[0] ? " in " : "", top->site, held);
 }
 
 static void say_io(struct verdict *v, const struct snapshot *s, const struct time_split *t)
@@ -376,6 +365,20 @@ static bool say_state(struct verdict *v, const struct snapshot *s)
 	return true;
 }
 
+/* None of these threads will go on: no other number matters as much. */
+static bool say_deadlock(struct verdict *v, const struct snapshot *s)
+{
+	const struct snap_deadlock *d = &s->deadlock;
+	bool all = !strcmp(d->kind, "standstill");
+	char since[FORMAT_SIZE];
+
+	if (!s->ndeadlock)
+		return false;
+	say(v, VERDICT_BAD, all ? "Stands still" : "Deadlock", "blocked", "%s (for %s so far)",
+	    d->words, format_ns(since, d->ns));
+	return true;
+}
+
 /* The queue that its threads stand in is not for a CPU, but for their control group's next period.
  */
 static bool is_over_quota(const struct snapshot *s, const struct time_split *t)
@@ -416,6 +419,7 @@ static void say_queue(struct verdict *v, const struct snapshot *s, const struct 
 static bool is_said(const struct verdict *v, const char *rule)
 {
 	return !strcmp(rule, "cpu_bound") || !strcmp(rule, "lock_wait") ||
+	       !strcmp(rule, "deadlock") ||
 	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
 }
 
@@ -453,7 +457,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 	memset(v, 0, sizeof(*v));
 	time_split_compute(&t, s);
 	busy = t.pct[TIME_USER] + t.pct[TIME_SYS];
-	if (say_state(v, s)) {
+	if (say_state(v, s) || say_deadlock(v, s)) {
 		say_also(v, s);
 		return;
 	}

@@ -62,8 +62,8 @@ between "two threads that hold it 2 ms each wait so long for it, p50 in ns" "$(l
 equal "a semaphore is no lock" "$(lock work_ready '"\(.kind) \(.site) \(.is_mutex)"')" "sem take_work 0"
 equal "a rwlock counts as a lock" \
 	"$(jq -r '[.blocked.locks[] | select(.kind == "rwlock") | .is_mutex] | unique[]' <<<"$before_last")" 1
-check "and its name is the variable's" \
-	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and (.name | startswith("table_lock")))' <<<"$before_last" >/dev/null
+check "its name is the variable's, its holder the one that writes" \
+	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock" and .owner_tid > 0)' <<<"$before_last" >/dev/null
 port=$(awk '/^port/ { print $2 }' "$T/both.out")
 socket() { jq -r ".blocked.sockets[] | select(.name | startswith(\"tcp 127.0.0.1:$port \")) | $1" <<<"$before_last"; }
 # One byte every 4 ms and a bit, waited for nearly all of the time.

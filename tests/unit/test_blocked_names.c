@@ -95,6 +95,46 @@ static void a_semaphore_of_postgres_is_the_lock_it_serves(void **state)
 		    "LWLock", "XLogFlush", "LWLockAcquireOrWait");
 }
 
+static void locks_of_java_and_rust_are_taken_for_waits_of_the_idle(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC,
+					  "pthread_cond_timedwait@@GLIBC_2.3.2", LIBC,
+					  "os::PlatformEvent::park", "libjvm.so",
+					  "ObjectMonitor::EnterI", "libjvm.so",
+					  "ObjectMonitor::enter", "libjvm.so",
+					  "InterpreterRuntime::monitorenter", "libjvm.so",
+					  "LCache;::get", "[jit]", NULL},
+		    "java monitor", "LCache;::get", "InterpreterRuntime::monitorenter");
+	assert_true(wait_site_is_lock("java monitor"));
+	/* Object.wait() waits to be told. */
+	assert_site((const char *const[]){"pthread_cond_wait@@GLIBC_2.3.2", LIBC,
+					  "os::PlatformEvent::park", "libjvm.so",
+					  "ObjectMonitor::wait", "libjvm.so", "LQueue;::take",
+					  "[jit]", NULL},
+		    "java wait", "LQueue;::take", "ObjectMonitor::wait");
+	assert_false(wait_site_is_lock("java wait"));
+	assert_site((const char *const[]){"syscall", LIBC,
+					  "<std::sys::sync::mutex::futex::Mutex>::lock_contended",
+					  "app", "app::update", "app", NULL},
+		    "rust mutex", "app::update",
+		    "<std::sys::sync::mutex::futex::Mutex>::lock_contended");
+	assert_true(wait_site_is_lock("rust mutex"));
+	assert_site((const char *const[]){"syscall", LIBC, "std::sys::pal::unix::futex::futex_wait",
+					  "app",
+					  "std::sys::sync::rwlock::futex::RwLock::write_contended",
+					  "app", "std::sync::poison::rwlock::RwLock<T>::write",
+					  "app", "app::insert", "app", NULL},
+		    "rust rwlock", "app::insert", "std::sync::poison::rwlock::RwLock<T>::write");
+	assert_site(
+		(const char *const[]){
+			"syscall", LIBC,
+			"std::sys::sync::condvar::futex::Condvar::wait_optional_timeout", "app",
+			"app::worker", "app", NULL},
+		"condvar", "app::worker",
+		"std::sys::sync::condvar::futex::Condvar::wait_optional_timeout");
+}
+
 static void a_stack_without_names_says_futex(void **state)
 {
 	(void)state;
@@ -183,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_mutex_is_named_by_the_function_that_locks_it),
 		cmocka_unit_test(pythons_gil_is_told_from_the_mutex_that_guards_it),
 		cmocka_unit_test(a_semaphore_of_postgres_is_the_lock_it_serves),
+		cmocka_unit_test(locks_of_java_and_rust_are_taken_for_waits_of_the_idle),
 		cmocka_unit_test(a_stack_without_names_says_futex),
 		cmocka_unit_test(a_lock_is_called_what_its_variable_is),
 		cmocka_unit_test(sockets_are_named_by_both_their_ends),

@@ -315,6 +315,24 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	expect(s, VERDICT_WARN, "Partly CPU-bound", "60 % of a CPU");
 }
 
+static void a_deadlock_is_hidden_by_what_still_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->proc.user_pct = 95;
+	s->threads[0].cpu_pct = 95;
+	s->ndeadlock = 1;
+	s->deadlock = (struct snap_deadlock){.kind = "cycle", .threads = 2, .ns = 5000000000};
+	snprintf(s->deadlock.words, sizeof(s->deadlock.words), "thread 7 waits for mutex a");
+	expect(s, VERDICT_BAD, "Deadlock", "thread 7 waits for mutex a (for 5.00 s so far)");
+	/* Every thread waits: that is not idleness. */
+	s->proc.user_pct = s->threads[0].cpu_pct = 0;
+	snprintf(s->deadlock.kind, sizeof(s->deadlock.kind), "standstill");
+	expect(s, VERDICT_BAD, "Stands still", "thread 7");
+}
+
 static void many_half_idle_threads_are_not_cpu_bound(void **state)
 {
 	struct fixture *f = *state;
@@ -455,6 +473,7 @@ int main(void)
 		TEST(sparklines_keep_gaps_and_bound_their_memory),
 		TEST(verdict_names_what_holds_the_target_back),
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
+		TEST(a_deadlock_is_hidden_by_what_still_runs),
 		TEST(many_half_idle_threads_are_not_cpu_bound),
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
