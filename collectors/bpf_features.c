@@ -14,7 +14,8 @@ static bool attach_type_works(uint32_t type)
 	/* r0 = 0; exit */
 	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
 				  {.code = BPF_JMP | BPF_EXIT}};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
+		    .prog_flags = BPF_F_SLEEPABLE);
 	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
 	 */
 	const uint64_t offset = 0;

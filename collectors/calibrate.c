@@ -132,7 +132,8 @@ static int load_empty(uint32_t type)
 	/* r0 = 0; exit */
 	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
 				  {.code = BPF_JMP | BPF_EXIT}};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
+		    .prog_flags = BPF_F_SLEEPABLE);
 	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_empty", "GPL", code, 2, &opts);
 
 	return fd < 0 ? -errno : fd;

@@ -25,7 +25,8 @@ static int load_program(void)
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 	enum bpf_attach_type type = (enum bpf_attach_type)UPROBE_LINK_SESSION;
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
+		    .prog_flags = BPF_F_SLEEPABLE);
 
 	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "empty_probe", "GPL", code,
 			     sizeof(code) / sizeof(code[0]), &opts);
