@@ -165,5 +165,6 @@ int engine_process(struct engine_worker *w, const struct engine_query *q,
 	err = learn(w, q, &a, base, answer);
 	answer->learning_ns += perftop_now_ns() - start;
 	perftop_record(e->metrics.loop_a, answer->learning_ns);
+	metered_settle();
 	return err;
 }

@@ -2,7 +2,6 @@
 /* kernels.c: the table from kernels.def. */
 #include "kernels/kernels.h"
 
-#include <stdio.h>
 #include <string.h>
 
 const struct kernel kernels[] = {
@@ -53,23 +52,4 @@ size_t kernels_attention_scratch(const struct kernel *k, const struct attention 
 	if (!strcmp(k->name, "attention_chunked"))
 		return attention_chunked_scratch(a);
 	return attention_flash_scratch(a);
-}
-
-void metered_init(struct metered *m, const struct kernel *k)
-{
-	metered_init_as(m, k->name, k);
-}
-
-void metered_init_as(struct metered *m, const char *what, const struct kernel *k)
-{
-	const char *isa = isa_name(k->isa);
-	char name[96];
-
-	m->kernel = k;
-	snprintf(name, sizeof(name), "kernel.%s.%s.ns", what, isa);
-	m->ns = perftop_hist(name, "ns", "time of one call");
-	snprintf(name, sizeof(name), "kernel.%s.%s.flops", what, isa);
-	m->flops = perftop_counter(name, "flop", "useful floating-point operations");
-	snprintf(name, sizeof(name), "kernel.%s.%s.bytes", what, isa);
-	m->bytes = perftop_counter(name, "B", "bytes of operands and results, once each");
 }

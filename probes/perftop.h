@@ -157,6 +157,13 @@ struct perftop_scope_one_in;
 void perftop_scope_one_in_start(struct perftop_scope_one_in *s);
 void perftop_scope_one_in_stop(struct perftop_scope_one_in *s);
 /*
+ * For who counts calls of a scope that times one in some by himself, and tells them many at once:
+ * how many may yet be counted as the last before one is to be timed, and n of them. v is what each
+ * took if the library has forgotten, as where a thread ends.
+ */
+uint32_t perftop_count_left(struct perftop_hist h, uint64_t *v);
+void perftop_count_more(struct perftop_hist h, uint64_t n, uint64_t v);
+/*
  * Where this thread's shard is noted, in memory that the kernel empties in a forked child. So no
  * child, however it was made, has a way into its parent's counters.
  */
@@ -241,17 +248,18 @@ static inline void perftop_gauge_add(struct perftop_gauge g, int64_t v)
 		perftop_gauge_slow(g.slot, v, 1);
 }
 
-/* One more of a value that bin i has been told of. */
-static inline void perftop_bins_count(struct perftop_bins *b, unsigned int i, uint64_t v)
+/* n more of a value that bin i has been told of. */
+static inline void perftop_bins_count(struct perftop_bins *b, unsigned int i, uint64_t v,
+				      uint64_t n)
 {
-	perftop_bump(&b->bins[i], 1);
-	perftop_bump(&b->sum, v);
+	perftop_bump(&b->bins[i], n);
+	perftop_bump(&b->sum, v * n);
 	/* The count after all it counts: the reader looks again only where a count has changed. */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 	__atomic_signal_fence(__ATOMIC_RELEASE); /* x86 keeps stores in order */
-	perftop_bump(&b->count, 1);
+	perftop_bump(&b->count, n);
 #else
-	__atomic_store_n(&b->count, __atomic_load_n(&b->count, __ATOMIC_RELAXED) + 1,
+	__atomic_store_n(&b->count, __atomic_load_n(&b->count, __ATOMIC_RELAXED) + n,
 			 __ATOMIC_RELEASE);
 #endif
 }
@@ -265,7 +273,7 @@ static inline void perftop_bins_record(struct perftop_bins *b, uint64_t v)
 		__atomic_fetch_or(&b->touched, 1ull << (i / 32), __ATOMIC_RELAXED);
 	if (PERFTOP_UNLIKELY(v > __atomic_load_n(&b->max, __ATOMIC_RELAXED)))
 		__atomic_store_n(&b->max, v, __ATOMIC_RELAXED);
-	perftop_bins_count(b, i, v);
+	perftop_bins_count(b, i, v, 1);
 }
 
 /* This thread's part of a histogram; NULL before its first record. */
@@ -346,7 +354,7 @@ static inline int perftop_count_last(struct perftop_hist h)
 					   __atomic_load_n(&b->due, __ATOMIC_RELAXED)))
 		return 0;
 	perftop_bins_count(b, __atomic_load_n(&b->last_bin, __ATOMIC_RELAXED),
-			   __atomic_load_n(&b->last, __ATOMIC_RELAXED));
+			   __atomic_load_n(&b->last, __ATOMIC_RELAXED), 1);
 	return 1;
 }
 
@@ -442,6 +450,17 @@ static inline void perftop_scope_end(struct perftop_scope *s)
 struct perftop_scope_one_in {
 	struct perftop_scope scope;
 };
+
+static inline uint32_t perftop_count_left(struct perftop_hist h, uint64_t *v)
+{
+	(void)h, (void)v;
+	return 0;
+}
+
+static inline void perftop_count_more(struct perftop_hist h, uint64_t n, uint64_t v)
+{
+	(void)h, (void)n, (void)v;
+}
 
 static inline void perftop_scope_one_in_begin(struct perftop_scope_one_in *s, uint32_t every,
 					      struct perftop_hist h)

@@ -249,3 +249,26 @@ void perftop_scope_one_in_stop(struct perftop_scope_one_in *s)
 	__atomic_store_n(&b->last_bin, bucket_index(v), __ATOMIC_RELAXED);
 	__atomic_store_n(&b->due, b->count + s->every - 1, __ATOMIC_RELAXED);
 }
+
+uint32_t perftop_count_left(struct perftop_hist h, uint64_t *v)
+{
+	const struct perftop_bins *b = perftop_own_bins(h);
+
+	if (!b || b->due <= b->count)
+		return 0;
+	*v = b->last;
+	return (uint32_t)(b->due - b->count);
+}
+
+void perftop_count_more(struct perftop_hist h, uint64_t n, uint64_t v)
+{
+	struct perftop_bins *b = perftop_own_bins(h);
+
+	if (b) {
+		if (n)
+			perftop_bins_count(b, b->last_bin, b->last, n);
+		return;
+	}
+	while (n--)
+		perftop_record_slow(h.slot, v);
+}

@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uncounted.c: the metered calls of kernels.h, compiled without their counters. */
 #define PERFTOP_DISABLED
-#include "kernels/kernels.h"
-
 #include "kernels/benchmark/uncounted.h"
 
-int uncounted_attention(const struct kernel *k, const struct attention *a, void *scratch,
-			size_t scratch_bytes)
+int uncounted_attention(void *arg)
 {
-	const struct metered m = {.kernel = k};
-
-	return metered_attention(&m, a, scratch, scratch_bytes);
+	return counted_attention(arg);
 }
 
-int uncounted_lora_forward(const struct kernel *k, const struct lora *l, const float *x,
-			   size_t x_row, float *y, size_t y_row, uint32_t rows)
+int uncounted_lora_row(void *arg)
 {
-	const struct metered m = {.kernel = k};
+	return counted_lora_row(arg);
+}
 
-	return metered_lora_forward(&m, l, x, x_row, y, y_row, rows);
+int uncounted_lora_rows(void *arg)
+{
+	return counted_lora_rows(arg);
+}
+
+/* The global left: as near to a call as a number of its thread can be. */
+static __thread uint32_t left;
+
+int countdown_lora_row(void *arg)
+{
+	if (!left--)
+		left = METERED_ONE_IN;
+	return counted_lora_row(arg);
 }
