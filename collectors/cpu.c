@@ -68,8 +68,7 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *in, stru
 		if (!i && !in->nkernel)
 			f->self = f->n - 1;
 	}
-	if (*end == UNWIND_TRUNCATED && in->slice_bytes >= CONTRACT_SLICE_BYTES &&
-	    n < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
+	if (*end == UNWIND_TRUNCATED && n < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
 		sampler_go_deep(c->sampler);
 }
 

@@ -36,24 +36,27 @@ struct {
 } sample_buffers SEC(".maps");
 
 /*
- * Page by page: a read that touches one missing page gives nothing at all. Whole pages after the
- * first piece, so a little more than `want`: a length that varies takes the verifier ten times as
- * long.
+ * Page by page: a read that touches one missing page gives nothing at all. A page that was never
+ * written is missing too, as in a large buffer of which little is used: the read leaves zeros
+ * there, and the frames above it are reached. Whole pages after the first piece, so a little more
+ * than `want`: a length that varies takes the verifier ten times as long. Returns the bytes up to
+ * the last page that is there.
  */
 static __always_inline u32 sample_slice_of(u8 *to, u64 sp, u32 want, const u32 max)
 {
-	u32 have = 4096 - (u32)(sp & 4095);
+	u32 at = 4096 - (u32)(sp & 4095), have = at;
 
-	if (bpf_probe_read_user(to, have, (void *)sp))
+	if (bpf_probe_read_user(to, at, (void *)sp))
 		return 0;
 	for (u32 i = 1; i < max / 4096; i++) {
 		/* The register that is compared is the one that is used: the verifier follows no
 		 * sums. */
-		asm volatile("" : "+r"(have));
-		if (have >= want || have > max - 4096 ||
-		    bpf_probe_read_user(to + have, 4096, (void *)(sp + have)))
+		asm volatile("" : "+r"(at));
+		if (at >= want || at > max - 4096)
 			break;
-		have += 4096;
+		if (!bpf_probe_read_user(to + at, 4096, (void *)(sp + at)))
+			have = at + 4096;
+		at += 4096;
 	}
 	return have;
 }

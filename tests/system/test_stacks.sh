@@ -5,14 +5,22 @@ need_bpf
 here=$(cd "$(dirname "$0")" && pwd)
 last_of() { "$PERFTOP" --json -d 500ms --duration 2500ms -p "$1" 2>/dev/null | tail -1; }
 
-start_first big "$BUILD/tests/targets/bigframe"
-runs_as bigframe
 # Deep slices are taken from the first tick on that saw stacks cut.
-"$PERFTOP" --json -d 500ms --duration 2500ms -p "$pid" 2>/dev/null >"$T/big.json"
-last=$(tail -1 "$T/big.json")
+big_frame() {
+	start_first big "$BUILD/tests/targets/bigframe" "$@"
+	runs_as bigframe
+	"$PERFTOP" --json -d 500ms --duration 4s -p "$pid" 2>/dev/null >"$T/big.json"
+	kill "$pid"
+	last=$(tail -1 "$T/big.json")
+	jq -s '(.[-1].cpu | .unwound_pct * .samples) as $a | (.[1].cpu | .unwound_pct * .samples) as $b |
+		($a - $b) / (.[-1].cpu.samples - .[1].cpu.samples)' "$T/big.json"
+}
+big_frame untouched >"$T/sparse"
+between "a frame of 40 KB whose pages were never touched is unwound through, percent" \
+	"$(cat "$T/sparse")" 95 100.1
+big_frame >"$T/full"
 between "a frame of 40 KB is unwound through, percent of the samples after the first tick" \
-	"$(jq -s '(.[-1].cpu | .unwound_pct * .samples) as $a | (.[1].cpu | .unwound_pct * .samples) as $b |
-		($a - $b) / (.[-1].cpu.samples - .[1].cpu.samples)' "$T/big.json")" 95 100.1
+	"$(cat "$T/full")" 95 100.1
 equal "and the stack ends where the program starts" \
 	"$(jq -r '.cpu.stacks[0].frames[-1] | sub(" .*"; "")' <<<"$last")" _start
 
