@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels/benchmark/peak_case.h"
+
 const struct attention_entry attention_entries[ATTENTION_ENTRIES] = {
 	[ATTENTION_TEXTBOOK] = {.kernel = "attention_textbook",
 				.baseline = "textbook",
@@ -22,6 +24,7 @@ struct attention_arg {
 	void *scratch;
 	size_t scratch_bytes;
 	struct benchmark_param kv_heads;
+	struct peak_arg peak;
 };
 
 static int run_attention(void *arg)
@@ -59,6 +62,10 @@ static uint32_t set_params(const struct attention *a, struct benchmark_param *p)
 static int set_case(struct benchmark *b, const struct attention *a, const struct attention_entry *e,
 		    const struct kernel *k, struct attention_arg *arg, struct benchmark_case *c)
 {
+	if (k->kind == KERNEL_peak) {
+		*c = peak_case(b, (double)attention_flops(a), &arg->peak);
+		return 0;
+	}
 	*arg = (struct attention_arg){.a = *a, .run = k->run.attention};
 	if (e->kv_heads)
 		arg->a.kv_heads = e->kv_heads;
@@ -85,7 +92,7 @@ static const struct kernel *select_row(const struct benchmark *b, const char *na
 {
 	const struct kernel *k = kernels_select(name, benchmark_isa(b));
 
-	return k && k->kind == KERNEL_attention ? k : NULL;
+	return k && (k->kind == KERNEL_attention || k->kind == KERNEL_peak) ? k : NULL;
 }
 
 int attention_contest(struct benchmark *b, const char *name, const struct attention *shape,

@@ -8,7 +8,7 @@
 
 /* Who takes part: the best row of that name for the run's instruction set. */
 struct attention_entry {
-	const char *kernel;
+	const char *kernel;   /* or "peak": as many multiply-adds, see peak_case.h */
 	const char *baseline; /* as in benchmark_case */
 	bool slow;
 	uint32_t kv_heads; /* that the query heads share; 0: those of the shape */
