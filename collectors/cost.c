@@ -27,6 +27,24 @@ enum { COST_EVERY = 30, COST_FIRST = 1, COST_FEW = 1000 };
  */
 enum { COST_PROGRAMS = 32, COST_DEARER = 8 };
 
+/* Ticks over the budget before it is said, and at most this part of it before that is taken back.
+ */
+enum { COST_OVER_TICKS = 3 };
+#define COST_CALM 0.8
+
+/* What the default set looks at, by its programs, and what asks for less. */
+static const struct cost_part {
+	const char *prefix, *name, *fix;
+} cost_parts[] = {
+	{"on_sched_", "context switches",
+	 "--no-offcpu spares them; --max-overhead PCT allows more"},
+	{"on_sys_", "system calls", "--syscalls=off spares them; --max-overhead PCT allows more"},
+	{"on_cpu_", "CPU samples", "--hz N takes fewer; --max-overhead PCT allows more"},
+	{"", "what else is watched", "--max-overhead PCT allows more; --no-bpf spares all"},
+};
+
+enum { COST_PARTS = sizeof(cost_parts) / sizeof(cost_parts[0]) };
+
 struct cost_runs {
 	const char *name;
 	uint64_t ns, count;
@@ -41,6 +59,9 @@ struct cost {
 	struct cost_runs runs[COST_PROGRAMS]; /* at its start */
 	uint64_t bpf_ns_per_s;
 	double target_ns_per_s; /* of it, for the target's events: an upper bound */
+	double part_ns_per_s[COST_PARTS];
+	uint32_t over_ticks;
+	bool over;		/* the budget, which was said */
 	uint64_t window_events; /* in the interval before it */
 	uint64_t dropped;	/* of all collectors, since the start or the last reset */
 	uint32_t ticks;
@@ -88,11 +109,20 @@ static double target_runs(const char *program, const struct snapshot *s, double 
 	return strncmp(program, "iter_", 5) ? all : 0;
 }
 
+static uint32_t part_of(const char *program)
+{
+	uint32_t i = 0;
+
+	while (strncmp(program, cost_parts[i].prefix, strlen(cost_parts[i].prefix)) != 0)
+		i++;
+	return i;
+}
+
 static void close_window(struct session *se, struct cost *c, const struct snapshot *s)
 {
 	uint64_t ns = session_now_ns(se) - c->window_ns;
 	struct cost_runs now[COST_PROGRAMS] = {0};
-	double machine = 0, target = 0;
+	double machine = 0, target = 0, parts[COST_PARTS] = {0};
 
 	if (c->stats_fd < 0)
 		return;
@@ -103,9 +133,12 @@ static void close_window(struct session *se, struct cost *c, const struct snapsh
 		double own = all > 0 ? target_runs(now[i].name, s, all) * COST_DEARER / all : 0;
 
 		machine += took;
-		target += own < 1 ? took * own : took;
+		took *= own < 1 ? own : 1;
+		target += took;
+		parts[part_of(now[i].name)] += took;
 	}
 	if (ns) {
+		memcpy(c->part_ns_per_s, parts, sizeof(parts));
 		c->bpf_ns_per_s = (uint64_t)machine;
 		c->target_ns_per_s = target;
 	}
@@ -126,6 +159,50 @@ static void open_window(struct session *se, struct cost *c)
 	read_runs(se, c->runs);
 }
 
+static void say_how(struct session *se)
+{
+	session_section(
+		se, "cost", SECTION_LIVE, NULL, "%s",
+		session_bpf(se)
+			? "eBPF run time measured in one tick of thirty, or when the rate changes"
+			: "no eBPF loaded: the target pays for reads of /proc alone");
+}
+
+static void say_over(struct session *se, const struct cost *c, double pct, double budget)
+{
+	uint32_t worst = 0;
+
+	for (uint32_t i = 1; i < COST_PARTS; i++)
+		if (c->part_ns_per_s[i] > c->part_ns_per_s[worst])
+			worst = i;
+	session_section(se, "cost", SECTION_DEGRADED, cost_parts[worst].fix,
+			"over the budget: probes take %.1f %% of a CPU from the target, %.1f %% "
+			"were to be the most; %.1f %% go to %s",
+			pct, budget, c->part_ns_per_s[worst] / 1e7, cost_parts[worst].name);
+	session_event_again(se, "over the budget",
+			    "probes take %.1f %% of a CPU, over the budget of %.1f %%, most of it "
+			    "for %s: %s",
+			    pct, budget, cost_parts[worst].name, cost_parts[worst].fix);
+}
+
+/* Probes of functions are throttled by their own collector; what else is over the budget is said.
+ */
+static void keep_budget(struct session *se, struct cost *c, double pct)
+{
+	double budget = session_config(se)->max_overhead_pct;
+
+	if (session_config(se)->force || budget <= 0 || !c->may_time)
+		return;
+	c->over_ticks = pct > budget ? c->over_ticks + 1 : 0;
+	if (c->over_ticks >= COST_OVER_TICKS) {
+		say_over(se, c, pct, budget);
+		c->over = true;
+	} else if (c->over && pct < budget * COST_CALM) {
+		say_how(se);
+		c->over = false;
+	}
+}
+
 static int cost_start(struct session *se, void **priv)
 {
 	struct cost *c = calloc(1, sizeof(*c));
@@ -137,11 +214,7 @@ static int cost_start(struct session *se, void **priv)
 	c->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	c->wall_ns = clock_mono_ns();
 	c->page_bytes = sysconf(_SC_PAGESIZE);
-	session_section(
-		se, "cost", SECTION_LIVE, NULL, "%s",
-		session_bpf(se)
-			? "eBPF run time measured in one tick of thirty, or when the rate changes"
-			: "no eBPF loaded: the target pays for reads of /proc alone");
+	say_how(se);
 	*priv = c;
 	return 0;
 }
@@ -190,6 +263,7 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	s->cost.target_pct_est = c->target_ns_per_s / 1e7;
 	if (ns)
 		s->cost.target_pct_est += 100.0 * told->target_ns / (double)ns;
+	keep_budget(se, c, s->cost.target_pct_est);
 }
 
 static void cost_reset(struct session *se, void *priv)

@@ -131,3 +131,14 @@ if command -v python3 >/dev/null; then
 else
 	skip "no python3 here"
 fi
+
+# What the default set costs is bounded by words: where context switches alone take more than they may.
+start ping "$BUILD/tests/targets/storm_events" ping
+runs_as storm_events
+"$PERFTOP" -p "$pid" --json -d 200ms --duration 4s --syscalls=off --max-overhead 0.1 >"$T/over.json" 2>&1
+equal "what it costs beyond the budget is said, with what spares it" \
+	"$(tail -1 "$T/over.json" | jq -r '.sections.cost | .status + ", " + (.reason | sub(":.* go"; ": go")) + ", " + .fix')" \
+	"degraded, over the budget: go to context switches, --no-offcpu spares them; --max-overhead PCT allows more"
+equal "as an event too" "$(tail -1 "$T/over.json" | jq 'any(.events[]; .text | test("over the budget of 0.1 %"))')" true
+"$PERFTOP" -p "$pid" --json -d 200ms --duration 2s --no-offcpu --syscalls=off --max-overhead 90 >"$T/over.json" 2>&1
+equal "and not within it" "$(tail -1 "$T/over.json" | jq -r .sections.cost.status)" live
