@@ -35,14 +35,19 @@ static void write_hint(const struct symbols_module *m, char *buf, size_t size)
 	snprintf(buf + at, size - at, ".\n");
 }
 
+/* One with names of its own, or of a debug file, has them all. */
+bool plan_is_stripped(const struct symbols_module *m)
+{
+	return m->image && !elf_image_section_of_type(m->image, SHT_SYMTAB) &&
+	       (elf_image_stripped(m->image) || !m->image->other);
+}
+
 void plan_hint_stripped(struct probe_plan *p, const struct symbols_module *m)
 {
 	size_t have = p->hints ? strlen(p->hints) : 0;
 	char line[LIST_HINT], *more;
 
-	/* One with names of its own, or of a debug file, has them all. */
-	if (elf_image_section_of_type(m->image, SHT_SYMTAB) ||
-	    (!elf_image_stripped(m->image) && m->image->other))
+	if (!plan_is_stripped(m))
 		return;
 	write_hint(m, line, sizeof(line));
 	if ((p->hints && strstr(p->hints, line)) || have + strlen(line) > LIST_HINTS)

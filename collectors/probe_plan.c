@@ -175,6 +175,7 @@ static void say_not_found(struct plan_work *w, const struct symbols_module *cons
 {
 	const char *what = w->spec->kind == SPEC_USDT ? "USDT marker" : "function", *file;
 	char near[SNAP_NAME], where[128] = "any file that the process maps";
+	size_t at;
 
 	if (w->spec->module[0]) {
 		file = strrchr(mods[0]->path, '/');
@@ -190,8 +191,14 @@ static void say_not_found(struct plan_work *w, const struct symbols_module *cons
 	if (plan_find_inlined(w, mods, n, w->why, w->why_size))
 		return;
 	plan_suggest(w, mods, n, near, sizeof(near));
-	snprintf(w->why, w->why_size, "no %s '%.100s' in %s%s%s%s", what, w->spec->name.text, where,
-		 near[0] ? "; did you mean '" : "", near, near[0] ? "'?" : "");
+	at = (size_t)snprintf(w->why, w->why_size, "no %s '%.100s' in %s%s%s%s", what,
+			      w->spec->name.text, where, near[0] ? "; did you mean '" : "", near,
+			      near[0] ? "'?" : "");
+	file = strrchr(mods[0]->path, '/');
+	if (w->spec->kind != SPEC_USDT && plan_is_stripped(mods[0]) && at < w->why_size)
+		snprintf(w->why + at, w->why_size - at,
+			 "; %.60s is stripped, its NAME-dbgsym package brings its names",
+			 file ? file + 1 : mods[0]->path);
 }
 
 static int check_result(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n)

@@ -83,6 +83,8 @@ bool plan_unwinds(const struct symbols_module *m);
 bool plan_returns_oddly(const char *name);
 
 /* Say where symbols of a stripped file come from, once a file. */
+/* Does it have no symbols but exported ones? */
+bool plan_is_stripped(const struct symbols_module *m);
 void plan_hint_stripped(struct probe_plan *p, const struct symbols_module *m);
 
 /* The same file, however it is mapped. 0 or -errno. */

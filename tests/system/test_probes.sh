@@ -280,6 +280,8 @@ if cc -O2 -g -o "$T/inl" "$T/inl.c" 2>/dev/null; then
 	runs_as bare
 	"$PERFTOP" -p "$pid" --list-probes -e 'bare:fn@*' --force >"$T/bare.out" 2>&1
 	check "of a stripped file it is said what would bring its symbols" grep -q dbgsym "$T/bare.out"
+	"$PERFTOP" -p "$pid" --list-probes -e bare:middle_of_it >"$T/bare.out" 2>&1
+	check "so it is of a function that is not found in it" grep -q 'bare is stripped.*dbgsym' "$T/bare.out"
 	"$PERFTOP" -p "$pid" --list-probes -e 'libnothere.so:*' >"$T/bare.out" 2>&1
 	check "a library that is awaited is listed as such" grep -q 'Not loaded yet.*libnothere.so' "$T/bare.out"
 	exec 8>&-
