@@ -115,6 +115,21 @@ static int by_cgroup(struct options *o, char *why, size_t size)
 	return 0;
 }
 
+/* Of one alone the session tells. */
+static int all_there(const struct options *o, char *why, size_t size)
+{
+	for (uint32_t i = 0; o->npids > 1 && i < o->npids; i++) {
+		struct procfs_stat st;
+		int err = procfs_stat(o->pids[i], &st);
+
+		if (err != -ENOENT && err != -ESRCH)
+			continue;
+		snprintf(why, size, "no process %d; list them with: ps -e", o->pids[i]);
+		return -ESRCH;
+	}
+	return 0;
+}
+
 int target_choice_resolve(struct options *o, char *why, size_t why_size)
 {
 	if (o->name)
@@ -123,5 +138,5 @@ int target_choice_resolve(struct options *o, char *why, size_t why_size)
 		return by_cgroup(o, why, why_size);
 	o->session.pids = o->pids;
 	o->session.npids = o->npids;
-	return 0;
+	return all_there(o, why, why_size);
 }

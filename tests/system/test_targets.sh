@@ -56,6 +56,11 @@ mapfile -t kids < <(pgrep -P "$family")
 watch pids -p "${kids[0]},${kids[1]}"
 equal "-p A,B counts those two" "$(getsids)" $((2 * calls))
 end_family
+sleep 0 &
+wait $!
+"$PERFTOP" -p "$$,$!" --json --duration 100ms >"$T/out" 2>"$T/err"
+equal "one of several that is not there is refused" $? 2
+check "and named" grep -q "no process $!;" "$T/err"
 
 family
 watch glob -n "fam[i]ly"
