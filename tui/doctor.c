@@ -15,6 +15,7 @@
 #include "collectors/bpf.h"
 #include "collectors/procfs.h"
 #include "collectors/session.h"
+#include "tui/doctor_sampler.h"
 
 enum {
 	DOCTOR_TICKS = 3,
@@ -185,6 +186,19 @@ static void print_limits(struct doctor *d)
 		     "export LC_ALL=C.UTF-8");
 }
 
+static void print_sampler(struct doctor *d, struct session *se)
+{
+	char text[SNAP_TEXT] = "";
+	int err = doctor_try_sampler(text, sizeof(text));
+	const char *fix = "";
+
+	if (err == -EPERM || err == -EACCES)
+		fix = session_privilege_fix(se);
+	else if (err == -ENOENT)
+		fix = "make install";
+	line(d, err ? SECTION_ABSENT : SECTION_LIVE, "sampler", text, fix);
+}
+
 /* ---- the run -------------------------------------------------------------------------------- */
 
 static const struct snapshot *watch(struct session *se)
@@ -221,6 +235,7 @@ int doctor_run(struct session *se, FILE *out)
 	print_uprobes(&d, s);
 	for (uint32_t i = 0; i < s->nsections; i++)
 		print_section(&d, &s->sections[i], s);
+	print_sampler(&d, se);
 	print_limits(&d);
 	fprintf(out, "\n%u work, %u in part, %u do not\n", d.works, d.partly, d.missing);
 	return d.partly || d.missing ? 1 : 0;
