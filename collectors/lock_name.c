@@ -108,6 +108,8 @@ void lock_name_words(const struct snap_lock *l, char *out, size_t size)
 
 	if (l->name[0] && strcmp(l->name, "heap") != 0)
 		snprintf(out, size, "%s %.100s", kind, l->name);
+	else if (!l->addr)
+		snprintf(out, size, "%s", kind);
 	else
 		snprintf(out, size, "%s 0x%llx", kind, (unsigned long long)l->addr);
 }

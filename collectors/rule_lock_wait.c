@@ -24,6 +24,27 @@ static const char *holder(const struct snap_lock *l, char *out, size_t size)
 	return out;
 }
 
+static const char *advice(const char *kind)
+{
+	if (!strcmp(kind, "GIL"))
+		return "one thread at a time runs Python code: use processes, or code that lets "
+		       "go of the lock (I/O, numpy, extensions)";
+	if (!strcmp(kind, "pg lock"))
+		return "another transaction holds the row, table or tuple: in SQL, select pid, "
+		       "pg_blocking_pids(pid), query from pg_stat_activity where "
+		       "wait_event_type = 'Lock'";
+	if (!strcmp(kind, "mdl lock"))
+		return "another connection uses the table while one wants to change it: SHOW "
+		       "PROCESSLIST tells both, KILL ends one";
+	if (!strcmp(kind, "sqlite lock"))
+		return "another connection writes: shorten its transactions, or use WAL, in which "
+		       "readers do not wait";
+	if (!strcmp(kind, "file lock"))
+		return "another process has locked the file; `lslocks` lists them all";
+	return "shorten what is done while it is held, or split it; see Blocked for every lock, "
+	       "and for the stacks that wait there";
+}
+
 bool rule_lock_wait_check(const struct snapshot *s, struct snap_alert *a)
 {
 	const struct snap_lock *top = NULL;
@@ -50,13 +71,6 @@ bool rule_lock_wait_check(const struct snapshot *s, struct snap_alert *a)
 		 "(%llu waits, longest %.1f ms%s)",
 		 total / 100, a->subject, top->pct / 100, site, (unsigned long long)top->waits,
 		 (double)top->max_ns / 1e6, holder(top, held, sizeof(held)));
-	if (!strcmp(top->kind, "GIL"))
-		snprintf(a->advice, sizeof(a->advice),
-			 "one thread at a time runs Python code: use processes, or code that lets "
-			 "go of the lock (I/O, numpy, extensions)");
-	else
-		snprintf(a->advice, sizeof(a->advice),
-			 "shorten what is done while it is held, or split it; see Blocked for "
-			 "every lock, and for the stacks that wait there");
+	snprintf(a->advice, sizeof(a->advice), "%s", advice(top->kind));
 	return true;
 }

@@ -17,6 +17,7 @@
 #include "collectors/sockets.h"
 #include "collectors/target_set.h"
 #include "collectors/threads.h"
+#include "collectors/told_locks.h"
 #include "collectors/wait_stacks.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
@@ -454,6 +455,8 @@ static void sched_tick(struct session *se, void *priv, struct snapshot *s)
 		wait_stacks_tick(sc->stacks, &sc->threads, s);
 	locks_name_some(sc->locks, symbols_of, se, &sc->threads);
 	locks_fill(sc->locks, session_interval_ns(se), s);
+	if (sc->stacks)
+		told_locks_fill(sc->stacks, session_interval_ns(se), s);
 	deadlock_fill(sc->deadlock, &sc->threads, sc->locks, s);
 	sockets_fill(sc->sockets, session_pid(se), session_interval_ns(se), s);
 	report_forks(se, sc);

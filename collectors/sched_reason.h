@@ -24,6 +24,8 @@ static inline uint32_t sched_reason(uint32_t wait)
 		return BLOCKED_PAGE_FAULT;
 	case WAIT_RUNQ:
 		return BLOCKED_RUNQ;
+	case WAIT_AIO:
+		return BLOCKED_AIO;
 	default:
 		return BLOCKED_OTHER;
 	}

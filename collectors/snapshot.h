@@ -178,6 +178,7 @@ enum blocked_reason {
 	BLOCKED_NET,
 	BLOCKED_OTHER,
 	BLOCKED_RUNQ, /* runnable, waiting for a CPU */
+	BLOCKED_AIO,  /* for asynchronous I/O to complete; or idle: see time_split.h */
 	BLOCKED_REASONS
 };
 
@@ -322,10 +323,11 @@ struct snap_reclaim {
 /* One futex address that threads waited on. */
 struct snap_lock {
 	uint64_t addr;
-	uint64_t waits, wait_ns, max_ns;
-	double pct;	      /* of one thread's wall time over the last interval */
+	uint32_t reason;		 /* enum blocked_reason whose time it is part of */
+	uint64_t waits, wait_ns, max_ns; /* estimates where it is no futex: addr 0 */
+	double pct;			 /* of one thread's wall time over the last interval */
 	int32_t pid;	      /* whose own it is where several processes are watched, else 0 */
-	int32_t owner_tid;    /* holder seen last, 0 = not known */
+	int32_t owner_tid;    /* holder seen last, of a file lock its process; 0 = not known */
 	uint32_t is_mutex;    /* 1: who waits would run if he could (mutex, rwlock, Python's GIL,
 			       * PostgreSQL's LWLock …); 0: he may be idle (condvar, join …) */
 	uint64_t p50, p99;    /* of finished waits, within 12 % */

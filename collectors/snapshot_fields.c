@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot_fields.c: each row type described once; JSON, SQLite and replay follow from it. */
+/*
+ * snapshot_fields.c: each row type described once; JSON, SQLite and replay follow from it. Long
+ * because it is one table: a field that is not in it is not in any of these.
+ */
 #include "collectors/snapshot.h"
 
 #include <string.h>
@@ -29,7 +32,7 @@ const char *latency_source_name(uint32_t source)
 const char *blocked_reason_name(uint32_t reason)
 {
 	static const char *const names[] = {"futex", "io",    "page_fault", "sleep",
-					    "net",   "other", "runq"};
+					    "net",   "other", "runq",       "aio"};
 
 	return reason < BLOCKED_REASONS ? names[reason] : "?";
 }
@@ -193,6 +196,7 @@ static const struct field blocked_fields[] = {
 
 static const struct field lock_fields[] = {
 	F(snap_lock, addr, FIELD_U64),
+	FE(snap_lock, reason, blocked_reason_name),
 	F(snap_lock, waits, FIELD_U64),
 	F(snap_lock, wait_ns, FIELD_U64),
 	F(snap_lock, max_ns, FIELD_U64),

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "collectors/snapshot.h"
+
 /* Functions of thread libraries by how their names begin, leading underscores left out. */
 static const struct {
 	const char *prefix, *kind; /* kind NULL: goes on to the next frame */
@@ -52,12 +54,15 @@ static const struct {
 	{"LWLockAcquire", "LWLock"},
 	{"LWLockAcquireOrWait", "LWLock"},
 	{"LWLockWaitForVar", "LWLock"},
-	{"ProcSleep", "pg lock"},
 	{"uv_mutex_lock", NULL},
 	{"uv_cond_wait", NULL},
 	{"uv_cond_timedwait", NULL},
 	{"uv_sem_wait", NULL},
 	{"uv_thread_join", NULL},
+	{"MDL_wait::timed_wait", "mdl lock"}, /* MySQL's and MariaDB's, on tables */
+	{"MDL_context::acquire_lock", "mdl lock"},
+	{"MDL_context::acquire_locks", "mdl lock"},
+	{"MDL_context::upgrade_shared_lock", "mdl lock"},
 	{"g_mutex_lock_slowpath", "g mutex"},
 	{"g_cond_wait", "condvar"},
 	{"runtime.futex", "go park"},
@@ -188,12 +193,87 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 	out->kind = kind ? kind : "futex";
 }
 
+/* PostgreSQL: a row, a table or another transaction; below it, what asks for one. */
+static const char *const pg_lock[] = {"WaitOnLock",	   "LockAcquireExtended",
+				      "LockAcquire",	   "XactLockTableWait",
+				      "LockTuple",	   "SpeculativeInsertionWait",
+				      "LockRelationOid",   "VirtualXactLock",
+				      "heapam_tuple_lock", "heap_acquire_tuplock"};
+
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+static bool find_pg_lock(const struct symbol *frames, uint32_t n, struct wait_site *out)
+{
+	uint32_t i = 0, last;
+
+	while (i < n && i < 6 && strcmp(frames[i].name, "ProcSleep") != 0)
+		i++;
+	if (i == n || i == 6)
+		return false;
+	/* Static functions of a stripped program have no names: "fn@…". */
+	for (last = i++;
+	     i < n && (begins(frames[i].name, "fn@") ||
+		       is_one_of(frames[i].name, pg_lock, sizeof(pg_lock) / sizeof(pg_lock[0])));
+	     i++)
+		if (!begins(frames[i].name, "fn@"))
+			last = i;
+	*out = (struct wait_site){.kind = "pg lock", .via = last, .site = i < n ? i : last};
+	return true;
+}
+
+/* SQLite sleeps until the database is no longer locked by another connection. */
+static bool find_sqlite_lock(const struct symbol *frames, uint32_t n, struct wait_site *out)
+{
+	uint32_t first = 0, i;
+
+	while (first < n && first < 4 && !begins(frames[first].module, "libsqlite3"))
+		first++;
+	for (i = first; i < n && begins(frames[i].module, "libsqlite3"); i++)
+		;
+	if (first == 4 || i == first)
+		return false;
+	*out = (struct wait_site){.kind = "sqlite lock", .via = i - 1, .site = i < n ? i : i - 1};
+	return true;
+}
+
+/* flock(), and fcntl(F_SETLKW), the one of its commands that waits. */
+static bool find_file_lock(const struct symbol *frames, uint32_t n, struct wait_site *out)
+{
+	const char *name = n ? plain(frames[0].name) : "";
+
+	if (strcmp(name, "flock") != 0 && !begins(name, "libc_fcntl") && !begins(name, "fcntl"))
+		return false;
+	*out = (struct wait_site){.kind = "file lock", .via = 0, .site = n > 1 ? 1 : 0};
+	return true;
+}
+
+bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reason,
+			 struct wait_site *out)
+{
+	switch (reason) {
+	case BLOCKED_NET:
+		return find_pg_lock(frames, n, out);
+	case BLOCKED_SLEEP:
+		return find_sqlite_lock(frames, n, out);
+	case BLOCKED_OTHER:
+		return find_file_lock(frames, n, out);
+	default:
+		return false;
+	}
+}
+
 bool wait_site_is_lock(const char *kind)
 {
-	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	     "LWLock",
-					    "pg lock", "malloc",       "go mutex",   "stdio",
-					    "loader",  "java monitor", "rust mutex", "rust rwlock",
-					    "g mutex"};
+	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	      "LWLock",
+					    "pg lock", "malloc",       "go mutex",    "stdio",
+					    "loader",  "java monitor", "rust mutex",  "rust rwlock",
+					    "g mutex", "sqlite lock",  "file lock",   "mdl lock"};
 
 	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
 		if (!strcmp(kind, locks[i]))

@@ -21,6 +21,13 @@ struct wait_site {
 
 void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out);
 
+/*
+ * The same of a wait that is on no futex (reason: enum blocked_reason): a lock of PostgreSQL or
+ * SQLite, or on a file. False when it is none of these.
+ */
+bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reason,
+			 struct wait_site *out);
+
 /* Who waits for this kind would run if he could; else he may be idle. */
 bool wait_site_is_lock(const char *kind);
 

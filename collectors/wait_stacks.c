@@ -52,8 +52,10 @@ struct entry {
 	int32_t tid;
 	uint32_t waker, waker_kind, votes;
 	char waker_comm[16];
-	const char *kind; /* of lock, NULL: none, or not known */
-	bool timed;	  /* what ends it is a timer */
+	const char *kind;	/* of lock, NULL: none, or not known */
+	const char *site, *via; /* of a lock that is no futex: see wait_site.h; else NULL */
+	uint64_t shown_ns, prev_ns;
+	bool timed; /* what ends it is a timer */
 	bool used;
 };
 
@@ -163,6 +165,11 @@ static void tell_site(struct wait_stacks *w, struct entry *e, const struct walk 
 {
 	struct wait_site site;
 
+	if (e->reason != BLOCKED_FUTEX && wait_site_find_told(k->frames, k->n, e->reason, &site)) {
+		e->kind = site.kind;
+		e->site = site.site < k->n ? k->frames[site.site].name : "";
+		e->via = site.via < k->n && site.via != site.site ? k->frames[site.via].name : "";
+	}
 	if (!lock)
 		return;
 	wait_site_find(k->frames, k->n, &site);
@@ -427,7 +434,34 @@ void wait_stacks_tick(struct wait_stacks *w, const struct threads *t, struct sna
 	session_add_cost(w->se, &cost);
 	set_period(w, session_interval_ns(w->se));
 	add_sleepers(w, t);
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		struct entry *e = &w->entries[i];
+
+		/* A wait that ends gives way to its estimate: never less than was shown. */
+		e->prev_ns = e->shown_ns;
+		e->shown_ns =
+			entry_ns(e) > (double)e->shown_ns ? (uint64_t)entry_ns(e) : e->shown_ns;
+	}
 	fill(w, s);
+}
+
+void wait_stacks_each_lock(const struct wait_stacks *w, wait_stacks_lock_fn *fn, void *ctx)
+{
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		const struct entry *e = &w->entries[i];
+		struct wait_stack_lock l = {.kind = e->kind,
+					    .site = e->site,
+					    .via = e->via,
+					    .reason = e->reason,
+					    .tid = e->tid,
+					    .ns = e->shown_ns,
+					    .last_ns = e->shown_ns - e->prev_ns,
+					    .count = (uint64_t)(e->count + 0.5) + e->sleepers,
+					    .max_ns = e->max_ns};
+
+		if (e->used && e->site && e->shown_ns)
+			fn(ctx, &l);
+	}
 }
 
 void wait_stacks_reset(struct wait_stacks *w)

@@ -29,6 +29,17 @@ void wait_stacks_free(struct wait_stacks *w);
 void wait_stacks_tick(struct wait_stacks *w, const struct threads *t, struct snapshot *s);
 void wait_stacks_reset(struct wait_stacks *w);
 
+/* Of the stacks in one place, those that wait for a lock that is no futex; after the tick. */
+struct wait_stack_lock {
+	const char *kind, *site, *via; /* strings that stay */
+	uint32_t reason;	       /* enum blocked_reason */
+	int32_t tid;		       /* that waited there last */
+	uint64_t ns, last_ns;	       /* since the reset, and in the last interval */
+	uint64_t count, max_ns;
+};
+typedef void wait_stacks_lock_fn(void *ctx, const struct wait_stack_lock *l);
+void wait_stacks_each_lock(const struct wait_stacks *w, wait_stacks_lock_fn *fn, void *ctx);
+
 bool wait_stacks_all_waits(const struct wait_stacks *w); /* in page faults too */
 
 #endif

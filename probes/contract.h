@@ -184,6 +184,7 @@ enum contract_wait {
 	WAIT_RUNQ,
 	WAIT_EPOLL, /* table entry only: becomes WAIT_NET, for any of many sockets */
 	WAIT_POLL,  /* the same, with no descriptor to name it by */
+	WAIT_AIO,   /* for what asynchronous I/O completes, if there is any */
 	WAIT_CLASSES,
 };
 

@@ -175,6 +175,7 @@ static void add_blocked(const struct snapshot *s, const struct group *g, struct 
 		[BLOCKED_NET] = "waiting in",
 		[BLOCKED_OTHER] = "waiting in",
 		[BLOCKED_RUNQ] = "blocked, and waiting for a CPU longest",
+		[BLOCKED_AIO] = "waiting for asynchronous I/O in",
 	};
 	const char *holder = common(s, g, holder_of), *waker = common(s, g, waker_of);
 	uint32_t reason = g->first->reason < BLOCKED_REASONS ? g->first->reason : BLOCKED_OTHER;

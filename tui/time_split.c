@@ -2,44 +2,67 @@
 /* time_split.c: where the threads' wall time goes. */
 #include "tui/time_split.h"
 
-static void add_blocked(struct time_split *t, const struct snap_blocked *b, double mutex_pct)
+/*
+ * How many of the target's requests are on their way to a disk at any time, by their rate and how
+ * long they take (Little). No more threads than that wait for one: the others that ask for what
+ * completes are idle, as those of a database's own pool mostly are.
+ */
+static double requests_in_flight(const struct snapshot *s)
 {
-	switch (b->reason) {
+	double n = 0;
+
+	for (uint32_t i = 0; i < s->nblock; i++)
+		n += s->block[i].rate * (double)s->block[i].mean / 1e9;
+	return n;
+}
+
+static enum time_part part_of(uint32_t reason)
+{
+	switch (reason) {
 	case BLOCKED_FUTEX:
-		mutex_pct = mutex_pct < b->pct ? mutex_pct : b->pct;
-		t->pct[TIME_LOCK] += mutex_pct;
-		t->pct[TIME_WAIT] += b->pct - mutex_pct;
-		break;
+		return TIME_WAIT;
 	case BLOCKED_IO:
 	case BLOCKED_PAGE_FAULT:
-		t->pct[TIME_IO] += b->pct;
-		break;
+		return TIME_IO;
 	case BLOCKED_NET:
-		t->pct[TIME_NET] += b->pct;
-		break;
+		return TIME_NET;
 	case BLOCKED_SLEEP:
-		t->pct[TIME_SLEEP] += b->pct;
-		break;
+		return TIME_SLEEP;
 	case BLOCKED_RUNQ:
-		t->pct[TIME_RUNQ] += b->pct;
-		break;
+		return TIME_RUNQ;
 	default:
-		t->pct[TIME_OTHER] += b->pct;
+		return TIME_OTHER;
 	}
+}
+
+/* What of a reason's time is for locks is a part of its own. */
+static void add_blocked(struct time_split *t, const struct snap_blocked *b, double lock_pct,
+			double in_flight)
+{
+	double aio_pct = b->reason == BLOCKED_AIO ? 100 * in_flight : 0;
+
+	if (lock_pct > b->pct)
+		lock_pct = b->pct;
+	if (aio_pct > b->pct - lock_pct)
+		aio_pct = b->pct - lock_pct;
+	t->pct[TIME_LOCK] += lock_pct;
+	t->pct[TIME_IO] += aio_pct;
+	t->pct[part_of(b->reason)] += b->pct - lock_pct - aio_pct;
 }
 
 void time_split_compute(struct time_split *t, const struct snapshot *s)
 {
-	double mutex_pct = 0;
+	double lock_pct[BLOCKED_REASONS] = {0}, busy = requests_in_flight(s);
 
 	*t = (struct time_split){.has_blocked = s->nblocked > 0};
 	t->pct[TIME_USER] = s->proc.user_pct;
 	t->pct[TIME_SYS] = s->proc.sys_pct;
 	for (uint32_t i = 0; i < s->nlocks; i++)
-		if (s->locks[i].is_mutex)
-			mutex_pct += s->locks[i].pct;
+		if (s->locks[i].is_mutex && s->locks[i].reason < BLOCKED_REASONS)
+			lock_pct[s->locks[i].reason] += s->locks[i].pct;
 	for (uint32_t i = 0; i < s->nblocked; i++)
-		add_blocked(t, &s->blocked[i], mutex_pct);
+		if (s->blocked[i].reason < BLOCKED_REASONS)
+			add_blocked(t, &s->blocked[i], lock_pct[s->blocked[i].reason], busy);
 	/* Where no row tells the run queue, the total of the CPU section does. */
 	if (t->pct[TIME_RUNQ] <= 0)
 		t->pct[TIME_RUNQ] = s->cpu.runq_wait_pct;

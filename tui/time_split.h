@@ -10,7 +10,7 @@ enum time_part {
 	TIME_USER,
 	TIME_SYS,
 	TIME_RUNQ, /* runnable, no CPU free */
-	TIME_LOCK, /* futex waits on mutexes */
+	TIME_LOCK, /* for mutexes and other locks, on a futex or not */
 	TIME_IO,   /* disk, and page faults */
 	TIME_NET,
 	TIME_WAIT, /* other futex waits: condition variables, joins */

@@ -151,8 +151,8 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 		if (s->threads[i].tid == top->owner_tid)
 			comm = s->threads[i].comm;
 	if (top->owner_tid)
-		snprintf(held, sizeof(held), ", held by tid %d%s%s%s", top->owner_tid,
-			 comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
+		snprintf(held, sizeof(held), ", held by %s %d%s%s%s", top->addr ? "tid" : "process",
+			 top->owner_tid, comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
 	lock_name_words(top, what, sizeof(what));
 	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
 	    "%.0f %% of active thread time waits for %.70s%s%.70s%s", 100 * top->pct / t->active,

@@ -24,11 +24,11 @@ trap 'exit 1' INT TERM
 ok() { echo "ok - $*"; }
 not_ok() { echo "not ok - $*"; status=1; }
 skip() { echo "ok - $* # SKIP"; }
-# check "what" CMD...: ok when CMD succeeds.
+# check "what" CMD...: ok when CMD succeeds; what it prints is not shown.
 check() {
 	local what=$1
 	shift
-	if "$@"; then ok "$what"; else not_ok "$what: $*"; fi
+	if "$@" >/dev/null; then ok "$what"; else not_ok "$what: $*"; fi
 }
 # equal "what" GOT WANT
 equal() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1: got '$2', want '$3'"; fi; }

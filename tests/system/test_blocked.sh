@@ -30,7 +30,7 @@ equal "a condition variable is named, though it sleeps on a word inside" \
 	"$(jq -r '.blocked.locks[] | select(.kind == "condvar") | "\(.name) \(.site)"' <<<"$last")" \
 	"idle idle_on_cond"
 check "a wait that never ended has its stack" \
-	jq -e 'any(.blocked.stacks[]; .waker == "" and any(.frames[]; . == "idle_on_cond (contend)"))' <<<"$middle" >/dev/null
+	jq -e 'any(.blocked.stacks[]; .waker == "" and any(.frames[]; . == "idle_on_cond (contend)"))' <<<"$middle"
 
 # Each thread knows when it began and what it ran, and then waits until the end: the rest of the time
 # up to the last tick that it is in, it was off the CPU.
@@ -63,7 +63,7 @@ equal "a semaphore is no lock" "$(lock work_ready '"\(.kind) \(.site) \(.is_mute
 equal "a rwlock counts as a lock" \
 	"$(jq -r '[.blocked.locks[] | select(.kind == "rwlock") | .is_mutex] | unique[]' <<<"$before_last")" 1
 check "its name is the variable's, its holder the one that writes" \
-	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock" and .owner_tid > 0)' <<<"$before_last" >/dev/null
+	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock" and .owner_tid > 0)' <<<"$before_last"
 port=$(awk '/^port/ { print $2 }' "$T/both.out")
 socket() { jq -r ".blocked.sockets[] | select(.name | startswith(\"tcp 127.0.0.1:$port \")) | $1" <<<"$before_last"; }
 # One byte every 4 ms and a bit, waited for nearly all of the time.
@@ -78,7 +78,7 @@ between "stacks that wait for the mutex have its time, ratio" \
 equal "who gives work wakes the worker" \
 	"$(jq -r '.blocked.stacks[] | select(any(.frames[]; . == "take_work (waits)")) | .waker' <<<"$before_last" | head -1 | sed 's|/.*||')" waits
 check "all stacks reach a thread's start" \
-	jq -e '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last" >/dev/null
+	jq -e '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last"
 
 start_first busy "$BUILD/tests/targets/busy" 7
 runs_as busy
@@ -95,7 +95,7 @@ check "the CPU alert names hot()" grep -q '"subject":"hot"' "$T/busy.json"
 "$PERFTOP" --json --no-wait-stacks -d 250ms -- "$BUILD/tests/targets/waits" 2 >"$T/plain.out" 2>"$T/plain.err"
 last=$(grep '^{' "$T/plain.out" | tail -1)
 check "without stacks of waits their reasons stand" \
-	jq -e '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last" >/dev/null
+	jq -e '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last"
 check "and it says that they were not asked for" grep -q 'turned off by --no-wait-stacks' <<<"$last"
 
 # A client that asks and waits: whom for, told apart from the server that it asks.

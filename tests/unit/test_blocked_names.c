@@ -13,6 +13,7 @@
 #include "collectors/locks.h"
 #include "collectors/socket_names.h"
 #include "collectors/threads.h"
+#include "collectors/told_locks.h"
 #include "collectors/wait_site.h"
 
 #define LIBC "libc.so.6"
@@ -135,6 +136,109 @@ static void locks_of_java_and_rust_are_taken_for_waits_of_the_idle(void **state)
 		"std::sys::sync::condvar::futex::Condvar::wait_optional_timeout");
 }
 
+static void assert_told(const char *const *names, uint32_t reason, const char *kind,
+			const char *site, const char *via)
+{
+	struct symbol frames[12] = {{0}};
+	struct wait_site out;
+	uint32_t n = 0;
+
+	for (; names[2 * n]; n++) {
+		frames[n].name = names[2 * n];
+		frames[n].module = names[2 * n + 1];
+	}
+	if (!kind) {
+		assert_false(wait_site_find_told(frames, n, reason, &out));
+		return;
+	}
+	assert_true(wait_site_find_told(frames, n, reason, &out));
+	assert_string_equal(out.kind, kind);
+	assert_true(wait_site_is_lock(out.kind));
+	assert_string_equal(frames[out.site].name, site);
+	assert_string_equal(frames[out.via].name, via);
+}
+
+/* As their stacks look in stripped programs of a distribution. */
+static void a_databases_locks_are_taken_for_network_and_sleep(void **state)
+{
+	const char *const row[] = {"epoll_wait",
+				   LIBC,
+				   "WaitEventSetWait",
+				   "postgres",
+				   "WaitLatch",
+				   "postgres",
+				   "ProcSleep",
+				   "postgres",
+				   "fn@0x45d8a0",
+				   "postgres",
+				   "LockAcquireExtended",
+				   "postgres",
+				   "XactLockTableWait",
+				   "postgres",
+				   "fn@0x19e8b0",
+				   "postgres",
+				   "heap_update",
+				   "postgres",
+				   "standard_ExecutorRun",
+				   "postgres",
+				   NULL};
+	const char *const idle[] = {"epoll_wait", LIBC,		 "WaitEventSetWait",
+				    "postgres",	  "secure_read", "postgres",
+				    "pq_getbyte", "postgres",	 NULL};
+	const char *const sqlite[] = {"clock_nanosleep",
+				      LIBC,
+				      "usleep",
+				      LIBC,
+				      "fn@0xaa150",
+				      "libsqlite3.so.0.8.6",
+				      "sqlite3InvokeBusyHandler",
+				      "libsqlite3.so.0.8.6",
+				      "sqlite3_step",
+				      "libsqlite3.so.0.8.6",
+				      "insert_row",
+				      "app",
+				      NULL};
+	const char *const sleeps[] = {"clock_nanosleep", LIBC,	"usleep", LIBC,
+				      "poll_queue",	 "app", NULL};
+	const char *const file[] = {"flock", LIBC, "lock_index", "git", NULL};
+	const char *const fcntl[] = {"__libc_fcntl64", LIBC, "lock_pid_file", "daemon", NULL};
+
+	assert_told(row, BLOCKED_NET, "pg lock", "heap_update", "XactLockTableWait");
+	assert_told(idle, BLOCKED_NET, NULL, NULL, NULL);
+	assert_told(sqlite, BLOCKED_SLEEP, "sqlite lock", "insert_row", "sqlite3_step");
+	assert_told(sleeps, BLOCKED_SLEEP, NULL, NULL, NULL);
+	assert_told(file, BLOCKED_OTHER, "file lock", "lock_index", "flock");
+	assert_told(fcntl, BLOCKED_OTHER, "file lock", "lock_pid_file", "__libc_fcntl64");
+	/* On its way to the disk it waits for that. */
+	assert_told(file, BLOCKED_IO, NULL, NULL, NULL);
+	/* MySQL's and MariaDB's on tables. */
+	assert_site((const char *const[]){"pthread_cond_timedwait", LIBC, "MDL_wait::timed_wait",
+					  "mariadbd", "MDL_context::acquire_lock", "mariadbd",
+					  "open_table", "mariadbd", NULL},
+		    "mdl lock", "open_table", "MDL_context::acquire_lock");
+}
+
+static void who_holds_a_file_lock_is_misread(void **state)
+{
+	static const char text[] = "1: POSIX  ADVISORY  READ 2231 fe:00:31 1073741826 1073742335\n"
+				   "2: FLOCK  ADVISORY  WRITE 11790 fe:00:10963336 0 EOF\n"
+				   "2: -> FLOCK  ADVISORY  WRITE 11823 fe:00:10963336 0 EOF\n"
+				   "2: -> FLOCK  ADVISORY  WRITE 11824 fe:00:10963336 0 EOF\n"
+				   "3: OFDLCK ADVISORY  WRITE -1 fe:00:77 0 EOF\n"
+				   "3: -> OFDLCK ADVISORY  WRITE 400 fe:00:77 0 EOF\n";
+	uint64_t inode = 0;
+
+	assert_int_equal(told_locks_holder(text, 11824, &inode), 11790);
+	assert_int_equal(inode, 10963336);
+	assert_int_equal(told_locks_holder(text, 400, &inode), 0); /* nobody in particular */
+	assert_int_equal(inode, 77);
+	inode = 0;
+	assert_int_equal(told_locks_holder(text, 2231, &inode),
+			 0); /* it holds one, and waits for none */
+	assert_int_equal(inode, 0);
+	assert_int_equal(told_locks_holder("", 1, &inode), 0);
+}
+
 static void a_stack_without_names_says_futex(void **state)
 {
 	(void)state;
@@ -224,6 +328,8 @@ int main(void)
 		cmocka_unit_test(pythons_gil_is_told_from_the_mutex_that_guards_it),
 		cmocka_unit_test(a_semaphore_of_postgres_is_the_lock_it_serves),
 		cmocka_unit_test(locks_of_java_and_rust_are_taken_for_waits_of_the_idle),
+		cmocka_unit_test(a_databases_locks_are_taken_for_network_and_sleep),
+		cmocka_unit_test(who_holds_a_file_lock_is_misread),
 		cmocka_unit_test(a_stack_without_names_says_futex),
 		cmocka_unit_test(a_lock_is_called_what_its_variable_is),
 		cmocka_unit_test(sockets_are_named_by_both_their_ends),

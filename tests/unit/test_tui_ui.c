@@ -11,6 +11,7 @@
 
 #include "tests/lib/sample_snapshot.h"
 #include "tui/keys.h"
+#include "tui/time_split.h"
 #include "tui/ui.h"
 
 struct fixture {
@@ -333,6 +334,47 @@ static void a_deadlock_is_hidden_by_what_still_runs(void **state)
 	expect(s, VERDICT_BAD, "Stands still", "thread 7");
 }
 
+/* Idle threads of a database ask for what completes; a benchmark's do nothing else. */
+static void asynchronous_io_counts_though_none_is_on_its_way(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct time_split t;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nblocked = 1;
+	s->blocked[0] = (struct snap_blocked){.reason = BLOCKED_AIO, .pct = 200};
+	s->nblock = 0;
+	time_split_compute(&t, s);
+	assert_true(t.pct[TIME_IO] == 0 && t.pct[TIME_OTHER] == 200);
+	s->nblock = 1;
+	s->block[0] = (struct snap_latency){.rate = 5000, .mean = 100000}; /* half a request */
+	time_split_compute(&t, s);
+	assert_true(fabs(t.pct[TIME_IO] - 50) < 1e-6 && fabs(t.pct[TIME_OTHER] - 150) < 1e-6);
+	s->block[0].rate = 500000;
+	time_split_compute(&t, s);
+	assert_true(fabs(t.pct[TIME_IO] - 200) < 1e-6 && fabs(t.pct[TIME_OTHER]) < 1e-6);
+	expect(s, VERDICT_BAD, "I/O-bound", "");
+}
+
+static void locks_that_are_no_futex_count_as_network(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct time_split t;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nblocked = 1;
+	s->blocked[0] = (struct snap_blocked){.reason = BLOCKED_NET, .pct = 90};
+	s->nlocks = 1;
+	s->locks[0] = (struct snap_lock){
+		.reason = BLOCKED_NET, .is_mutex = 1, .pct = 70, .kind = "pg lock"};
+	snprintf(s->locks[0].site, sizeof(s->locks[0].site), "heap_update");
+	time_split_compute(&t, s);
+	assert_true(t.pct[TIME_LOCK] == 70 && t.pct[TIME_NET] == 20);
+	expect(s, VERDICT_BAD, "Blocked on locks", "waits for pg lock in heap_update");
+}
+
 static void many_half_idle_threads_are_not_cpu_bound(void **state)
 {
 	struct fixture *f = *state;
@@ -474,6 +516,8 @@ int main(void)
 		TEST(verdict_names_what_holds_the_target_back),
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
 		TEST(a_deadlock_is_hidden_by_what_still_runs),
+		TEST(asynchronous_io_counts_though_none_is_on_its_way),
+		TEST(locks_that_are_no_futex_count_as_network),
 		TEST(many_half_idle_threads_are_not_cpu_bound),
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/views/blocked_rows.h"
 #include "tui/widgets.h"
 
-/* A row of the table: the snapshot's, but futexes are parted into locks and the rest. */
+/* A row of the table: the snapshot's, but what of it is for locks makes a row of its own. */
 struct line {
 	const char *name;
 	struct snap_blocked b;
@@ -18,16 +19,16 @@ struct line {
 
 enum { LINES = BLOCKED_REASONS + 1 };
 
-/* The locks among the futexes, added up. */
-static struct snap_blocked sum_locks(const struct snapshot *s, uint32_t *n)
+/* The locks whose time is part of the reason's, added up. */
+static struct snap_blocked sum_locks(const struct snapshot *s, uint32_t reason, uint32_t *n)
 {
-	struct snap_blocked sum = {.reason = BLOCKED_FUTEX};
+	struct snap_blocked sum = {.reason = reason};
 
 	*n = 0;
 	for (uint32_t i = 0; i < s->nlocks; i++) {
 		const struct snap_lock *l = &s->locks[i];
 
-		if (!l->is_mutex)
+		if (!l->is_mutex || l->reason != reason)
 			continue;
 		(*n)++;
 		sum.ns += l->wait_ns;
@@ -46,53 +47,69 @@ static uint64_t minus(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-static uint32_t part_futex(const struct snapshot *s, const struct snap_blocked *all,
-			   struct line *out)
+/* What is left of futexes: condition variables, semaphores. */
+static void count_others(const struct snapshot *s, struct snap_blocked *rest)
 {
-	struct snap_blocked locks, rest = *all;
-	uint32_t n, lines = 0;
-
-	locks = sum_locks(s, &n);
-	if (!n) {
-		out[0] = (struct line){"condvar, sem", *all, false};
-		return 1;
-	}
-	rest.ns = minus(all->ns, locks.ns);
-	rest.pct = all->pct > locks.pct ? all->pct - locks.pct : 0;
-	rest.max = rest.count = 0;
+	rest->max = rest->count = 0;
 	for (uint32_t i = 0; i < s->nlocks; i++) {
 		if (s->locks[i].is_mutex)
 			continue;
-		rest.count += s->locks[i].waits;
-		if (s->locks[i].max_ns > rest.max)
-			rest.max = s->locks[i].max_ns;
+		rest->count += s->locks[i].waits;
+		if (s->locks[i].max_ns > rest->max)
+			rest->max = s->locks[i].max_ns;
 	}
-	if (locks.max > all->max)
-		locks.max = all->max;
-	out[lines++] = (struct line){"locks", locks, n > 1 || !locks.p50};
-	if (rest.pct >= 0.05 || rest.max)
-		out[lines++] = (struct line){"condvar, sem", rest, true};
-	return lines;
+}
+
+/* The row without its locks, which go to theirs; false when nothing is left. */
+static bool part_locks(const struct snapshot *s, struct line *l, struct line *locks)
+{
+	struct snap_blocked part;
+	uint32_t n;
+
+	part = sum_locks(s, l->b.reason, &n);
+	if (!n)
+		return true;
+	if (part.max > l->b.max)
+		part.max = l->b.max;
+	locks->no_quantiles = locks->b.count || n > 1 || !part.p50;
+	locks->b.ns += part.ns;
+	locks->b.count += part.count;
+	locks->b.pct += part.pct;
+	locks->b.p50 = part.p50;
+	locks->b.p99 = part.p99;
+	if (part.max > locks->b.max)
+		locks->b.max = part.max;
+	l->no_quantiles = true;
+	l->b.ns = minus(l->b.ns, part.ns);
+	l->b.count = minus(l->b.count, part.count);
+	l->b.pct = l->b.pct > part.pct ? l->b.pct - part.pct : 0;
+	if (l->b.reason == BLOCKED_FUTEX)
+		count_others(s, &l->b);
+	else
+		l->b.max = 0; /* whose it was is not known */
+	return l->b.pct >= 0.05 || l->b.max;
 }
 
 static uint32_t make_lines(const struct snapshot *s, struct line *out)
 {
 	static const char *const names[BLOCKED_REASONS] = {
-		[BLOCKED_IO] = "I/O",	   [BLOCKED_PAGE_FAULT] = "page fault",
-		[BLOCKED_SLEEP] = "sleep", [BLOCKED_NET] = "network",
-		[BLOCKED_OTHER] = "other", [BLOCKED_RUNQ] = "run queue",
+		[BLOCKED_FUTEX] = "condvar, sem",    [BLOCKED_IO] = "I/O",
+		[BLOCKED_PAGE_FAULT] = "page fault", [BLOCKED_SLEEP] = "sleep",
+		[BLOCKED_NET] = "network",	     [BLOCKED_OTHER] = "other",
+		[BLOCKED_RUNQ] = "run queue",	     [BLOCKED_AIO] = "async I/O",
 	};
+	struct line locks = {.name = "locks"};
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < s->nblocked && n + 2 <= LINES; i++) {
+	for (uint32_t i = 0; i < s->nblocked && n + 1 < LINES; i++) {
 		const struct snap_blocked *b = &s->blocked[i];
 
-		if (b->reason == BLOCKED_FUTEX)
-			n += part_futex(s, b, out + n);
-		else
-			out[n++] = (struct line){
-				b->reason < BLOCKED_REASONS ? names[b->reason] : "?", *b, false};
+		out[n] = (struct line){b->reason < BLOCKED_REASONS ? names[b->reason] : "?", *b,
+				       false};
+		n += part_locks(s, &out[n], &locks);
 	}
+	if (locks.b.count || locks.b.ns)
+		out[n++] = locks;
 	return n;
 }
 
@@ -182,8 +199,8 @@ void blocked_reasons_words(const struct snapshot *s, char *out, size_t size)
 		idle_words(s, out, size);
 		return;
 	}
-	blocked_lock_name(top, name, sizeof(name));
-	snprintf(out, size, "At any time %.1f threads wait for %s %s%s%s%s%s.", top->pct / 100,
-		 top->kind[0] ? top->kind : "mutex", name, top->site[0] ? ", in " : "", top->site,
-		 top->p99 ? ", p99 " : "", top->p99 ? format_ns(p99, top->p99) : "");
+	lock_name_words(top, name, sizeof(name));
+	snprintf(out, size, "At any time %.1f threads wait for %s%s%s%s%s.", top->pct / 100, name,
+		 top->site[0] ? ", in " : "", top->site, top->p99 ? ", p99 " : "",
+		 top->p99 ? format_ns(p99, top->p99) : "");
 }

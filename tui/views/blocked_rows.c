@@ -50,6 +50,8 @@ void blocked_lock_name(const struct snap_lock *l, char *buf, size_t size)
 	/* Kinds of memory have a space or are the heap: many locks lie there. */
 	if (l->name[0] && strcmp(l->name, "heap") != 0)
 		snprintf(buf, size, "%s", l->name);
+	else if (!l->addr)
+		buf[0] = '\0';
 	else
 		snprintf(buf, size, "0x%llx", (unsigned long long)l->addr);
 }
@@ -223,7 +225,10 @@ static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 		if (s->locks[i].pid)
 			snprintf(of, sizeof(of), " of pid %d", s->locks[i].pid);
 		snprintf(out->text, sizeof(out->text), "%s%s%s%s", lock, of,
-			 s->locks[i].site[0] ? "  in " : "", s->locks[i].site);
+			 !s->locks[i].site[0] ? ""
+			 : lock[0]	      ? "  in "
+					      : "in ",
+			 s->locks[i].site);
 		break;
 	case BLOCKED_ROW_STACK:
 		stack_text(s, &s->wait_stacks[i], out->text, sizeof(out->text));
@@ -244,7 +249,7 @@ static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 		[BLOCKED_FUTEX] = "~ futex",	  [BLOCKED_IO] = "~ I/O",
 		[BLOCKED_PAGE_FAULT] = "~ fault", [BLOCKED_SLEEP] = "~ sleep",
 		[BLOCKED_NET] = "~ net",	  [BLOCKED_OTHER] = "~ other",
-		[BLOCKED_RUNQ] = "~ queue",
+		[BLOCKED_RUNQ] = "~ queue",	  [BLOCKED_AIO] = "~ aio",
 	};
 	const char *old = s->locks[i < s->nlocks ? i : 0].is_mutex ? "mutex" : "cond/sem";
 	uint32_t reason = kind == BLOCKED_ROW_STACK ? s->wait_stacks[i].reason : 0;

@@ -90,6 +90,7 @@ static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap
 		[BLOCKED_NET] = "the network",
 		[BLOCKED_OTHER] = "something else",
 		[BLOCKED_RUNQ] = "a CPU",
+		[BLOCKED_AIO] = "asynchronous I/O, if there is any",
 	};
 	char ns[FORMAT_SIZE], n[FORMAT_SIZE], max[FORMAT_SIZE], mean[FORMAT_SIZE];
 
