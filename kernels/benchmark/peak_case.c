@@ -2,6 +2,7 @@
 /* peak_case.c: the contender that multiplies and adds in registers. */
 #include "kernels/benchmark/peak_case.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "kernels/kernels.h"
@@ -9,8 +10,13 @@
 static int run_peak(void *arg)
 {
 	const struct peak_arg *p = arg;
+	const uint32_t threads = p->threads > 1 ? p->threads : 1;
+	uint64_t flops = 0;
 
-	return p->run(p->rounds) ? 0 : -EINVAL;
+#pragma omp parallel for num_threads(threads) reduction(+ : flops) if (threads > 1)
+	for (uint32_t i = 0; i < threads; i++)
+		flops += p->run(p->rounds / threads);
+	return flops ? 0 : -EINVAL;
 }
 
 struct benchmark_case peak_case(const struct benchmark *b, double flops, struct peak_arg *arg)
@@ -18,7 +24,7 @@ struct benchmark_case peak_case(const struct benchmark *b, double flops, struct 
 	const struct kernel *k = kernels_select("peak", benchmark_isa(b));
 	const double round = (double)k->run.peak(1);
 
-	arg->run = k->run.peak;
+	*arg = (struct peak_arg){.run = k->run.peak};
 	arg->rounds = (uint64_t)(flops / round) + 1;
 	return (struct benchmark_case){.name = "multiply-adds alone",
 				       .isa = k->isa,

@@ -9,6 +9,7 @@
 struct peak_arg {
 	peak_fn *run;
 	uint64_t rounds;
+	uint32_t threads; /* that share them; 0 is one */
 };
 
 /*

@@ -65,6 +65,17 @@ static int read_only(void *arg)
 	return 0;
 }
 
+/* And constraints of tasks that are merged. */
+static int read_constrained(void *arg)
+{
+	const struct ewc_work *w = arg;
+	const float *operands[] = {w->gradient, w->theta, w->sum.stiffness, w->sum.anchor};
+
+	for (int i = 0; i < 4; i++)
+		w->read->run.read(operands[i], w->n);
+	return 0;
+}
+
 static int copy(void *arg)
 {
 	struct ewc_work *w = arg;
@@ -181,10 +192,12 @@ static int constrain_contest(struct benchmark *b, size_t n)
 {
 	const enum isa isa = benchmark_isa(b);
 	const struct benchmark_param params[] = {{"n", NULL, (double)n}, {"tasks", NULL, TASKS}};
-	struct ewc_work w = {.constrain = kernels_select("ewc_constrain", isa)}, scalar;
-	struct benchmark_case c[4];
-	double ns[4];
-	char why[128];
+	struct ewc_work w = {.constrain = kernels_select("ewc_constrain", isa),
+			     .read = kernels_select("read_sum", isa)},
+			scalar;
+	struct benchmark_case c[5];
+	double ns[5];
+	char why[160], more[80];
 	int err;
 
 	if (!make_work(b, &w, n, ewc_constrain_bytes(n, 1)))
@@ -202,11 +215,15 @@ static int constrain_contest(struct benchmark *b, size_t n)
 		       ewc_constrain_bytes(n, 1));
 	c[3] = case_of("memcpy of as many bytes", ISA_SCALAR, copy, &w, 2 * w.copy_bytes);
 	c[3].baseline = "memcpy";
-	err = benchmark_contest(b, "constraints", params, 2, c, 4, ns);
+	c[4] = case_of("merely reading them", w.read->isa, read_constrained, &w,
+		       sizeof(float) * 4 * n);
+	c[4].baseline = "reading";
+	err = benchmark_contest(b, "constraints", params, 2, c, 5, ns);
 	if (err || n < 100000)
 		return err;
-	bandwidth(why, sizeof(why), ewc_constrain_bytes(n, 1), ns[2], ns[3],
-		  "; tasks merged, the same force");
+	snprintf(more, sizeof(more), "; tasks merged, the same force; merely reading them: %.1f us",
+		 ns[4] / 1e3);
+	bandwidth(why, sizeof(why), ewc_constrain_bytes(n, 1), ns[2], ns[3], more);
 	err = benchmark_time_target(
 		b,
 		&(struct benchmark_limit){"constraints, 5 tasks, 100,000 weights", SONA, "< 500 us",
