@@ -41,9 +41,19 @@ struct frames {
 	uint32_t n, self;
 };
 
-static void add_user_frames(struct cpu *c, const struct sampler_sample *in, struct frames *f,
+/* The trampoline of return probes is at the beginning of this mapping, which the kernel makes. */
+static void leave_probes(struct symbols *syms, struct sampler_sample *s)
+{
+	const struct symbols_module *m = symbols_module_at(syms, sampler_ip(s));
+
+	if (m && !strcmp(m->path, "[uprobes]"))
+		sampler_leave_trampoline(s, sampler_ip(s) - m->start);
+}
+
+static void add_user_frames(struct cpu *c, const struct sampler_sample *from, struct frames *f,
 			    enum unwind_end *end)
 {
+	struct sampler_sample s = *from, *in = &s;
 	pid_t pid = session_pid_of(c->se, in->pid);
 	struct symbols *syms = session_symbols_of(c->se, pid);
 	struct unwinder *unwinder;
@@ -58,6 +68,7 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *in, stru
 	/* A child that ended before it was looked at: where it was cannot be told any more. */
 	if (!syms || !unwinder)
 		return;
+	leave_probes(syms, in);
 	n = unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs, UNWIND_MAX_FRAMES,
 			 end);
 	for (uint32_t i = 0; i < n; i++) {

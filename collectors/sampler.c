@@ -96,6 +96,43 @@ void sampler_registers(struct unwind_regs *r, const struct contract_sample *s)
 	sampler_set_registers(r, s->ip, s->sp, s->bp, (const uint64_t *)s->regs);
 }
 
+#if defined(__x86_64__)
+/* The program goes on at ip, with its stack from sp on. */
+static void go_on_at(struct sampler_sample *s, uint64_t ip, uint64_t above)
+{
+	s->slice = (const char *)s->slice + above;
+	s->slice_bytes -= above;
+	s->regs.r[7] += above;
+	s->regs.r[16] = ip;
+}
+
+/*
+ * arch/x86/kernel/uprobes.c: it pushes three registers, calls the kernel, pops two at +13 and +15,
+ * and returns at +16. Before the kernel is done the call is still known; then its return address
+ * lies where the third register was.
+ */
+void sampler_leave_trampoline(struct sampler_sample *s, uint64_t offset)
+{
+	uint64_t above = s->return_at + 8 - s->regs.r[7], ip;
+
+	if (s->return_ip && above <= 24 && above <= s->slice_bytes) {
+		go_on_at(s, s->return_ip, above);
+		return;
+	}
+	above = offset == 13 ? 16 : offset == 15 ? 8 : 0;
+	if (offset < 13 || offset > 16 || s->slice_bytes < above + sizeof(ip))
+		return;
+	memcpy(&ip, (const char *)s->slice + above, sizeof(ip));
+	go_on_at(s, ip, above + sizeof(ip));
+}
+#else
+void sampler_leave_trampoline(struct sampler_sample *s, uint64_t offset)
+{
+	(void)s;
+	(void)offset;
+}
+#endif
+
 static int on_sample(void *ctx, void *data, size_t size)
 {
 	struct sampler_bpf *s = ctx;
@@ -113,6 +150,8 @@ static int on_sample(void *ctx, void *data, size_t size)
 	sampler_registers(&out.regs, in);
 	out.slice = in + 1;
 	out.slice_bytes = in->slice;
+	out.return_ip = in->return_ip;
+	out.return_at = in->return_at;
 	s->fn(s->arg, &out);
 	return 0;
 }

@@ -22,7 +22,25 @@ struct sampler_sample {
 	struct unwind_regs regs;
 	const void *slice; /* user stack from sp upwards */
 	size_t slice_bytes;
+	/* Of a call with a return probe, where it goes back to; 0: none, or not known. */
+	uint64_t return_ip, return_at;
 };
+
+static inline uint64_t sampler_ip(const struct sampler_sample *s)
+{
+#if defined(__aarch64__)
+	return s->regs.r[32];
+#else
+	return s->regs.r[16];
+#endif
+}
+
+/*
+ * A sample taken as a function with a return probe returns stands in the kernel's trampoline, out
+ * of which no unwind rule leads: go on from where the call returns to. Offset: from the
+ * trampoline's beginning.
+ */
+void sampler_leave_trampoline(struct sampler_sample *s, uint64_t offset);
 
 typedef void sampler_fn(void *arg, const struct sampler_sample *s);
 

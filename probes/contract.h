@@ -277,6 +277,8 @@ struct contract_sample {
 	__u64 regs[CONTRACT_SAVED_REGS];
 	__u32 slice;
 	__u32 parent; /* process whose program a forked child still runs; 0 after an exec */
+	/* Of the innermost call with a return probe: where it returns to, and where that stood. */
+	__u64 return_ip, return_at;
 	__u64 kstack[CONTRACT_KSTACK];
 };
 

@@ -76,9 +76,14 @@ static __always_inline void sample_restore_of(struct contract_sample *head, u8 *
 	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
 	struct return_instance *ri;
 
+	head->return_ip = 0;
 	if (!utask)
 		return;
 	ri = BPF_CORE_READ(utask, return_instances);
+	if (ri) {
+		head->return_ip = BPF_CORE_READ(ri, orig_ret_vaddr);
+		head->return_at = BPF_CORE_READ(ri, stack);
+	}
 	for (int i = 0; i < SAMPLE_RETURNS && ri; i++) {
 		u64 off = BPF_CORE_READ(ri, stack) - head->sp;
 
@@ -95,6 +100,20 @@ static __always_inline void sample_restore_returns(struct sample_buffer *b,
 }
 
 enum { FORKED_NO_EXEC = 0x40 }; /* PF_FORKNOEXEC, linux/sched.h */
+
+/*
+ * In the kernel for a probe the program stands behind its breakpoint, where the rules for unwinding
+ * may be those of the next instruction; it will go on from the breakpoint itself.
+ */
+static __always_inline void sample_leave_breakpoint(struct contract_sample *s)
+{
+#if defined(__TARGET_ARCH_x86)
+	u8 before = 0;
+
+	if (!bpf_probe_read_user(&before, 1, (void *)(s->ip - 1)) && before == 0xcc)
+		s->ip--;
+#endif
+}
 
 /* A child may be gone before anybody has read its mappings: until an exec they are its parent's. */
 static __always_inline u32 forked_from(struct task_struct *task)
@@ -127,6 +146,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 	regs_read(s, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 	s->nkernel = 0;
 	if (s->in_kernel) {
+		sample_leave_breakpoint(s);
 		n = bpf_get_stack(ctx, s->kstack, sizeof(s->kstack), 0);
 		s->nkernel = n > 0 ? (u32)n / 8 : 0;
 	}

@@ -30,8 +30,7 @@ equal "the writes that answered are counted" \
 equal "the row says where the latency comes from" \
 	"$(jq -r '.latency[] | select(.name == "processCommand") | .source' <<<"$last")" uprobe
 between "redis is seen using the CPU, samples" "$(jq .cpu.samples <<<"$last")" 5 100000
-# Samples taken inside a probe's own trampoline do not.
-between "its stacks reach their start, percent" "$(jq .cpu.unwound_pct <<<"$last")" 80 100
+between "its stacks reach their start, percent, also out of probes" "$(jq .cpu.unwound_pct <<<"$last")" 95 100
 equal "main is on the stacks" \
 	"$(jq '[.functions // .cpu.functions | .[] | select(.name == "main") | .total_pct > 50] | any' <<<"$last")" true
 

@@ -23,6 +23,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "collectors/sampler.h"
 #include "collectors/unwind.h"
 
 #ifdef __x86_64__
@@ -366,9 +367,57 @@ static void a_stack_of_garbage_ends_the_walk(void **state)
 	free(c);
 }
 
+/* Where the kernel's trampoline for return probes is at `offset`, what is above the stack pointer.
+ */
+static void leave_trampoline(uint64_t offset, uint64_t return_ip, uint64_t pushed, uint64_t *ip,
+			     uint64_t *sp)
+{
+	static const uint64_t slots[4] = {11, 22, 0x401000, 44};
+	struct sampler_sample s = {.slice = slots,
+				   .slice_bytes = sizeof(slots),
+				   .return_ip = return_ip,
+				   .return_at = 0x7000 + pushed - 8};
+
+	s.regs.r[7] = 0x7000;
+	s.regs.r[16] = 0x10000 + offset;
+	sampler_leave_trampoline(&s, offset);
+	*ip = s.regs.r[16];
+	*sp = s.regs.r[7];
+	assert_int_equal(s.slice_bytes, sizeof(slots) - (*sp - 0x7000));
+}
+
+static void a_returning_call_is_followed_out_of_its_trampoline(void **state)
+{
+	uint64_t ip, sp;
+
+	(void)state;
+	/* The kernel knows of the call still. */
+	leave_trampoline(0, 0x402000, 0, &ip, &sp);
+	assert_int_equal(ip, 0x402000);
+	assert_int_equal(sp, 0x7000);
+	leave_trampoline(13, 0x402000, 24, &ip, &sp);
+	assert_int_equal(ip, 0x402000);
+	assert_int_equal(sp, 0x7000 + 24);
+	/* It knows of one further up alone: the address is on the stack. */
+	leave_trampoline(13, 0x402000, 32, &ip, &sp);
+	assert_int_equal(ip, 0x401000);
+	assert_int_equal(sp, 0x7000 + 24);
+	leave_trampoline(15, 0, 0, &ip, &sp);
+	assert_int_equal(ip, 22);
+	assert_int_equal(sp, 0x7000 + 16);
+	leave_trampoline(16, 0, 0, &ip, &sp);
+	assert_int_equal(ip, 11);
+	assert_int_equal(sp, 0x7000 + 8);
+	/* Nowhere that is known. */
+	leave_trampoline(40, 0, 0, &ip, &sp);
+	assert_int_equal(ip, 0x10000 + 40);
+	assert_int_equal(sp, 0x7000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_returning_call_is_followed_out_of_its_trampoline),
 		cmocka_unit_test(a_chain_without_frame_pointers_is_whole),
 		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
 		cmocka_unit_test(a_slice_too_short_is_said_to_be_cut),
