@@ -45,3 +45,4 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/wait_stack.bpf.h"
 #include "probes/tail.bpf.h"
 #include "probes/func.bpf.h"
+#include "probes/func_go.bpf.h"
