@@ -56,7 +56,7 @@ struct bpf {
 	uint32_t nmappings;
 };
 
-/* Family of each program, from the table; programs of func.bpf.h are the func family's. */
+/* Family of each program, from the table; programs of func*.bpf.h are the func family's. */
 static const char *program_family(const char *name)
 {
 	static const struct {
@@ -98,6 +98,9 @@ static bool program_wanted(const struct bpf_request *req, const char *name)
 		return req->faults;
 	if (!req->nslots)
 		return false;
+	/* Loading it takes a while: for a single function, and the slot that calibrates. */
+	if (!strcmp(name, "func_session_first"))
+		return req->sessions && req->nslots == 2;
 	/* func_session needs a kernel with uprobe sessions, func_pair_return stands in for it. */
 	if (!strncmp(name, "func_session", 12))
 		return req->sessions;

@@ -25,7 +25,7 @@ enum { COST_EVERY = 30, COST_FIRST = 1, COST_FEW = 1000 };
  * Of a program's runs some are for the target; those take longer than the ones that look and pass
  * by, by no more than this factor: some 200 ns against 25.
  */
-enum { COST_PROGRAMS = 32, COST_DEARER = 8 };
+enum { COST_PROGRAMS = 64, COST_DEARER = 8 };
 
 /* Ticks over the budget before it is said, and at most this part of it before that is taken back.
  */

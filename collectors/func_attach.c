@@ -17,8 +17,8 @@
 #include "collectors/uprobe_link.h"
 #include "perftop.skel.h"
 
-/* Programs of func.bpf.h, in the order in which a site's links are opened: a return must not be
- * seen before its entry could be. */
+/* Programs of func.bpf.h and func_go.bpf.h, in the order in which a site's links are opened: a
+ * return must not be seen before its entry could be. */
 enum func_program {
 	FUNC_SESSION,
 	FUNC_PAIR_ENTRY,
@@ -60,11 +60,6 @@ struct func_attach {
 	/* Scratch for one link, as long as a plan can have sites. */
 	uint64_t *offsets, *ref_ctrs, *cookies;
 };
-
-static uint64_t cookie_of(uint32_t slot, uint8_t turn)
-{
-	return slot | (uint64_t)turn << 32;
-}
 
 static bool program_of_site(const struct func_attach *a, const struct probe_site *site,
 			    enum func_program program)
@@ -195,7 +190,7 @@ static uint32_t gather_sites(struct func_attach *a, uint32_t file, enum func_pro
 			continue;
 		a->offsets[n] = sites[i].offset;
 		a->ref_ctrs[n] = sites[i].ref_ctr_offset;
-		a->cookies[n] = cookie_of(sites[i].row, a->turn[sites[i].row]);
+		a->cookies[n] = CONTRACT_FUNC_COOKIE(sites[i].row, a->turn[sites[i].row]);
 		*semaphores |= sites[i].ref_ctr_offset != 0;
 		n++;
 	}
@@ -206,9 +201,13 @@ static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_
 		     uint32_t file, char *why, size_t why_size)
 {
 	char path[512], reason[SNAP_TEXT];
-	int prog, fd;
+	int prog = -ENOENT, fd;
 
-	prog = bpf_program_fd(a->b, program_names[program], reason, sizeof(reason));
+	/* The one that knows the cookie spares each call the question. */
+	if (program == FUNC_SESSION && link->n == 1 && link->cookies[0] == CONTRACT_FUNC_FIRST)
+		prog = bpf_program_fd(a->b, "func_session_first", reason, sizeof(reason));
+	if (prog < 0)
+		prog = bpf_program_fd(a->b, program_names[program], reason, sizeof(reason));
 	if (prog < 0) {
 		snprintf(why, why_size, "%s", reason);
 		return prog;
@@ -418,8 +417,8 @@ void func_attach_calibrate(struct func_attach *a, const struct func_hists *hists
 	a->now[slot] = FUNC_FIRST_TURN;
 	if (!sum || !a->sessions ||
 	    calibrate_program(bpf_program_fd(a->b, program_names[FUNC_SESSION], why, sizeof(why)),
-			      UPROBE_LINK_SESSION, cookie_of(slot, FUNC_FIRST_TURN), INSN_PUSH,
-			      FUNC_CALIBRATE_CALLS, &out->call_ns))
+			      UPROBE_LINK_SESSION, CONTRACT_FUNC_COOKIE(slot, FUNC_FIRST_TURN),
+			      INSN_PUSH, FUNC_CALIBRATE_CALLS, &out->call_ns))
 		goto cleanup;
 	func_hists_sum(hists, slot, sum);
 	/* The median: what is typically in it. */

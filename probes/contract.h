@@ -45,6 +45,10 @@ enum {
 	CONTRACT_BLOCK_COPIES = 4,	/* histograms of a row at most */
 };
 
+/* The attach cookie of a function's probe: its slot, and above that its link's turn, from 1 on. */
+#define CONTRACT_FUNC_COOKIE(slot, turn) ((slot) | (__u64)(turn) << 32)
+#define CONTRACT_FUNC_FIRST		 CONTRACT_FUNC_COOKIE(0, 1)
+
 /*
  * One histogram of one CPU. Lives in plain mmapable arrays at index slot * ncpu + cpu, so that
  * the reader sums without a system call. Written with atomic adds where another task's program

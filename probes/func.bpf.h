@@ -165,10 +165,9 @@ static __always_inline u64 func_sp(struct pt_regs *ctx)
 enum { FUNC_SLOT_BITS = 14 };
 _Static_assert(CONTRACT_FUNC_SLOTS == 1 << FUNC_SLOT_BITS, "slots fit in the word");
 
-static __always_inline void func_session_return(struct pt_regs *ctx, u64 word)
+static __always_inline void func_session_return(struct pt_regs *ctx, u64 word, u32 slot)
 {
 	u64 now = bpf_ktime_get_ns(), ns;
-	u32 slot = word & (CONTRACT_FUNC_SLOTS - 1);
 
 	ns = (now - (word >> FUNC_SLOT_BITS)) & (~0ull >> FUNC_SLOT_BITS);
 	barrier_var(ns); /* or the verifier loses its bounds */
@@ -177,8 +176,8 @@ static __always_inline void func_session_return(struct pt_regs *ctx, u64 word)
 		tail_leave(ctx, slot, now - ns, now, true);
 }
 
-SEC("uprobe.s")
-int func_session(struct pt_regs *ctx)
+/* known: the link's cookie, 0 where it is to be asked for. */
+static __always_inline int func_session_any(struct pt_regs *ctx, u64 known)
 {
 	u64 now, cookie, *word = bpf_session_cookie();
 	struct tail_frame *tail = 0;
@@ -187,11 +186,12 @@ int func_session(struct pt_regs *ctx)
 	if (!word)
 		return 1;
 	if (*word) {
-		func_session_return(ctx, *word);
+		slot = known ? (u32)known : *word & (CONTRACT_FUNC_SLOTS - 1);
+		func_session_return(ctx, *word, slot);
 		return 0;
 	}
 	/* Read once: each call of a helper tells. */
-	cookie = bpf_get_attach_cookie(ctx);
+	cookie = known ? known : bpf_get_attach_cookie(ctx);
 	slot = (u32)cookie;
 	if (!func_cookie_has_turn(cookie))
 		return 1; /* no return wanted */
@@ -203,6 +203,19 @@ int func_session(struct pt_regs *ctx)
 	if (tail)
 		tail->ns = now;
 	return 0;
+}
+
+SEC("uprobe.s")
+int func_session(struct pt_regs *ctx)
+{
+	return func_session_any(ctx, 0);
+}
+
+/* For a link with no other probe than the first slot's, in its first turn. */
+SEC("uprobe.s")
+int func_session_first(struct pt_regs *ctx)
+{
+	return func_session_any(ctx, CONTRACT_FUNC_FIRST);
 }
 
 SEC("uprobe.s")
