@@ -121,9 +121,12 @@ struct snap_latency {
 	uint64_t recent_p50, recent_p99, recent_max; /* of the last interval; 0 when it had none */
 	uint64_t target;			     /* the user's goal for p99, 0 = none set */
 	uint32_t met;				     /* 1 when target is set and p99 <= target */
-	uint64_t calls; /* entries seen: more than count while calls are in flight */
-	double cost_ns; /* estimated ns that each event adds to the target; 0 = not in its path */
-	char note[64];	/* e.g. "1 in 16 timed", "single-stepped" */
+	uint64_t calls;	 /* entries seen: more than count while calls are in flight */
+	double cost_ns;	 /* estimated ns that each event adds to the target; 0 = not in its path */
+	uint64_t failed; /* system calls: of count, those that failed */
+	double failed_pct;	       /* the same, of the last interval that had calls */
+	char error[16];		       /* what most of them failed with: "ENOENT"; "" if none did */
+	char note[64];		       /* e.g. "1 in 16 timed", "single-stepped" */
 	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
 };
 enum latency_source {

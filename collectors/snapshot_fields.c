@@ -164,6 +164,9 @@ static const struct field latency_fields[] = {
 	F(snap_latency, met, FIELD_U32),
 	F(snap_latency, calls, FIELD_U64),
 	F(snap_latency, cost_ns, FIELD_F64),
+	F(snap_latency, failed, FIELD_U64),
+	F(snap_latency, failed_pct, FIELD_F64),
+	FS(snap_latency, error),
 	FS(snap_latency, note),
 };
 

@@ -13,6 +13,7 @@
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/session.h"
+#include "collectors/syscall_errors.h"
 #include "collectors/syscalls.h"
 #include "collectors/turns.h"
 #include "perftop.skel.h"
@@ -68,6 +69,7 @@ struct syscalls_priv {
 	uint64_t seen[CONTRACT_SYSCALL_SLOTS];	/* raw counts at the last tick */
 	double counted[CONTRACT_SYSCALL_SLOTS]; /* scaled, since the start */
 	struct latency_track tracks[CONTRACT_SYSCALL_SLOTS];
+	struct syscall_errors errors[CONTRACT_SYSCALL_SLOTS];
 	struct latency_sum sum; /* scratch */
 };
 
@@ -330,23 +332,21 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	const struct contract_syscall *first = &p->rows[(size_t)slot * p->ncpu];
 	struct latency_track *track = &p->tracks[slot];
 	struct latency_source_now now = {.count = count_calls(p, slot, p->interval_ns)};
-	struct snap_latency *row;
+	struct snap_latency *row = &s->syscalls[s->nsyscalls];
 	bool fresh = now.count != track->prev_count;
 
 	if (!now.count || s->nsyscalls == SNAP_SYSCALLS)
 		return 0;
-	row = &s->syscalls[s->nsyscalls];
 	name_row(p, slot, row);
 	row->source = LATENCY_SYSCALL;
 	snprintf(row->unit, sizeof(row->unit), "ns");
 	latency_sum_cpus(&p->sum, &first->hist, p->ncpu, sizeof(*first));
-	now.sum = p->sum.sum;
-	now.max = p->sum.max;
-	now.bins = p->sum.bins;
-	now.nbins = p->sum.nbins;
+	now = (struct latency_source_now){now.count,   p->sum.sum,   p->sum.max,
+					  p->sum.bins, p->sum.nbins, 0};
 	if (latency_track_update(track, &now, p->interval_ns, s, row) || !row->count)
 		return 0;
 	row->calls = row->count;
+	syscall_errors_fill(&p->errors[slot], first, p->ncpu, row);
 	hold_recent(p, slot, row);
 	if (row->sampled > row->count)
 		row->sampled = row->count;
@@ -482,8 +482,10 @@ static void syscalls_reset(struct session *se, void *priv)
 {
 	struct syscalls_priv *p = priv;
 
-	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++)
+	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++) {
 		latency_track_reset(&p->tracks[i]);
+		syscall_errors_reset(&p->errors[i]);
+	}
 	if (p->turns)
 		turns_reset(p->turns);
 }

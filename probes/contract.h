@@ -99,6 +99,8 @@ enum {
 /* One syscall on one CPU, at index slot * ncpu + cpu; slot 0 takes what found no slot. */
 struct contract_syscall {
 	__u64 count;		   /* exits, exact */
+	__u64 failed;		   /* of them */
+	__u32 error, pad;	   /* errno of the last that failed */
 	struct contract_hist hist; /* of the timed ones */
 };
 

@@ -123,6 +123,15 @@ static __always_inline struct contract_syscall *syscall_row(u32 nr, u32 class)
 	return bpf_map_lookup_elem(&syscall_hist, &i);
 }
 
+/* Without a branch: what is known on its sides would be gone through twice. */
+static __always_inline void syscall_failed(struct contract_syscall *row, long ret)
+{
+	u32 failed = (u64)ret >> 63, mask = -failed;
+
+	row->failed += failed;
+	row->error = (row->error & ~mask) | ((u32)-ret & mask);
+}
+
 /* Attached all the time, or in short windows when calls are many: the reader decides. */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
@@ -180,6 +189,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (!row)
 		return 0;
 	row->count++;
+	syscall_failed(row, ret);
 	if (timed)
 		hist_record(&row->hist, ns);
 	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];

@@ -184,6 +184,35 @@ static void stolen_cpu_time_is_blamed_on_the_hypervisor(void **state)
 	assert_null(alert("cpu_steal"));
 }
 
+static void failing(const char *name, const char *error, double rate, double pct)
+{
+	struct snap_latency *l = &s->syscalls[s->nsyscalls++];
+
+	*l = (struct snap_latency){.rate = rate, .failed_pct = pct, .failed = 100};
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	snprintf(l->error, sizeof(l->error), "%s", error);
+}
+
+static void what_is_used_up_is_hidden_by_calls_that_fail_more(void **state)
+{
+	s->nsyscalls = 0;
+	failing("recvfrom", "EAGAIN", 50000, 50); /* how an event loop finds that all is read */
+	run(1);
+	run(2);
+	assert_null(alert("syscall_errors"));
+	failing("openat", "ENOENT", 3000, 98);
+	run(3);
+	run(4);
+	assert_int_equal(alert("syscall_errors")->severity, ALERT_WARNING);
+	assert_string_equal(alert("syscall_errors")->subject, "openat");
+	assert_non_null(strstr(alert("syscall_errors")->evidence, "2940 times a second, 98 %"));
+	failing("accept4", "EMFILE", 9, 100);
+	run(5);
+	run(6);
+	assert_non_null(strstr(alert("syscall_errors")->evidence, "may open no more descriptors"));
+	assert_int_equal(alert("syscall_errors")->severity, ALERT_CRITICAL);
+}
+
 static void a_memory_limit_counts_when_it_is_met(void **state)
 {
 	s->proc.memory_limit_bytes = 256 << 20;
@@ -215,6 +244,7 @@ int main(void)
 		T(the_last_screen_keeps_what_was_wrong),
 		T(a_used_up_cpu_quota_is_named_with_its_group),
 		T(stolen_cpu_time_is_blamed_on_the_hypervisor),
+		T(what_is_used_up_is_hidden_by_calls_that_fail_more),
 		T(a_memory_limit_counts_when_it_is_met),
 	};
 

@@ -60,6 +60,11 @@ static int draw_numbers(const struct snap_latency *l, struct surface *s, struct 
 	x = pair(s, x, y, "mean", format_value(b, (double)l->mean, l->unit), STYLE_TEXT);
 	if (l->sampled && l->sampled < l->count)
 		x = pair(s, x, y, "timed", format_count(b, (double)l->sampled), STYLE_TEXT);
+	if (l->failed) {
+		snprintf(text, sizeof(text), "%s  %.1f %% now, %s",
+			 format_count(b, (double)l->failed), l->failed_pct, l->error);
+		x = pair(s, x, y, "failed", text, STYLE_TEXT);
+	}
 	if (l->calls > l->count)
 		x = pair(s, x, y, "in flight", format_count(b, (double)(l->calls - l->count)),
 			 STYLE_TEXT);

@@ -77,6 +77,10 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 	switch (col) {
 	case LCOL_NAME:
 		latency_row_name(l, out->text, sizeof(out->text));
+		if (l->error[0] && l->failed_pct >= 0.5)
+			snprintf(out->text + strlen(out->text),
+				 sizeof(out->text) - strlen(out->text), "  %.0f %% %s",
+				 l->failed_pct, l->error);
 		if (l->target)
 			out->style = l->met ? STYLE_GOOD : STYLE_BAD;
 		break;
