@@ -84,10 +84,14 @@ static void live_loop(struct session *se)
 								: LAST_TICK_NS));
 		}
 		session_tick(se);
-		/* Keep the beat; after a long stop or a change, begin a new one. */
+		/*
+		 * Keep the beat; after a long stop or a change, begin a new one. So too where an
+		 * attach to a new program has moved the tick: rates of what is left would be noise.
+		 */
 		step = interval(se);
 		next = se->seq == 1 ? se->reset_ns + step : next + step;
-		if (next <= clock_mono_ns() || next > clock_mono_ns() + step)
+		if (next <= clock_mono_ns() || next > clock_mono_ns() + step ||
+		    next < se->last_ns + step / 2)
 			next = clock_mono_ns() + step;
 	}
 }
