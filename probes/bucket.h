@@ -15,32 +15,30 @@
 #define BUCKET_COUNT	(((BUCKET_MAX_BITS - BUCKET_SUB_BITS) << BUCKET_SUB_BITS) + BUCKET_SUB)
 
 #ifdef __bpf__
-/* BPF has no clz instruction and clang 14 cannot lower the builtin: binary search instead. */
+#define BUCKET_TWO(x)	x, x
+#define BUCKET_EIGHT(x) x, x, x, x, x, x, x, x
+#define BUCKET_32(x)	BUCKET_EIGHT(x), BUCKET_EIGHT(x), BUCKET_EIGHT(x), BUCKET_EIGHT(x)
+static const unsigned char bucket_log2_of[256] = {
+	BUCKET_TWO(0),	 BUCKET_TWO(1),	  BUCKET_TWO(2), BUCKET_TWO(2), BUCKET_EIGHT(3),
+	BUCKET_EIGHT(4), BUCKET_EIGHT(4), BUCKET_32(5),	 BUCKET_32(6),	BUCKET_32(6),
+	BUCKET_32(7),	 BUCKET_32(7),	  BUCKET_32(7),	 BUCKET_32(7),
+};
+
+/*
+ * Below 2^BUCKET_MAX_BITS. BPF has no clz instruction, and the verifier follows each branch with
+ * all that comes after it: few branches, and a table.
+ */
 static inline __attribute__((always_inline)) unsigned int bucket_log2(unsigned long long v)
 {
 	unsigned int r = 0;
 
-	if (v >> 32) {
-		v >>= 32;
-		r += 32;
-	}
-	if (v >> 16) {
-		v >>= 16;
-		r += 16;
-	}
-	if (v >> 8) {
-		v >>= 8;
-		r += 8;
-	}
-	if (v >> 4) {
-		v >>= 4;
-		r += 4;
-	}
-	if (v >> 2) {
-		v >>= 2;
-		r += 2;
-	}
-	return r + (unsigned int)(v >> 1);
+	if (v >= 1ull << 24)
+		r = v >= 1ull << 32 ? 32 : 24;
+	else if (v >= 1u << 16)
+		r = 16;
+	else if (v >= 1u << 8)
+		r = 8;
+	return r + bucket_log2_of[v >> r & 255];
 }
 #else
 static inline unsigned int bucket_log2(unsigned long long v)

@@ -73,13 +73,10 @@ static __always_inline u32 fd_class_by(u32 mode, struct file *file, struct inode
 	}
 }
 
-/* Linux 6.2: what it returns is read by plain loads, a helper call each less. */
-void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
-
 /* enum contract_fd of descriptor fd of the current task. */
 static __always_inline u32 fd_class(struct task_struct *task, u32 fd)
 {
-	struct fdtable *fdt = task->files->fdt;
+	struct fdtable *fdt = task_plain(task)->files->fdt;
 	void *place = (void *)((u64)fdt->fd + fd * 8ull);
 	struct file *file = 0;
 	struct inode *inode;
@@ -107,7 +104,7 @@ static __always_inline u32 fd_class(struct task_struct *task, u32 fd)
 /* Inode number of descriptor fd of the current task; 0 when it is none. */
 static __always_inline u64 fd_inode(struct task_struct *task, u32 fd)
 {
-	struct fdtable *fdt = task->files->fdt;
+	struct fdtable *fdt = task_plain(task)->files->fdt;
 	void *place = (void *)((u64)fdt->fd + fd * 8ull);
 	struct file *file = 0;
 

@@ -32,10 +32,8 @@ static __always_inline void hist_record_atomic(struct contract_hist *h, u64 v)
 }
 
 /* For programs of which no two runs interleave on one CPU: with preemption off, say. */
-static __always_inline void hist_record(struct contract_hist *h, u64 v)
+static __always_inline void hist_add(struct contract_hist *h, u32 i, u64 v)
 {
-	u32 i = bucket_index(v);
-
 	if (i >= BUCKET_COUNT)
 		return;
 	h->bins[i]++;
@@ -43,6 +41,11 @@ static __always_inline void hist_record(struct contract_hist *h, u64 v)
 	if (v > h->max)
 		h->max = v;
 	h->count++;
+}
+
+static __always_inline void hist_record(struct contract_hist *h, u64 v)
+{
+	hist_add(h, bucket_index(v), v);
 }
 
 #endif

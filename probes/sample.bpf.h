@@ -73,23 +73,23 @@ static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
 static __always_inline void sample_restore_of(struct contract_sample *head, u8 *slice,
 					      struct task_struct *task, const u32 max)
 {
-	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
+	struct uprobe_task *utask = task_plain(task)->utask;
 	struct return_instance *ri;
 
 	head->return_ip = 0;
 	if (!utask)
 		return;
-	ri = BPF_CORE_READ(utask, return_instances);
+	ri = utask->return_instances;
 	if (ri) {
-		head->return_ip = BPF_CORE_READ(ri, orig_ret_vaddr);
-		head->return_at = BPF_CORE_READ(ri, stack);
+		head->return_ip = ri->orig_ret_vaddr;
+		head->return_at = ri->stack;
 	}
 	for (int i = 0; i < SAMPLE_RETURNS && ri; i++) {
-		u64 off = BPF_CORE_READ(ri, stack) - head->sp;
+		u64 off = ri->stack - head->sp;
 
 		if (off <= max - 8 && off + 8 <= head->slice)
-			*(u64 *)(slice + (off & (max - 8))) = BPF_CORE_READ(ri, orig_ret_vaddr);
-		ri = BPF_CORE_READ(ri, next);
+			*(u64 *)(slice + (off & (max - 8))) = ri->orig_ret_vaddr;
+		ri = ri->next;
 	}
 }
 

@@ -49,6 +49,7 @@ struct thread_state {
 	u64 lock;	     /* see contract_lock_key */
 	u64 inode;	     /* with fd: see contract_socket_key; of WAIT_NET alone */
 	u64 stratum_ns, stratum_at, stratum_point; /* see stack_weight() */
+	u64 quiet_ns; /* of waiting in this stratum that no stack is taken of */
 	u64 due_weight_ns;
 	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
 	u32 lock_owner, lock_op;
@@ -56,6 +57,7 @@ struct thread_state {
 	u32 waker, waker_kind;
 	s32 fd;
 	u32 looks; /* waits on futexes, for looking at some alone */
+	u32 bin;   /* see bin_of() */
 	char waker_comm[16];
 };
 
@@ -99,7 +101,7 @@ struct {
 /* By way of a task that leaves this CPU or comes to it: not every kernel names its run queues. */
 static __always_inline u64 sched_now(struct task_struct *task)
 {
-	return sched_clocked ? task->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
+	return sched_clocked ? task_plain(task)->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
 }
 
 /* The run queue's clock was set a moment ago, as this switch began. */
@@ -122,9 +124,9 @@ static __always_inline u64 sched_offset(void)
  */
 static __always_inline u64 sched_queued(u64 run_delay, u64 last_queued, u64 left_delay, u64 now)
 {
-	u64 ns = run_delay - left_delay;
+	u64 ns = run_delay - left_delay, queued = now - last_queued;
 
-	return last_queued && last_queued < now ? ns + now - last_queued : ns;
+	return queued < now ? ns + queued : ns; /* last_queued: 0, it is in none */
 }
 
 /* Bits of __state and exit_state, from linux/sched.h. */
@@ -251,24 +253,34 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	t->off_ns = now;
 }
 
-static __always_inline void wait_record(u32 class, u64 ns)
+/*
+ * By way of memory: the verifier then forgets how ns came to be. Otherwise it goes through all that
+ * follows once for each way, and perftop's start takes 10 ms longer.
+ */
+static __always_inline u32 bin_of(struct thread_state *t, u64 ns)
+{
+	*(volatile u32 *)&t->bin = bucket_index(ns);
+	return *(volatile u32 *)&t->bin;
+}
+
+static __always_inline void wait_record(u32 class, u64 ns, u32 bin)
 {
 	u32 i = class * ncpu + bpf_get_smp_processor_id();
 	struct contract_hist *h = bpf_map_lookup_elem(&sched_hist, &i);
 
 	if (h)
-		hist_record(h, ns);
+		hist_add(h, bin, ns);
 }
 
 /* Locks a new address starts from: too large for the stack. */
 static const struct contract_lock no_waits;
 
-static __always_inline void lock_record(struct thread_state *t, u64 ns)
+static __always_inline void lock_record(struct thread_state *t, u64 ns, u32 bin)
 {
 	u64 key = t->lock;
 	struct contract_lock *l = bpf_map_lookup_elem(&locks, &key);
-	u32 bin = bucket_index(ns) >> CONTRACT_LOCK_BITS;
 
+	bin >>= CONTRACT_LOCK_BITS;
 	if (!l) {
 		if (bpf_map_update_elem(&locks, &key, &no_waits, BPF_NOEXIST) == -E2BIG)
 			__sync_fetch_and_add(&locks_lost, 1);
@@ -312,6 +324,12 @@ static __always_inline void stack_missed(u32 wait, u64 weight_ns)
 		__sync_fetch_and_add(&wait_missed_ns[wait], weight_ns);
 }
 
+/* Where something happens next in a stratum, from `at` on: its moment comes, or it ends. */
+static __always_inline u64 stratum_quiet(const struct thread_state *t, u64 at)
+{
+	return t->stratum_point >= at ? t->stratum_point : t->stratum_ns - 1;
+}
+
 static __always_inline void stratum_begin(struct thread_state *t, u64 period)
 {
 	t->stratum_ns = period;
@@ -326,15 +344,16 @@ static __always_inline void stratum_begin(struct thread_state *t, u64 period)
  */
 static __always_inline u64 stack_weight(struct thread_state *t, u64 ns, u64 period)
 {
-	u64 weight = 0, from = t->stratum_at, to = from + ns;
+	u64 weight = 0, from, to;
 
 	if (ns >= period)
 		return ns;
+	from = stratum_quiet(t, t->stratum_at) - t->quiet_ns;
 	if (t->stratum_ns != period) {
 		stratum_begin(t, period);
 		from = 0;
-		to = ns;
 	}
+	to = from + ns;
 	if (t->stratum_point >= from && t->stratum_point < to)
 		weight = period;
 	if (to >= period) {
@@ -344,37 +363,45 @@ static __always_inline u64 stack_weight(struct thread_state *t, u64 ns, u64 peri
 			weight += period;
 	}
 	t->stratum_at = to;
+	t->quiet_ns = stratum_quiet(t, to) - to;
 	return weight;
 }
 
-static __always_inline void stack_choose(struct thread_state *t, u64 ns)
+/* A function of its own, which the verifier goes through once: few waits come here. */
+__noinline int stack_choose(struct thread_state *t, u64 ns)
 {
 	u64 period = wait_period_ns, weight;
 	u32 zero = 0, *due;
 
-	t->due_ns = 0;
-	weight = period ? stack_weight(t, ns, period) : 0;
-	if (!weight)
-		return;
+	weight = t && period ? stack_weight(t, ns, period) : 0;
+	if (!t || !weight)
+		return 0;
 	__sync_fetch_and_add(&wait_stacks_chosen, 1);
 	due = bpf_map_lookup_elem(&stack_due, &zero);
 	if (wait_stacks_left <= 0 || !due) {
 		stack_missed(t->wait, weight);
-		return;
+		return 0;
 	}
 	*due = 1;
 	t->due_ns = ns;
 	t->due_weight_ns = weight;
 	t->due_wait = t->wait;
+	return 0;
 }
 
 static __always_inline void wait_finished(struct task_struct *task, struct thread_state *t, u64 ns)
 {
+	u32 bin = bin_of(t, ns);
+
 	t->blocked_ns += ns;
-	wait_record(t->wait, ns);
-	stack_choose(t, ns);
+	wait_record(t->wait, ns, bin);
+	t->due_ns = 0;
+	if (wait_period_ns && wait_period_ns == t->stratum_ns && ns <= t->quiet_ns)
+		t->quiet_ns -= ns;
+	else if (wait_period_ns)
+		stack_choose(t, ns);
 	if (t->lock)
-		lock_record(t, ns);
+		lock_record(t, ns, bin);
 	else if (t->wait == WAIT_NET)
 		socket_record(task, t, ns);
 }
@@ -404,37 +431,35 @@ static __always_inline void tail_came(struct task_struct *task, struct thread_st
 static __always_inline void thread_comes(struct task_struct *next, u64 now)
 {
 	struct thread_state *t;
-	u64 off, woken;
+	u64 away, queued;
 
 	t = bpf_task_storage_get(&thread_states, next, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return;
 	if (!t->off_ns && !t->wait)
 		thread_adopt(next, t);
-	off = t->off_ns;
-	if (!off)
+	if (!t->off_ns)
 		return;
 	/* Another CPU's clock, read while this one was already choosing whom to run. */
-	if (off > now)
-		off = now;
+	away = now > t->off_ns ? now - t->off_ns : 0;
 	if (t->wait == WAIT_RUNQ)
-		woken = off;
+		queued = away;
 	else if (sched_clocked)
-		woken = now - sched_queued(next->sched_info.run_delay, next->sched_info.last_queued,
-					   t->run_delay_ns, now);
+		queued = sched_queued(next->sched_info.run_delay, next->sched_info.last_queued,
+				      t->run_delay_ns, now);
 	else
-		woken = t->wake_ns;
-	if (woken < off || woken > now)
-		woken = now;
+		queued = now - t->wake_ns;
+	if (queued > away)
+		queued = 0;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
 	t->off_ns = 0;
 	if (tail_on)
-		tail_came(next, t, off, woken, now);
+		tail_came(next, t, now - away, now - queued, now);
 	if (t->wait != WAIT_RUNQ)
-		wait_finished(next, t, woken - off);
+		wait_finished(next, t, away - queued);
 	/* A wake-up with no time in the queue is no wait. */
-	if (now > woken)
-		wait_record(WAIT_RUNQ, now - woken);
+	if (queued)
+		wait_record(WAIT_RUNQ, queued, bin_of(t, queued));
 	t->wait = WAIT_RUNQ;
 }
 

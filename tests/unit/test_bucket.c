@@ -86,8 +86,11 @@ static void the_logarithm_is_exact_at_each_power_of_two(void **state)
 	for (unsigned int i = 0; i < 64; i++) {
 		assert_int_equal(bucket_log2(1ull << i), i);
 		assert_int_equal(bucket_log2((1ull << i) | ((1ull << i) - 1)), i);
-		assert_int_equal(ebpf_log2(1ull << i), i);
-		assert_int_equal(ebpf_log2((1ull << i) | ((1ull << i) - 1)), i);
+		/* Larger ones have the last bucket without it. */
+		if (i < BUCKET_MAX_BITS) {
+			assert_int_equal(ebpf_log2(1ull << i), i);
+			assert_int_equal(ebpf_log2((1ull << i) | ((1ull << i) - 1)), i);
+		}
 	}
 }
 
