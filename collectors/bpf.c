@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collectors/bpf_prepare.h"
+#include "collectors/bpf_programs.h"
 #include "collectors/clock.h"
 #include "collectors/procfs.h"
 #include "collectors/snapshot.h"
@@ -29,12 +31,13 @@ enum { BPF_MAX_PROGRAMS = 64, BPF_MAX_LINKS = 32, BPF_MAX_MAPPINGS = 16, BPF_MIN
 
 struct bpf_program_state {
 	char name[32];
-	bool wanted;
+	bool wanted, tried;
 	char reason[SNAP_TEXT]; /* why it did not load; "" when it did */
 };
 
 struct bpf {
 	struct perftop_bpf *skel;
+	struct bpf_prepare *prepare;
 	pid_t pid;	 /* as perftop sees it */
 	bool many;	 /* other processes too */
 	bool translates; /* several, in a pid namespace */
@@ -55,59 +58,6 @@ struct bpf {
 	} mappings[BPF_MAX_MAPPINGS];
 	uint32_t nmappings;
 };
-
-/* Family of each program, from the table; programs of func*.bpf.h are the func family's. */
-static const char *program_family(const char *name)
-{
-	static const struct {
-		const char *program, *family;
-	} rows[] = {
-#define X(program, family, hook, help) {#program, #family},
-#include "probes/probes.def"
-#undef X
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (!strcmp(rows[i].program, name))
-			return rows[i].family;
-	return "func";
-}
-
-static bool translates(const struct bpf_request *req)
-{
-	return req->many && !procfs_in_first_pid_namespace();
-}
-
-static bool program_wanted(const struct bpf_request *req, const char *name)
-{
-	const char *family = program_family(name);
-
-	if (!strcmp(family, "sched"))
-		return req->offcpu;
-	if (!strcmp(family, "syscall"))
-		return req->syscalls;
-	if (!strcmp(family, "sample"))
-		return req->sample;
-	if (!strcmp(family, "follow"))
-		return req->follow || !strcmp(name, "on_follow_exit");
-	if (!strcmp(family, "whois"))
-		return translates(req);
-	if (!strcmp(family, "block"))
-		return req->block;
-	if (!strcmp(family, "fault"))
-		return req->faults;
-	if (!req->nslots)
-		return false;
-	/* Loading it takes a while: for a single function, and the slot that calibrates. */
-	if (!strcmp(name, "func_session_first"))
-		return req->sessions && req->nslots == 2;
-	/* func_session needs a kernel with uprobe sessions, func_pair_return stands in for it. */
-	if (!strncmp(name, "func_session", 12))
-		return req->sessions;
-	if (!strcmp(name, "func_pair_return"))
-		return !req->sessions;
-	return true;
-}
 
 /* The last warning that libbpf printed: the reason for a failed load. One session at a time. */
 static __thread char libbpf_message[SNAP_TEXT];
@@ -134,10 +84,67 @@ static int resize_map(struct bpf_map *map, uint64_t entries)
 	return bpf_map__set_max_entries(map, entries > UINT32_MAX ? UINT32_MAX : (uint32_t)entries);
 }
 
+/* Those that stand in for another are wanted where that one is out. How many are so newly? */
+static uint32_t choose_stand_ins(struct bpf *b, const struct bpf_request *req)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->nprograms; i++) {
+		struct bpf_program_state *st = &b->programs[i];
+		const char *other = bpf_program_stands_in_for(st->name);
+		bool was = st->wanted;
+
+		for (uint32_t k = 0; other && k < b->nprograms; k++)
+			if (!strcmp(b->programs[k].name, other))
+				st->wanted = bpf_program_wanted(req, st->name) &&
+					     b->programs[k].reason[0];
+		n += st->wanted && !was;
+	}
+	return n;
+}
+
+/* Once: what there is to load. */
+static int list_programs(struct bpf *b, const struct bpf_request *req,
+			 const struct perftop_bpf *skel)
+{
+	struct bpf_program *p;
+
+	bpf_object__for_each_program (p, skel->obj) {
+		struct bpf_program_state *st = &b->programs[b->nprograms];
+		const char *tp = bpf_program_tracepoint(p);
+
+		if (b->nprograms == BPF_MAX_PROGRAMS)
+			return -E2BIG; /* BPF_MAX_PROGRAMS is too small for what was added */
+		b->nprograms++;
+		snapshot_string(st->name, sizeof(st->name), bpf_program__name(p));
+		st->wanted = bpf_program_wanted(req, st->name);
+		if (tp && !bpf_prepare_has_tracepoint(b->prepare, tp))
+			snprintf(st->reason, sizeof(st->reason),
+				 "the kernel has no tracepoint %.100s", tp);
+	}
+	choose_stand_ins(b, req);
+	return 0;
+}
+
+static struct perftop_bpf *open_object(struct bpf *b, const struct bpf_request *req)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = bpf_prepare_path(b->prepare));
+	struct perftop_bpf *skel = perftop_bpf__open_opts(&opts);
+	int err = skel ? bpf_prepare_object(b->prepare, skel->obj) : -errno;
+
+	if (!err && !b->nprograms)
+		err = list_programs(b, req, skel);
+	if (!err)
+		return skel;
+	perftop_bpf__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
 static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request *req,
 					 const char *only)
 {
-	struct perftop_bpf *skel = perftop_bpf__open();
+	struct perftop_bpf *skel = open_object(b, req);
 	struct bpf_program *p;
 	uint32_t n = 0;
 
@@ -145,6 +152,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		return NULL;
 	skel->rodata->target_tgid = b->tgid;
 	skel->rodata->target_many = req->many;
+	skel->rodata->kfunc_has_cast = bpf_prepare_has_kfunc(b->prepare, "bpf_rdonly_cast");
 	skel->rodata->ncpu = b->ncpu;
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
@@ -186,12 +194,22 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		if (!strncmp(name, "func_session", 12))
 			bpf_program__set_expected_attach_type(
 				p, (enum bpf_attach_type)UPROBE_LINK_SESSION);
-		else if (!strcmp(program_family(name), "func"))
+		else if (!strcmp(bpf_program_family(name), "func"))
 			bpf_program__set_expected_attach_type(
 				p, (enum bpf_attach_type)UPROBE_LINK_MULTI);
 		n++;
 	}
 	return skel;
+}
+
+static int load_skeleton(struct bpf *b, struct perftop_bpf *skel)
+{
+	int err;
+
+	bpf_prepare_begin(b->prepare);
+	err = perftop_bpf__load(skel);
+	bpf_prepare_end();
+	return err;
 }
 
 static void drop_links(struct bpf *b)
@@ -200,26 +218,19 @@ static void drop_links(struct bpf *b)
 		bpf_link__destroy(b->links[--b->nlinks].link);
 }
 
-static int list_programs(struct bpf *b, const struct bpf_request *req)
+/* Load this one alone. */
+static bool is_refused(struct bpf *b, const struct bpf_request *req, struct bpf_program_state *st)
 {
-	struct perftop_bpf *skel = perftop_bpf__open();
-	struct bpf_program *p;
-	int err = 0;
+	struct perftop_bpf *skel;
+	int err;
 
-	if (!skel)
-		return -ENOMEM;
-	bpf_object__for_each_program (p, skel->obj) {
-		struct bpf_program_state *st = &b->programs[b->nprograms];
-
-		if (b->nprograms == BPF_MAX_PROGRAMS) {
-			err = -E2BIG; /* BPF_MAX_PROGRAMS is too small for what was added */
-			break;
-		}
-		b->nprograms++;
-		snapshot_string(st->name, sizeof(st->name), bpf_program__name(p));
-		st->wanted = program_wanted(req, st->name);
-	}
+	libbpf_message[0] = '\0';
+	skel = open_skeleton(b, req, st->name);
+	err = skel ? load_skeleton(b, skel) : -errno;
 	perftop_bpf__destroy(skel);
+	if (err)
+		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
+			 libbpf_message, strerror(-err));
 	return err;
 }
 
@@ -230,21 +241,15 @@ static uint32_t find_refused(struct bpf *b, const struct bpf_request *req)
 
 	for (uint32_t i = 0; i < b->nprograms; i++) {
 		struct bpf_program_state *st = &b->programs[i];
-		struct perftop_bpf *skel;
-		int err;
 
-		if (!st->wanted)
+		if (!st->wanted || st->reason[0] || st->tried)
 			continue;
-		libbpf_message[0] = '\0';
-		skel = open_skeleton(b, req, st->name);
-		err = skel ? perftop_bpf__load(skel) : -ENOMEM;
-		perftop_bpf__destroy(skel);
-		if (!err) {
+		st->tried = true;
+		if (!is_refused(b, req, st)) {
 			usable++;
-			continue;
+		} else if (choose_stand_ins(b, req)) {
+			i = UINT32_MAX; /* from the first again: they may come before it */
 		}
-		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
-			 libbpf_message, strerror(-err));
 	}
 	return usable;
 }
@@ -265,8 +270,8 @@ static int load(struct bpf *b, const struct bpf_request *req)
 
 	b->skel = open_skeleton(b, req, NULL);
 	if (!b->skel)
-		return -ENOMEM;
-	err = perftop_bpf__load(b->skel);
+		return -errno;
+	err = load_skeleton(b, b->skel);
 	if (!err) {
 		arm_last_slot(b, req);
 		return 0;
@@ -293,8 +298,8 @@ static int find_tgid(struct bpf *b, const struct bpf_request *req)
 	b->tgid = 0;
 	b->skel = open_skeleton(b, req, "iter_threads");
 	if (!b->skel)
-		return -ENOMEM;
-	err = perftop_bpf__load(b->skel);
+		return -errno;
+	err = load_skeleton(b, b->skel);
 	if (!err) {
 		fd = bpf_attach_iter(b, "iter_threads", why, sizeof(why));
 		fd = fd < 0 ? fd : bpf_iter_create(fd);
@@ -358,10 +363,10 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	b->ncpu = procfs_cpu_ids();
 	b->sched_clocked = req->offcpu && clock_scheduler_shared();
 	b->pid = req->pid;
-	err = list_programs(b, req);
-	err = err ? err : find_tgid(b, req);
+	b->prepare = bpf_prepare_new();
+	err = b->prepare ? find_tgid(b, req) : -errno;
 	b->many = req->many;
-	b->translates = translates(req);
+	b->translates = bpf_request_translates(req);
 	if (!err)
 		err = load(b, req);
 	if (err && err != -EPERM && find_refused(b, req))
@@ -381,6 +386,7 @@ void bpf_free(struct bpf *b)
 	for (uint32_t i = 0; i < b->nmappings; i++)
 		munmap(b->mappings[i].at, b->mappings[i].size);
 	perftop_bpf__destroy(b->skel);
+	bpf_prepare_free(b->prepare);
 	free(b);
 }
 
@@ -461,7 +467,7 @@ int bpf_attach_tp(struct bpf *b, const char *program, char *why, size_t why_size
 {
 	struct bpf_program *p = find_program(b, program, why, why_size);
 
-	return p ? keep_link(b, bpf_program__attach(p), p, why, why_size) : -ENOENT;
+	return p ? keep_link(b, bpf_program__attach_trace(p), p, why, why_size) : -ENOENT;
 }
 
 void bpf_detach_tp(struct bpf *b, const char *program)

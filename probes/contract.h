@@ -50,6 +50,23 @@ enum {
 #define CONTRACT_FUNC_FIRST		 CONTRACT_FUNC_COOKIE(0, 1)
 
 /*
+ * Functions and types of the kernel that instructions name by number: in the object stand these,
+ * and who loads it puts the running kernel's in.
+ */
+#define CONTRACT_KFUNCS(X) X(bpf_rdonly_cast) X(bpf_session_cookie)
+#define CONTRACT_KTYPES(X) X(task_struct) X(hlist_head) X(file)
+enum {
+	CONTRACT_KFUNC_BASE = 0x6b660000,
+#define CONTRACT_X(name) CONTRACT_KFUNC_##name,
+	CONTRACT_KFUNCS(CONTRACT_X) CONTRACT_KFUNC_END,
+#undef CONTRACT_X
+	CONTRACT_KTYPE_BASE = 0x6b740000,
+#define CONTRACT_X(name) CONTRACT_KTYPE_##name,
+	CONTRACT_KTYPES(CONTRACT_X) CONTRACT_KTYPE_END,
+#undef CONTRACT_X
+};
+
+/*
  * One histogram of one CPU. Lives in plain mmapable arrays at index slot * ncpu + cpu, so that
  * the reader sums without a system call. Written with atomic adds where another task's program
  * may interrupt on the same CPU.

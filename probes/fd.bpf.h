@@ -76,19 +76,18 @@ static __always_inline u32 fd_class_by(u32 mode, struct file *file, struct inode
 /* enum contract_fd of descriptor fd of the current task. */
 static __always_inline u32 fd_class(struct task_struct *task, u32 fd)
 {
-	struct fdtable *fdt = task_plain(task)->files->fdt;
+	struct fdtable *fdt = kfunc_plain(task)->files->fdt;
 	void *place = (void *)((u64)fdt->fd + fd * 8ull);
 	struct file *file = 0;
 	struct inode *inode;
 
 	if (fd >= fdt->max_fds)
 		return FD_NONE;
-	if (bpf_rdonly_cast) {
+	if (kfunc_has_cast) {
 		/* Any type that begins with a pointer. */
-		struct hlist_head *first =
-			bpf_rdonly_cast(place, bpf_core_type_id_kernel(struct hlist_head));
+		struct hlist_head *first = KFUNC_CAST(place, hlist_head);
 
-		file = bpf_rdonly_cast(first->first, bpf_core_type_id_kernel(struct file));
+		file = KFUNC_CAST(first->first, file);
 		if (!first->first)
 			return FD_NONE;
 		inode = file->f_inode;
@@ -104,17 +103,16 @@ static __always_inline u32 fd_class(struct task_struct *task, u32 fd)
 /* Inode number of descriptor fd of the current task; 0 when it is none. */
 static __always_inline u64 fd_inode(struct task_struct *task, u32 fd)
 {
-	struct fdtable *fdt = task_plain(task)->files->fdt;
+	struct fdtable *fdt = kfunc_plain(task)->files->fdt;
 	void *place = (void *)((u64)fdt->fd + fd * 8ull);
 	struct file *file = 0;
 
 	if (fd >= fdt->max_fds)
 		return 0;
-	if (bpf_rdonly_cast) {
-		struct hlist_head *first =
-			bpf_rdonly_cast(place, bpf_core_type_id_kernel(struct hlist_head));
+	if (kfunc_has_cast) {
+		struct hlist_head *first = KFUNC_CAST(place, hlist_head);
 
-		file = bpf_rdonly_cast(first->first, bpf_core_type_id_kernel(struct file));
+		file = KFUNC_CAST(first->first, file);
 		return first->first ? file->f_inode->i_ino : 0;
 	}
 	if (bpf_probe_read_kernel(&file, sizeof(file), place) || !file)

@@ -77,8 +77,6 @@ struct {
 	__type(value, struct func_marks);
 } func_marks SEC(".maps");
 
-extern __u64 *bpf_session_cookie(void) __ksym __weak;
-
 static __always_inline u32 func_slot(void *ctx)
 {
 	return (u32)bpf_get_attach_cookie(ctx);
@@ -179,7 +177,7 @@ static __always_inline void func_session_return(struct pt_regs *ctx, u64 word, u
 /* known: the link's cookie, 0 where it is to be asked for. */
 static __always_inline int func_session_any(struct pt_regs *ctx, u64 known)
 {
-	u64 now, cookie, *word = bpf_session_cookie();
+	u64 now, cookie, *word = kfunc_session_cookie();
 	struct tail_frame *tail = 0;
 	u32 slot;
 

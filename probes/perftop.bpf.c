@@ -31,6 +31,7 @@ static __always_inline bool is_target(u32 tgid)
 	return target_many && bpf_map_lookup_elem(&targets, &tgid);
 }
 
+#include "probes/kfunc.bpf.h"
 #include "probes/regs.bpf.h"
 #include "probes/follow.bpf.h"
 #include "probes/hist.bpf.h"

@@ -11,21 +11,6 @@
  * regs_copy      the same from the context of a uprobe program
  * regs_row       the same for the task iterator
  */
-/* Linux 6.2: what it returns is read by plain loads, a helper call each less. */
-void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
-
-/*
- * A task whose members lead on to others: for each such step the verifier of Linux 6.3 and later
- * goes through all type names of the kernel four times, a millisecond, where the task is one that
- * it trusts.
- */
-static __always_inline struct task_struct *task_plain(struct task_struct *task)
-{
-	if (!bpf_rdonly_cast)
-		return task;
-	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
-}
-
 #if defined(__TARGET_ARCH_x86)
 
 static __always_inline long regs_syscall(const struct pt_regs *r)

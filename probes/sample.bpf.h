@@ -73,7 +73,7 @@ static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
 static __always_inline void sample_restore_of(struct contract_sample *head, u8 *slice,
 					      struct task_struct *task, const u32 max)
 {
-	struct uprobe_task *utask = task_plain(task)->utask;
+	struct uprobe_task *utask = kfunc_plain(task)->utask;
 	struct return_instance *ri;
 
 	head->return_ip = 0;

@@ -101,7 +101,7 @@ struct {
 /* By way of a task that leaves this CPU or comes to it: not every kernel names its run queues. */
 static __always_inline u64 sched_now(struct task_struct *task)
 {
-	return sched_clocked ? task_plain(task)->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
+	return sched_clocked ? kfunc_plain(task)->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
 }
 
 /* The run queue's clock was set a moment ago, as this switch began. */
