@@ -23,6 +23,14 @@ enum { CPU_CUT_MAX = 4, UNNAMED_SAMPLES = 50 };
 #define UNNAMED_PCT 20
 #define NAMED_PCT   10
 
+/* Percent of the samples whose stack reaches its start: below it is worth a word, above no more. */
+#define WHOLE_PCT   80
+#define MENDED_PCT  90
+#define SHORT_TICKS 3 /* that it lasts: the first slices may be too short */
+
+/* Why a stack ends before its start. */
+enum short_of { SHORT_OF_FRAMES, SHORT_OF_ROOM, SHORT_OF_BYTES, SHORT_OF_RULES, SHORT_KINDS };
+
 struct cpu {
 	struct session *se;
 	struct sampler *sampler;
@@ -33,6 +41,8 @@ struct cpu {
 	enum section_status status;
 	char how[SNAP_TEXT]; /* it samples */
 	bool unnamed;	     /* much of the code has no names, which was said */
+	uint32_t short_ends[SHORT_KINDS], short_ticks;
+	bool is_short; /* many stacks end too soon, which was said */
 };
 
 /* A sample's functions, leaf first; ids[self] is the one whose code ran. */
@@ -48,6 +58,19 @@ static void leave_probes(struct symbols *syms, struct sampler_sample *s)
 
 	if (m && !strcmp(m->path, "[uprobes]"))
 		sampler_leave_trampoline(s, sampler_ip(s) - m->start);
+}
+
+static void note_short(struct cpu *c, struct symbols *syms, uint64_t pc, uint32_t n,
+		       enum unwind_end end)
+{
+	const struct symbols_module *m = symbols_module_at(syms, pc - (n > 1));
+
+	if (end == UNWIND_COMPLETE)
+		return;
+	c->short_ends[n == UNWIND_MAX_FRAMES	? SHORT_OF_ROOM
+		      : m && !m->image		? SHORT_OF_FRAMES
+		      : end == UNWIND_TRUNCATED ? SHORT_OF_BYTES
+						: SHORT_OF_RULES]++;
 }
 
 static void add_user_frames(struct cpu *c, const struct sampler_sample *from, struct frames *f,
@@ -79,6 +102,8 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *from, st
 		if (!i && !in->nkernel)
 			f->self = f->n - 1;
 	}
+	if (n)
+		note_short(c, syms, pcs[n - 1], n, *end);
 	if (*end == UNWIND_TRUNCATED && n < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
 		sampler_go_deep(c->sampler);
 }
@@ -160,6 +185,40 @@ static void say_names(struct session *se, struct cpu *c, const struct snapshot *
 			jit.whose, jit.fix[0] ? "" : ": it has to list it in /tmp/perf-PID.map");
 }
 
+/* Callers that are missing from many stacks: say so, and why. */
+static void say_short(struct session *se, struct cpu *c, const struct snapshot *s)
+{
+	static const char *const why[] = {
+		[SHORT_OF_FRAMES] = "in code made at run time, which keeps no frame pointers",
+		[SHORT_OF_ROOM] = "they are deeper than 128 frames",
+		[SHORT_OF_BYTES] = "they are larger than the 64 KiB that are copied of each",
+		[SHORT_OF_RULES] = "in code without rules for unwinding",
+	};
+	struct cpu_jit jit = {.frames = ""};
+	uint32_t worst = 0;
+
+	if (c->status != SECTION_LIVE || c->unnamed || s->cpu.samples < UNNAMED_SAMPLES)
+		return;
+	if (s->cpu.unwound_pct >= (c->is_short ? MENDED_PCT : WHOLE_PCT)) {
+		if (c->is_short)
+			say_how(se, c);
+		c->is_short = false;
+		c->short_ticks = 0;
+		return;
+	}
+	if (++c->short_ticks < SHORT_TICKS)
+		return;
+	for (uint32_t i = 1; i < SHORT_KINDS; i++)
+		if (c->short_ends[i] > c->short_ends[worst])
+			worst = i;
+	c->is_short = true;
+	if (worst == SHORT_OF_FRAMES)
+		cpu_jit_explain(session_symbols(se), session_pid(se), &jit);
+	session_section(se, "cpu", SECTION_DEGRADED, jit.frames,
+			"%.0f %% of the stacks end before their thread's start: %s",
+			100 - s->cpu.unwound_pct, why[worst]);
+}
+
 static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why_size)
 {
 	const struct session_config *cfg = session_config(se);
@@ -237,6 +296,7 @@ static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
 	lost = sampler_lost(c->sampler);
 	profile_fill(c->profile, session_symbols(se), s);
 	say_names(se, c, s);
+	say_short(se, c, s);
 	s->cpu.samples_lost = lost - c->lost_base;
 	s->cpu.hz = session_config(se)->sample_hz;
 	cost.events = taken - c->taken;
@@ -251,6 +311,7 @@ static void cpu_reset(struct session *se, void *priv)
 	struct cpu *c = priv;
 
 	profile_reset(c->profile);
+	memset(c->short_ends, 0, sizeof(c->short_ends));
 	c->lost_base = c->lost;
 }
 

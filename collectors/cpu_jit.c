@@ -15,12 +15,14 @@ static const struct {
 	const char *file; /* beginning of the name of a mapped file */
 	const char *whose;
 	const char *before, *after; /* the pid in the command; after NULL: it has none */
+	const char *frames;	    /* what has it keep frame pointers, where it does not */
 } runtimes[] = {
-	{"libjvm.so", "the Java VM", "jcmd ", " Compiler.perfmap"},
-	{"libcoreclr.so", ".NET", "DOTNET_PerfMapEnabled=1, when it is started", NULL},
-	{"libnode.so", "V8", "node --perf-basic-prof, when it is started", NULL},
-	{"node", "V8", "node --perf-basic-prof, when it is started", NULL},
-	{"beam.smp", "Erlang", "erl +JPperf true, when it is started", NULL},
+	{"libjvm.so", "the Java VM", "jcmd ", " Compiler.perfmap",
+	 "java -XX:+PreserveFramePointer, when it is started"},
+	{"libcoreclr.so", ".NET", "DOTNET_PerfMapEnabled=1, when it is started", NULL, NULL},
+	{"libnode.so", "V8", "node --perf-basic-prof, when it is started", NULL, NULL},
+	{"node", "V8", "node --perf-basic-prof, when it is started", NULL, NULL},
+	{"beam.smp", "Erlang", "erl +JPperf true, when it is started", NULL, NULL},
 };
 
 /* Of no file: anonymous, named so ("[anon:code]"), or mapped a second time to be written to. */
@@ -58,11 +60,12 @@ void cpu_jit_explain(struct symbols *syms, pid_t pid, struct cpu_jit *out)
 	uint32_t n;
 	const struct symbols_module *m = symbols_modules(syms, &n);
 
-	*out = (struct cpu_jit){.whose = "a compiler in it"};
+	*out = (struct cpu_jit){.whose = "a compiler in it", .frames = ""};
 	for (uint32_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++) {
 		if (!maps(m, n, runtimes[i].file))
 			continue;
 		out->whose = runtimes[i].whose;
+		out->frames = runtimes[i].frames ? runtimes[i].frames : "";
 		if (runtimes[i].after)
 			snprintf(out->fix, sizeof(out->fix), "%s%d%s", runtimes[i].before, pid,
 				 runtimes[i].after);

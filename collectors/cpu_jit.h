@@ -14,6 +14,7 @@ struct symbols;
 struct cpu_jit {
 	const char *whose;   /* "the Java VM"; static */
 	char fix[SNAP_TEXT]; /* the command, "" when none is known */
+	const char *frames;  /* what has it keep frame pointers, "" the same */
 };
 
 /* Percent of the latest samples whose own code nobody names, in memory that no file backs. */

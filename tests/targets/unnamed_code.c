@@ -36,8 +36,9 @@ static void *make(const void *code, size_t size, bool twice)
 int main(int argc, char **argv)
 {
 #if defined(__x86_64__)
-	/* mov $1e8, %ecx; 1: dec %ecx; jnz 1b; ret */
-	static const uint8_t code[] = {0xb9, 0x00, 0xe1, 0xf5, 0x05, 0xff, 0xc9, 0x75, 0xfc, 0xc3};
+	/* push %rbp; mov $1e8, %ebp; 1: dec %ebp; jnz 1b; pop %rbp; ret: no frame pointer */
+	static const uint8_t code[] = {0x55, 0xbd, 0x00, 0xe1, 0xf5, 0x05,
+				       0xff, 0xcd, 0x75, 0xfc, 0x5d, 0xc3};
 #elif defined(__aarch64__)
 	/* movz w0, #0x5f5, lsl #16; 1: subs w0, w0, #1; b.ne 1b; ret */
 	static const uint32_t code[] = {0x52a0bea0, 0x71000400, 0x54ffffe1, 0xd65f03c0};
