@@ -251,7 +251,6 @@ static void read_state(struct heap_segment *s)
 	t->dropped_bytes = heap_segment_load(&st->dropped_bytes);
 	t->unread = heap_segment_load(&st->unread);
 	t->timed = heap_segment_load(&st->timed);
-	t->timed_bytes = heap_segment_load(&st->timed_bytes);
 	t->pauses = heap_segment_load(&st->pauses);
 	t->pause_max_ns = heap_segment_load(&st->pause_max_ns);
 	t->refused_threads = heap_segment_load(&st->refused_threads);

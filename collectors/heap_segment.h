@@ -28,8 +28,8 @@ struct heap_totals {
 	uint64_t class_allocs[HEAP_CLASSES], class_frees[HEAP_CLASSES]; /* see heap_class_top() */
 	uint64_t mean_bytes; /* of the sampling, in force */
 	uint64_t samples, dropped, dropped_bytes, unread;
-	uint64_t timed, pauses; /* calls that were timed; of them over the threshold */
-	uint64_t timed_bytes; /* of small calls one in so many bytes is timed, of 64 KB every one */
+	uint64_t timed;	 /* calls: all of 64 KB and more, of smaller memory those of the samples */
+	uint64_t pauses; /* of them, over the threshold */
 	uint64_t pause_p50_ns, pause_p99_ns, pause_max_ns; /* of the timed calls */
 	uint64_t start_ns;				   /* CLOCK_MONOTONIC when counting began */
 	uint64_t refused_threads;

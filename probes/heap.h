@@ -30,7 +30,7 @@
  */
 #define HEAP_SEGMENT_NAME    "perftop-heap"
 #define HEAP_SEGMENT_MAGIC   0x3150414548465250ull /* "PRFHEAP1", little-endian; written last */
-#define HEAP_SEGMENT_VERSION 4u
+#define HEAP_SEGMENT_VERSION 5u
 
 enum {
 	HEAP_CLASSES = 192,
@@ -171,7 +171,6 @@ struct heap_state {
 	uint64_t lost_pauses;
 	uint64_t table_used;
 	uint64_t timed, pauses; /* calls that were timed; of them over the threshold */
-	uint64_t timed_bytes;	/* a call is timed at least once in so many bytes */
 	uint64_t pause_max_ns;
 	uint64_t refused_threads; /* that found no shard: they share one, unsampled */
 	uint32_t shards;	  /* ever in use: 0 .. shards - 1 */
@@ -220,8 +219,7 @@ struct heap_segment_header {
 #define HEAP_DEFAULT_MEAN_BYTES	 (512ull << 10)
 #define HEAP_DEFAULT_SLICE_BYTES 8192ull
 #define HEAP_DEFAULT_PAUSE_NS	 100000ull
-#define HEAP_TIMED_BYTES	 (64ull << 10) /* every call of so many is timed, */
-#define HEAP_TIMED_SMALL_BYTES	 (1ull << 20)  /* and of smaller ones one in so many */
+#define HEAP_TIMED_BYTES	 (64ull << 10) /* calls of so many are timed; of less, samples' */
 
 _Static_assert(sizeof(struct heap_record) % 64 == 0, "records keep their alignment");
 _Static_assert(sizeof(struct heap_shard) == 64 + 16 * HEAP_CLASSES, "part of the layout");

@@ -12,8 +12,6 @@ enum {
 	TABLE_STEP = HEAP_TABLE / 16,
 };
 
-#define FAR (1ll << 61) /* on a thread's way */
-
 uint64_t heap_now_ns(void)
 {
 	struct timespec t;
@@ -68,39 +66,8 @@ void heap_sample_draw(struct heap_cell *c)
 	mean <<= heap_read(&st->boost);
 	c->mean_bytes = mean;
 	ahead = minus_log(u) * (double)mean;
-	c->sample_at = heap_way(c) + (ahead < FAR ? (int64_t)ahead : FAR);
-	heap_gate_set(c);
+	c->left = (ahead < HEAP_FAR ? (int64_t)ahead : HEAP_FAR) - heap_hidden();
 	__atomic_store_n(&st->mean_bytes, mean, __ATOMIC_RELAXED);
-}
-
-/* What is left looks like nothing where sizes come from a call: every call goes the long way. */
-static int64_t hidden(void)
-{
-	return heap_real.size_from == HEAP_SIZE_CHUNK ? 0 : FAR;
-}
-
-void heap_gate_set(struct heap_cell *c)
-{
-	int64_t way = heap_way(c);
-
-	c->gate = (c->sample_at < c->time_at ? c->sample_at : c->time_at) - hidden();
-	c->left = c->gate - way;
-}
-
-void heap_frees_set(struct heap_cell *c)
-{
-	c->frees_left = (int64_t)(HEAP_TIMED_SMALL_BYTES / HEAP_CHUNK_SMALL) - hidden();
-}
-
-int heap_free_is_timed(struct heap_cell *c, uint64_t bytes)
-{
-	if (bytes >= HEAP_TIMED_BYTES)
-		return 1;
-	heap_take(&c->frees_left, (int64_t)(bytes / HEAP_CHUNK_SMALL));
-	if (c->frees_left + hidden() >= 0)
-		return 0;
-	heap_frees_set(c);
-	return 1;
 }
 
 static void boost_to(struct heap_state *st, uint64_t from, uint64_t to)

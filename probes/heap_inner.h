@@ -23,15 +23,13 @@
  */
 struct heap_cell {
 	struct heap_shard *shard;
-	/* Counted down; a call that takes one below 0 goes the long way, as without a shard all do.
+	struct heap_shard *chunks; /* the same, or NULL when sizes come from a call */
+	/*
+	 * Bytes to be allocated until the one that is sampled, counted down: the allocation that
+	 * it falls into takes it below 0 and goes the long way, as all do without a shard.
 	 */
-	int64_t left;	    /* bytes to be allocated until then */
-	int64_t frees_left; /* frees of small chunks; others take as many as they are larger */
-	/* On the thread's way, of as many bytes as it has allocated: see heap_way(). */
-	int64_t gate;	     /* where left gets to 0 */
-	int64_t sample_at;   /* the byte here is sampled: take the allocation that it falls into */
-	int64_t time_at;     /* time a call that goes past it */
-	uint64_t mean_bytes; /* with which sample_at was drawn */
+	int64_t left;
+	uint64_t mean_bytes; /* with which it was drawn */
 	uint64_t random;
 	uint32_t tid;
 	uint64_t stack_low, stack_high; /* known bounds of the thread's stack, or 0 */
@@ -102,7 +100,7 @@ HEAP_LOCAL int heap_real_prepare(void);
 HEAP_LOCAL void *heap_boot_alloc(size_t align, size_t bytes);
 HEAP_LOCAL int heap_boot_owns(const void *p);
 HEAP_LOCAL size_t heap_boot_size(const void *p);
-HEAP_LOCAL void heap_boot_mark(void); /* in the filter */
+HEAP_LOCAL void heap_boot_mark(void); /* in the filter; NULL too, which is not the allocator's */
 HEAP_LOCAL void heap_real_name(char *name, size_t size);
 
 /* ---- heap_map.c ---- */
@@ -116,12 +114,6 @@ HEAP_LOCAL struct heap_segment_header *heap_segment_make(struct heap_inner *in);
 HEAP_LOCAL uint64_t heap_now_ns(void);
 /* Where the thread's next sample is, from here. */
 HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
-/* Set the gate to what comes first. */
-HEAP_LOCAL void heap_gate_set(struct heap_cell *c);
-/* Whether to time a free of so many bytes that takes the long way, and when the next one. */
-HEAP_LOCAL int heap_free_is_timed(struct heap_cell *c, uint64_t bytes);
-/* The next free is timed when so many bytes have been freed. */
-HEAP_LOCAL void heap_frees_set(struct heap_cell *c);
 /* The ring was full: half as many from now on. Once for each time that the reader emptied it. */
 HEAP_LOCAL void heap_boost_for_ring(struct heap_state *st, uint64_t tail);
 /* Up with a table that fills, down again when ring and table have had room for a while. */
@@ -129,7 +121,7 @@ HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes,
 
 /* ---- heap_sample.c ---- */
 
-/* Called when sample_at fell into an allocation. */
+/* Called when an allocation took left below 0. */
 HEAP_LOCAL void heap_sample(void *p, uint64_t bytes);
 /* heap_real.tell is there, and no call of the allocator is under way in this thread. */
 HEAP_LOCAL void heap_sample_told(void);
@@ -231,25 +223,41 @@ static inline int heap_take(int64_t *left, int64_t n)
 #endif
 }
 
-/* How far the thread has come. */
-static inline int64_t heap_way(const struct heap_cell *c)
+#define HEAP_FAR (1ll << 61) /* more bytes than will be allocated */
+
+/* What left is too low by, where sizes come from a call: there all calls go the long way. */
+static inline int64_t heap_hidden(void)
 {
-	return c->gate - c->left;
+	return heap_real.size_from == HEAP_SIZE_CHUNK ? 0 : HEAP_FAR;
+}
+
+/* Whether the sampled byte will be in an allocation of n bytes; of 0, was in the last one. */
+static inline int heap_is_due(const struct heap_cell *c, uint64_t n)
+{
+	return c->left + heap_hidden() < (int64_t)n;
 }
 
 /*
- * One place for each 256 bytes, so that the filter of a heap of megabytes stays in the first level
- * of the cache: at the default mean one free in 2,000 finds a neighbour's sample. Arenas lie upon
+ * One place for each 512 bytes, so that the filter of a heap of megabytes stays in the first level
+ * of the cache: at the default mean one free in 1,000 finds a neighbour's sample. Arenas lie upon
  * each other in it, for what they have in it comes to the same anywhere.
  */
 static inline uint8_t *heap_filter_of(const void *p)
 {
-	return &heap_filter[((uintptr_t)p >> 8) & ((1 << HEAP_FILTER_BITS) - 1)];
+	return &heap_filter[((uintptr_t)p >> 9) & ((1 << HEAP_FILTER_BITS) - 1)];
 }
 
 static inline int heap_filter_has(const void *p)
 {
+#if defined(__x86_64__)
+	int has;
+
+	/* As of an atomic load gcc makes two instructions. */
+	__asm__ volatile("cmpb $0, %1" : "=@ccne"(has) : "m"(*heap_filter_of(p)));
+	return has;
+#else
 	return __atomic_load_n(heap_filter_of(p), __ATOMIC_RELAXED) != 0;
+#endif
 }
 
 /* malloc.c of glibc: the word before the memory is the chunk's size, three bits of it flags. */

@@ -10,8 +10,9 @@
 #include "probes/heap_inner.h"
 
 /*
- * An allocation adds to its class and takes its bytes off those left until the next sample or timed
- * call, so that neither needs a counter of its own, and one subtraction before the call finds both.
+ * An allocation adds to its class and takes its bytes off those left until the next sample, so that
+ * one subtraction before the call finds it. A sample's own calls are the ones that are timed, so
+ * that timing needs no counter; the free of one is found by the filter.
  * C++'s operators new and delete, of any size and alignment, come here through malloc,
  * aligned_alloc and free.
  */
@@ -58,7 +59,7 @@ static inline void count_alloc(void *p, size_t asked, uint64_t taken)
 	if (!heap_class_is_exact(i, heap_real.size_from))
 		heap_bump(&s->alloc_bytes, bytes);
 	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)(bytes - taken))) &&
-	    HEAP_UNLIKELY(heap_way(c) > c->sample_at))
+	    HEAP_UNLIKELY(heap_is_due(c, 0)))
 		heap_sample(p, bytes);
 }
 
@@ -99,9 +100,9 @@ static inline uint64_t chunk_for(size_t n)
  */
 enum { MARK_FLAGS = 7, MARK_BITS = HEAP_SHARD_ALIGN - 1 };
 
-static inline uintptr_t mark_of(const struct heap_cell *c, uint64_t chunk)
+static inline uintptr_t mark_of(const struct heap_shard *s, uint64_t chunk)
 {
-	uintptr_t mark = (uintptr_t)c->shard + chunk + MARK_FLAGS;
+	uintptr_t mark = (uintptr_t)s + chunk + MARK_FLAGS;
 
 	__asm__("" : "+r"(mark)); /* or it is kept in its parts */
 	return mark;
@@ -151,22 +152,13 @@ static inline int is_plain(const struct heap_cell *c, size_t n)
 
 /*
  * When the call began, if it is to be timed, else 0. All large ones are, which map or trim; of
- * small ones few, for the clock costs more than they do.
+ * small ones those that are sampled, for the clock costs more than they do.
  */
 static uint64_t begin_alloc(size_t n)
 {
-	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
-	struct heap_cell *c = heap_own;
-
-	if (!s)
+	if (!heap_real_find() || !heap_attach())
 		return 0;
-	if (n < HEAP_TIMED_BYTES) {
-		if (heap_way(c) + (int64_t)n <= c->time_at)
-			return 0;
-		c->time_at = heap_way(c) + (int64_t)(n + HEAP_TIMED_SMALL_BYTES);
-		heap_gate_set(c);
-	}
-	return heap_now_ns();
+	return n >= HEAP_TIMED_BYTES || heap_is_due(heap_own, n) ? heap_now_ns() : 0;
 }
 
 enum call { CALL_MALLOC, CALL_CALLOC, CALL_ALIGNED, CALL_MEMALIGN, CALL_VALLOC, CALL_PVALLOC };
@@ -212,12 +204,13 @@ static HEAP_COLD void *alloc_long(enum call call, size_t a, size_t b)
 }
 
 /* Too little was left for a small chunk. Cells that nobody owns only ever go down. */
-static HEAP_COLD void *alloc_gate(enum call call, size_t a, size_t b, uint64_t taken)
+static HEAP_COLD void *alloc_gate(enum call call, size_t a, size_t b)
 {
+	size_t n = call == CALL_CALLOC ? a * b : a;
 	struct heap_cell *c = heap_own;
 
 	if (c->shard)
-		heap_take(&c->left, -(int64_t)taken);
+		heap_take(&c->left, -(int64_t)(chunk_for(n) - HEAP_CHUNK_HEAD));
 	return alloc_long(call, a, b);
 }
 
@@ -232,7 +225,7 @@ static __attribute__((noinline)) void *malloc_large(size_t n)
 	return p;
 }
 
-static __attribute__((noinline)) void free_long(void *p)
+static __attribute__((noinline)) void free_long(void *p, int is_sample)
 {
 	struct heap_shard *s = heap_real_find() ? heap_attach() : NULL;
 	uint64_t bytes, begin = 0;
@@ -240,7 +233,7 @@ static __attribute__((noinline)) void free_long(void *p)
 	if (heap_boot_owns(p)) /* in a forked child, whose filter is empty yet */
 		return;
 	bytes = heap_usable(p, 0);
-	if (s && heap_free_is_timed(heap_own, bytes))
+	if (s && (is_sample || bytes >= HEAP_TIMED_BYTES))
 		begin = heap_now_ns();
 	count_free(bytes);
 	heap_real.free(p);
@@ -253,9 +246,8 @@ static __attribute__((noinline)) void free_large(void *p)
 {
 	uint64_t bytes = heap_chunk_usable(p);
 
-	if (bytes >= HEAP_TIMED_BYTES ||
-	    heap_take(&heap_own->frees_left, (int64_t)(bytes / HEAP_CHUNK_SMALL))) {
-		free_long(p);
+	if (bytes >= HEAP_TIMED_BYTES) {
+		free_long(p, 0);
 		return;
 	}
 	heap_real.free(p);
@@ -276,43 +268,49 @@ static HEAP_COLD void free_known(void *p)
 	if (heap_real.tell)
 		heap_sample_told();
 	errno = saved_errno;
-	free_long(p);
+	free_long(p, place >= 0);
 }
 
 static HEAP_COLD void free_gate(void *p)
 {
+	if (!p)
+		return;
 	if (heap_filter_has(p))
 		free_known(p);
 	else
-		free_long(p);
+		free_long(p, 0);
 }
 
 /* ---- what programs call --------------------------------------------------------------------- */
 
 HEAP_EXPORT HEAP_HOT void *malloc(size_t n)
 {
-	uint64_t chunk = chunk_for(n);
+	/* Of its chunk, beyond the least: what is below that too is out of range. */
+	uint64_t more = (n - (HEAP_CHUNK_LEAST - HEAP_CHUNK_HEAD - 15)) & ~15ull;
 	struct heap_cell *c = heap_own_cell();
+	uint64_t chunk;
 	uintptr_t mark;
 
-	if (HEAP_UNLIKELY(chunk > HEAP_CHUNK_SMALL))
-		return malloc_large(n);
-	mark = mark_of(c, chunk);
+	if (HEAP_UNLIKELY(more > HEAP_CHUNK_SMALL - HEAP_CHUNK_LEAST)) {
+		if (n > HEAP_CHUNK_LEAST - HEAP_CHUNK_HEAD)
+			return malloc_large(n);
+		more = 0;
+	}
+	chunk = more + HEAP_CHUNK_LEAST;
+	mark = mark_of(c->shard, chunk);
 	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)chunk - HEAP_CHUNK_HEAD)))
-		return alloc_gate(CALL_MALLOC, n, 0, chunk - HEAP_CHUNK_HEAD);
+		return alloc_gate(CALL_MALLOC, n, 0);
 	return count_short(mark, heap_real.malloc(n));
 }
 
 HEAP_EXPORT HEAP_HOT void free(void *p)
 {
-	struct heap_cell *c = heap_own_cell();
+	struct heap_shard *s = heap_own_cell()->chunks;
 	uint64_t chunk;
 	uintptr_t mark;
 
-	if (HEAP_UNLIKELY(!p))
-		return;
-	/* First, for behind it this is a chunk of glibc's. */
-	if (HEAP_UNLIKELY(heap_take(&c->frees_left, 1)) || HEAP_UNLIKELY(heap_filter_has(p))) {
+	/* First, for behind it this is a chunk of glibc's: the filter knows NULL too. */
+	if (HEAP_UNLIKELY(!s) || HEAP_UNLIKELY(heap_filter_has(p))) {
 		free_gate(p);
 		return;
 	}
@@ -321,7 +319,7 @@ HEAP_EXPORT HEAP_HOT void free(void *p)
 		free_large(p);
 		return;
 	}
-	mark = mark_of(c, chunk);
+	mark = mark_of(s, chunk);
 	heap_real.free(p);
 	heap_bump(&count_marked(mark)->frees, 1);
 }
@@ -343,9 +341,9 @@ HEAP_EXPORT void *calloc(size_t n, size_t size)
 	chunk = chunk_for(bytes);
 	if (HEAP_UNLIKELY(chunk > HEAP_CHUNK_SMALL))
 		return alloc_long(CALL_CALLOC, size, n);
-	mark = mark_of(c, chunk);
+	mark = mark_of(c->shard, chunk);
 	if (HEAP_UNLIKELY(heap_take(&c->left, (int64_t)chunk - HEAP_CHUNK_HEAD)))
-		return alloc_gate(CALL_CALLOC, size, n, chunk - HEAP_CHUNK_HEAD);
+		return alloc_gate(CALL_CALLOC, size, n);
 	return count_short(mark, heap_real.calloc(n, size));
 }
 

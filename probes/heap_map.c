@@ -26,14 +26,7 @@ static int filter_stays; /* it does not */
 
 static struct heap_cell no_cell;
 static struct heap_shard void_shard __attribute__((aligned(HEAP_SHARD_ALIGN)));
-struct heap_cell heap_void_cell = {
-	.shard = &void_shard,
-	.left = INT64_MAX,
-	.frees_left = INT64_MAX,
-	.gate = INT64_MAX,
-	.sample_at = INT64_MAX,
-	.time_at = INT64_MAX,
-};
+struct heap_cell heap_void_cell = {.shard = &void_shard};
 
 __thread struct heap_cell *heap_own HEAP_TLS = &no_cell;
 __thread uint32_t heap_busy HEAP_TLS;
@@ -227,7 +220,6 @@ static void write_header(struct heap_segment_header *seg)
 	seg->cookie = (seg->start_ns ^ (uintptr_t)seg) * 0x9e3779b97f4a7c15ull;
 	find_text(seg);
 	heap_real_name(seg->allocator, sizeof(seg->allocator));
-	heap_state_of(seg)->timed_bytes = HEAP_TIMED_SMALL_BYTES;
 }
 
 struct heap_segment_header *heap_segment_make(struct heap_inner *in)
@@ -249,6 +241,7 @@ struct heap_segment_header *heap_segment_make(struct heap_inner *in)
 	if (filter_stays) /* the parent's samples are not ours */
 		memset(heap_filter, 0, sizeof(heap_filter));
 	heap_boot_mark();
+	heap_void_cell.left = HEAP_FAR - heap_hidden();
 	write_header(seg);
 	inherit(seg);
 	drop_parent();
@@ -335,10 +328,9 @@ static struct heap_shard *take_cell(struct heap_inner *in, struct heap_segment_h
 	c = &in->cell[i];
 	s = heap_shard_of(seg, (uint32_t)i);
 	c->random = (seed ? seed : seg->cookie) ^ ((uint64_t)i + 1) * 0xbf58476d1ce4e5b9ull;
-	c->time_at = HEAP_TIMED_SMALL_BYTES;
-	heap_frees_set(c);
 	c->tid = (uint32_t)syscall(SYS_gettid);
 	c->shard = s;
+	c->chunks = heap_real.size_from == HEAP_SIZE_CHUNK ? s : NULL;
 	heap_sample_draw(c);
 	n = __atomic_load_n(&st->shards, __ATOMIC_RELAXED);
 	while (n <= (uint32_t)i && !__atomic_compare_exchange_n(&st->shards, &n, (uint32_t)i + 1, 0,

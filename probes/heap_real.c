@@ -58,6 +58,7 @@ void heap_boot_mark(void)
 	/* Where blocks begin is not kept: every place that one could be at. */
 	for (size_t at = 0; at < used; at += sizeof(struct boot_block))
 		heap_filter[heap_filter_of(boot.bytes + at) - heap_filter] = UINT8_MAX;
+	*heap_filter_of(NULL) = UINT8_MAX;
 }
 
 /* Behind this library in the order of loading; if that was late, what its slots led to before. */
