@@ -128,10 +128,19 @@ HEAP_LOCAL void heap_sample_told(void);
 /* A call of the allocator that began at begin_ns has returned. */
 HEAP_LOCAL void heap_timed(uint64_t begin_ns, enum heap_op op, uint64_t bytes);
 
+HEAP_LOCAL void heap_let_go(int64_t place); /* it was freed */
+
+/* ---- heap_table.c ---- */
+
+#define HEAP_HELD 1ull /* in a table's pointer: its free, or its birth, is under way */
+
+/* A place for the pointer, held; -1 when there is none. */
+HEAP_LOCAL int64_t heap_table_insert(struct heap_segment_header *seg, const void *p);
 /* The place in the table of a sampled pointer, taken out of the reach of others; -1 if not one. */
 HEAP_LOCAL int64_t heap_hold(const void *p);
 HEAP_LOCAL void heap_unhold(int64_t place); /* it lives on */
-HEAP_LOCAL void heap_let_go(int64_t place); /* it was freed */
+HEAP_LOCAL void heap_filter_add(const void *p);
+HEAP_LOCAL void heap_filter_remove(const void *p);
 
 /* ---- places in the segment ---- */
 

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "probes/heap_inner.h"
 
@@ -13,8 +16,6 @@ enum {
 	STACK_RESERVED = 128 << 20, /* the kernel keeps so much below the main stack free */
 };
 
-#define HELD 1ull /* in a table's pointer: its free, or its birth, is under way */
-
 extern void *__libc_stack_end __attribute__((weak));
 
 /* ---- the ring ------------------------------------------------------------------------------- */
@@ -22,6 +23,17 @@ extern void *__libc_stack_end __attribute__((weak));
 static struct heap_record *record_at(struct heap_segment_header *seg, uint64_t position)
 {
 	return (void *)((char *)seg + HEAP_RING_OFFSET + position % HEAP_RING_BYTES);
+}
+
+/*
+ * Before the first write. Of a page that the reader has made already, a read maps those around it
+ * too, and a write only that one.
+ */
+static void touch(const volatile char *memory, uint64_t bytes)
+{
+	for (uint64_t i = 0; i < bytes; i += 4096)
+		(void)memory[i];
+	(void)memory[bytes - 1];
 }
 
 /* What has room for bytes, whole; NULL when the ring is full. */
@@ -51,6 +63,8 @@ static struct heap_record *ring_reserve(struct heap_segment_header *seg, uint64_
 	}
 	*position = head + skip;
 	r = record_at(seg, head + skip);
+	if (head + skip < HEAP_RING_BYTES)
+		touch((const void *)r, bytes);
 	r->total_bytes = (uint32_t)bytes;
 	return r;
 }
@@ -162,6 +176,32 @@ static inline __attribute__((always_inline)) uint64_t stack_pointer(void)
 	return sp;
 }
 
+/*
+ * Past the cache: what is only for the reader would push out of it what the program needs, and to
+ * fetch that again takes longer than the copy. Bytes are a multiple of 8, and to of 64.
+ */
+static inline __attribute__((always_inline)) void copy_past_cache(void *to, const void *from,
+								  uint64_t bytes)
+{
+	uint64_t done = 0;
+
+#if defined(__SSE2__)
+	for (; done + 64 <= bytes; done += 64) {
+		const __m128i *in = (const void *)((const char *)from + done);
+		__m128i *out = (void *)((char *)to + done);
+		__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
+		__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
+
+		_mm_stream_si128(out, a);
+		_mm_stream_si128(out + 1, b);
+		_mm_stream_si128(out + 2, c);
+		_mm_stream_si128(out + 3, d);
+	}
+	_mm_sfence(); /* they are in no order with the seal, by themselves */
+#endif
+	memcpy((char *)to + done, (const char *)from + done, bytes - done);
+}
+
 /* Registers and stack from here into a record that has room for so many bytes of stack. */
 static inline __attribute__((always_inline)) void add_stack(struct heap_record *r, uint64_t bytes)
 {
@@ -171,7 +211,7 @@ static inline __attribute__((always_inline)) void add_stack(struct heap_record *
 	if (!sp) /* a machine that we cannot unwind */
 		return;
 	r->slice_bytes = (uint32_t)bytes;
-	memcpy(r + 1, (const void *)(uintptr_t)sp, bytes);
+	copy_past_cache(r + 1, (const void *)(uintptr_t)sp, bytes);
 }
 
 static uint64_t record_bytes(uint64_t slice)
@@ -189,74 +229,6 @@ static uint64_t slice_wanted(struct heap_segment_header *seg)
 	return (n < HEAP_SLICE_MAX ? n : HEAP_SLICE_MAX) & ~(uint64_t)(HEAP_RECORD_ALIGN - 1);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
-
-static uint64_t *bucket_of(struct heap_segment_header *seg, const void *p)
-{
-	uint64_t h = ((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15ull;
-
-	return heap_table_of(seg) + (h >> 32) % (HEAP_TABLE / HEAP_WAYS) * HEAP_WAYS;
-}
-
-/* A place for the pointer, held; -1 when its line is full. */
-static int64_t table_insert(struct heap_segment_header *seg, const void *p)
-{
-	uint64_t *bucket = bucket_of(seg, p), none;
-
-	for (int i = 0; i < HEAP_WAYS; i++) {
-		none = 0;
-		if (!heap_read(&bucket[i]) &&
-		    __atomic_compare_exchange_n(&bucket[i], &none, (uintptr_t)p | HELD, 0,
-						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			return bucket - heap_table_of(seg) + i;
-	}
-	return -1;
-}
-
-static void filter_add(const void *p)
-{
-	uint8_t *f = heap_filter_of(p), old = __atomic_load_n(f, __ATOMIC_RELAXED);
-
-	while (old != UINT8_MAX && !__atomic_compare_exchange_n(f, &old, old + 1, 0,
-								__ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
-}
-
-/* Once at its most it stays there: it does not know any more how many there are. */
-static void filter_remove(const void *p)
-{
-	uint8_t *f = heap_filter_of(p), old = __atomic_load_n(f, __ATOMIC_RELAXED);
-
-	while (old != UINT8_MAX && old &&
-	       !__atomic_compare_exchange_n(f, &old, old - 1, 0, __ATOMIC_RELAXED,
-					    __ATOMIC_RELAXED))
-		;
-}
-
-HEAP_COLD int64_t heap_hold(const void *p)
-{
-	struct heap_segment_header *seg = heap_segment();
-	uint64_t *bucket, value = (uintptr_t)p;
-
-	if (!seg)
-		return -1;
-	bucket = bucket_of(seg, p);
-	for (int i = 0; i < HEAP_WAYS; i++) {
-		if (heap_read(&bucket[i]) != value)
-			continue;
-		__atomic_store_n(&bucket[i], value | HELD, __ATOMIC_RELAXED);
-		return bucket - heap_table_of(seg) + i;
-	}
-	return -1;
-}
-
-void heap_unhold(int64_t place)
-{
-	uint64_t *slot = heap_table_of(heap_segment()) + place;
-
-	__atomic_store_n(slot, heap_read(slot) & ~HELD, __ATOMIC_RELEASE);
-}
-
 /* The record goes first: when another sample gets the place, the reader knows of this free. */
 HEAP_COLD void heap_let_go(int64_t place)
 {
@@ -266,6 +238,8 @@ HEAP_COLD void heap_let_go(int64_t place)
 	uint64_t *slot = heap_table_of(seg) + place, position, now = heap_now_ns();
 	struct heap_record *r = NULL;
 
+	heap_filter_remove((const void *)(uintptr_t)(*slot & ~HEAP_HELD));
+	__atomic_fetch_sub(&st->table_used, 1, __ATOMIC_RELAXED);
 	if (is_read(seg, now))
 		r = ring_reserve(seg, HEAP_RECORD_SHORT, &position);
 	if (r) {
@@ -283,8 +257,6 @@ HEAP_COLD void heap_let_go(int64_t place)
 	} else {
 		__atomic_fetch_add(&st->lost_frees, 1, __ATOMIC_RELAXED);
 	}
-	filter_remove((const void *)(uintptr_t)(*slot & ~HELD));
-	__atomic_fetch_sub(&st->table_used, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(slot, 0, __ATOMIC_RELEASE);
 }
 
@@ -332,7 +304,7 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 		return;
 	}
 	heap_boost_adjust(st, heap_read(&st->head) - heap_read(&heap_control_of(seg)->tail), now);
-	place = table_insert(seg, p);
+	place = heap_table_insert(seg, p);
 	if (place < 0) {
 		drop_sample(seg, bytes, c->mean_bytes);
 		return;
@@ -345,6 +317,7 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 	}
 	id = __atomic_add_fetch(&st->next_id, 1, __ATOMIC_RELAXED);
 	info = heap_infos_of(seg) + place;
+	touch((const void *)info, sizeof(*info));
 	*info = (struct heap_info){id, bytes, now, c->mean_bytes};
 	r->kind = HEAP_RECORD_ALLOC;
 	r->time_ns = now;
@@ -355,11 +328,12 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 	r->index = (uint32_t)place;
 	r->tid = c->tid;
 	r->op = HEAP_OP_ALLOC;
-	add_stack(r, slice);
-	ring_commit(seg, r, position);
 	__atomic_fetch_add(&st->samples, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&st->table_used, 1, __ATOMIC_RELAXED);
-	filter_add(p);
+	heap_filter_add(p);
+	/* Last, for a locked instruction behind it would wait for the copy. */
+	add_stack(r, slice);
+	ring_commit(seg, r, position);
 	heap_unhold(place);
 }
 
