@@ -81,9 +81,9 @@ const char *heap_segment_why(const struct heap_segment *s);
 
 /*
  * Hand every record that waits to fn, in order, and make room for more; tells the library that
- * somebody reads, so call it at least once a second. Where the ring was full the library doubles
- * the mean, and halves it again when there has been room for five seconds. Returns the number of
- * records, or -EBADMSG.
+ * somebody reads, so call it at least once a second. Where the ring was full, or more than 4,096
+ * samples a second came and no mean was set, the library doubles the mean, and halves it again when
+ * there has been room for five seconds. Returns the number of records, or -EBADMSG.
  */
 int64_t heap_segment_drain(struct heap_segment *s, heap_event_fn *fn, void *arg);
 

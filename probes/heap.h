@@ -158,11 +158,12 @@ struct heap_told {
 
 /* Written by the library. */
 struct heap_state {
-	uint64_t head;		       /* ring written or reserved up to here */
-	uint64_t next_id;	       /* samples ever taken, those dropped too */
-	uint64_t mean_bytes;	       /* in force: doubled when the ring or the table gets full */
-	uint64_t boost;		       /* how often */
+	uint64_t head;	     /* ring written or reserved up to here */
+	uint64_t next_id;    /* samples ever taken, those dropped too */
+	uint64_t mean_bytes; /* in force: doubled when ring or table get full, or samples many */
+	uint64_t boost;	     /* how often */
 	uint64_t boost_tail, boost_ns; /* when last: once for each time that the ring was read */
+	uint64_t pace_id, pace_ns;     /* the sample from which, and since when, they are counted */
 	uint64_t samples;	       /* that went through the ring */
 	uint64_t dropped;	       /* for want of room in the ring or the table */
 	uint64_t dropped_bytes;	       /* that those stood for, estimated */

@@ -10,6 +10,12 @@ enum {
 	/* Live samples above which the mean doubles, once each step: the table stays half empty. */
 	TABLE_SOFT = HEAP_TABLE / 4,
 	TABLE_STEP = HEAP_TABLE / 16,
+	/*
+	 * So many samples in less than so long are more than their sites need, and than the ring
+	 * holds until a reader comes that does so once a second: 1 % of the program's time.
+	 */
+	PACE_SAMPLES = 256,
+	PACE_NS = 62500000,
 };
 
 uint64_t heap_now_ns(void)
@@ -87,10 +93,29 @@ void heap_boost_for_ring(struct heap_state *st, uint64_t tail)
 	boost_to(st, boost, boost + 1);
 }
 
-void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes, uint64_t now)
+static void boost_for_pace(struct heap_state *st, uint64_t boost, uint64_t now)
+{
+	uint64_t id = heap_read(&st->next_id), from_id = heap_read(&st->pace_id), from;
+
+	if (id - from_id < PACE_SAMPLES ||
+	    !__atomic_compare_exchange_n(&st->pace_id, &from_id, id, 0, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	from = __atomic_exchange_n(&st->pace_ns, now, __ATOMIC_RELAXED);
+	if (now - from >= PACE_NS || boost >= BOOST_MAX)
+		return;
+	__atomic_store_n(&st->boost_ns, now, __ATOMIC_RELAXED);
+	boost_to(st, boost, boost + 1);
+}
+
+void heap_boost_adjust(struct heap_state *st, uint64_t mean_wanted, uint64_t waiting_bytes,
+		       uint64_t now)
 {
 	uint64_t used = heap_read(&st->table_used), boost = heap_read(&st->boost);
 
+	/* Who asks for a mean gets it, as far as there is room. */
+	if (!mean_wanted)
+		boost_for_pace(st, boost, now);
 	if (used > TABLE_SOFT + boost * TABLE_STEP && boost < BOOST_MAX) {
 		__atomic_store_n(&st->boost_ns, now, __ATOMIC_RELAXED);
 		boost_to(st, boost, boost + 1);

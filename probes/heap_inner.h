@@ -116,8 +116,12 @@ HEAP_LOCAL uint64_t heap_now_ns(void);
 HEAP_LOCAL void heap_sample_draw(struct heap_cell *c);
 /* The ring was full: half as many from now on. Once for each time that the reader emptied it. */
 HEAP_LOCAL void heap_boost_for_ring(struct heap_state *st, uint64_t tail);
-/* Up with a table that fills, down again when ring and table have had room for a while. */
-HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t waiting_bytes, uint64_t now);
+/*
+ * Up with a table that fills, and with samples that come fast unless a mean is asked for; down
+ * again when ring and table have had room for a while.
+ */
+HEAP_LOCAL void heap_boost_adjust(struct heap_state *st, uint64_t mean_wanted,
+				  uint64_t waiting_bytes, uint64_t now);
 
 /* ---- heap_sample.c ---- */
 

@@ -303,7 +303,8 @@ static inline __attribute__((always_inline)) void take_sample(struct heap_segmen
 		__atomic_fetch_add(&st->unread, 1, __ATOMIC_RELAXED);
 		return;
 	}
-	heap_boost_adjust(st, heap_read(&st->head) - heap_read(&heap_control_of(seg)->tail), now);
+	heap_boost_adjust(st, heap_read(&heap_control_of(seg)->mean_bytes),
+			  heap_read(&st->head) - heap_read(&heap_control_of(seg)->tail), now);
 	place = heap_table_insert(seg, p);
 	if (place < 0) {
 		drop_sample(seg, bytes, c->mean_bytes);

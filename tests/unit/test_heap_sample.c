@@ -493,6 +493,27 @@ static void a_full_ring_is_counted_and_halves_the_samples(void **state)
 	finish();
 }
 
+static uint64_t mean_after_a_storm(const char *mean)
+{
+	uint64_t after;
+
+	start("tests/targets/heap_known", mean);
+	attach(rig.k.pid);
+	update();
+	/* As fast as calls of a megabyte go, and fewer than the ring has room for. */
+	after = tell("big 600")->mean_bytes;
+	assert_int_equal(refresh()->dropped, 0);
+	assert_true(refresh()->samples > 100);
+	finish();
+	return after;
+}
+
+static void samples_that_come_fast_get_fewer_unless_a_mean_is_asked_for(void **state)
+{
+	assert_true(mean_after_a_storm("0") > HEAP_DEFAULT_MEAN_BYTES);
+	assert_int_equal(mean_after_a_storm("524288"), HEAP_DEFAULT_MEAN_BYTES);
+}
+
 static void a_process_without_the_library_is_said_to_be_one(void **state)
 {
 	char why[256];
@@ -523,6 +544,7 @@ int main(void)
 		cmocka_unit_test(calls_that_took_long_are_counted_and_have_a_stack),
 		cmocka_unit_test(what_was_counted_up_to_the_end_is_read_after_it),
 		cmocka_unit_test(a_full_ring_is_counted_and_halves_the_samples),
+		cmocka_unit_test(samples_that_come_fast_get_fewer_unless_a_mean_is_asked_for),
 		cmocka_unit_test(a_process_without_the_library_is_said_to_be_one),
 	};
 
