@@ -75,8 +75,9 @@ void session_stop(struct session *se); /* one last tick, then snapshot.finished 
 
 const struct session_config *session_config(const struct session *se);
 pid_t session_pid(const struct session *se);
-uint64_t session_now_ns(const struct session *se);	/* CLOCK_MONOTONIC at this tick */
-uint64_t session_interval_ns(const struct session *se); /* since the tick before */
+uint64_t session_now_ns(const struct session *se); /* CLOCK_MONOTONIC at this tick */
+/* Since this collector was asked the time before: a busy machine asks them far apart. */
+uint64_t session_interval_ns(const struct session *se);
 uint64_t session_since_ns(const struct session *se); /* covered by counts: since attach or reset */
 struct symbols *session_symbols(struct session *se); /* NULL when maps cannot be read */
 /*

@@ -131,8 +131,10 @@ static void load_bpf(struct session *se)
 static void start_collectors(struct session *se)
 {
 	for (uint32_t i = 0; i < ncollectors && i < SESSION_MAX_COLLECTORS; i++)
-		if (!se->started[i])
+		if (!se->started[i]) {
 			se->started[i] = !collectors[i]->start(se, &se->priv[i]);
+			se->asked_ns[i] = clock_mono_ns();
+		}
 }
 
 static void stop_collectors(struct session *se)

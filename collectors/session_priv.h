@@ -57,6 +57,7 @@ struct session {
 	uint32_t plan_tries; /* left: after an exec the libraries come one by one */
 	void *priv[SESSION_MAX_COLLECTORS];
 	bool started[SESSION_MAX_COLLECTORS];
+	uint64_t asked_ns[SESSION_MAX_COLLECTORS]; /* the time before, or started */
 	struct session_watch watches[SESSION_MAX_WATCHES];
 	uint32_t nwatches;
 	struct snap_section sections[SNAP_SECTIONS];
@@ -67,7 +68,8 @@ struct session {
 	struct rules *rules;
 	struct recorder *recorder;
 	struct replay *replay;
-	uint64_t seq, now_ns, last_ns, reset_ns, interval_ns;
+	uint64_t seq, now_ns, last_ns, reset_ns;
+	uint64_t interval_ns;		       /* of the collector that is asked now */
 	uint64_t attached_ns, attach_after_ns; /* when last, and when next: 0 unless it waits */
 	uint32_t hasty_execs;
 	uint64_t record_lost;

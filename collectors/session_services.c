@@ -27,7 +27,7 @@ uint64_t session_now_ns(const struct session *se)
 
 uint64_t session_interval_ns(const struct session *se)
 {
-	return se->now_ns - se->last_ns;
+	return se->interval_ns;
 }
 
 uint64_t session_since_ns(const struct session *se)
