@@ -9,9 +9,10 @@
  * arenas more: they get one hundredth of a thread's time. Seldom would be too little: a program may
  * take its memory in one burst, and then make no call in which it could be asked.
  */
-#define ASK_SHARE  100
-#define ASK_MIN_NS 1000000ull
-#define ASK_MAX_NS 1000000000ull
+#define ASK_SHARE    100
+#define ASK_MIN_NS   1000000ull
+#define ASK_MAX_NS   1000000000ull
+#define ASK_FIRST_NS 10000ull /* what the first time is taken to cost at the most */
 
 /* A function of the library whose malloc is in use: another's may be loaded too. */
 static void *beside_malloc(const char *name)
@@ -140,15 +141,17 @@ static uint64_t counted(struct heap_segment_header *seg)
 }
 
 /*
- * By the cheaper of the last two times: in the other the thread may have lost its CPU, which is no
- * cost, and what it takes until it is asked again would stay unknown.
+ * In some of the times the thread loses its CPU, which is no cost, and what it takes until it is
+ * asked again would stay unknown: from one time to the next the cost no more than doubles.
  */
 static uint64_t pause_after(struct heap_told *to, uint64_t cost_ns)
 {
-	uint64_t before = heap_read(&to->cost_ns);
-	uint64_t pause = (cost_ns < before ? cost_ns : before) * ASK_SHARE;
+	uint64_t before = heap_read(&to->cost_ns), most = before ? 2 * before : ASK_FIRST_NS;
+	uint64_t pause;
 
+	cost_ns = cost_ns < most ? cost_ns : most;
 	__atomic_store_n(&to->cost_ns, cost_ns, __ATOMIC_RELAXED);
+	pause = cost_ns * ASK_SHARE;
 	return pause < ASK_MIN_NS ? ASK_MIN_NS : pause > ASK_MAX_NS ? ASK_MAX_NS : pause;
 }
 
