@@ -70,10 +70,10 @@ static struct session *watch(pid_t pid)
 	return watch_with(pid, NULL);
 }
 
-/* The next snapshot; gives up after ten seconds. */
+/* The next snapshot; gives up after a hundred seconds. */
 static const struct snapshot *next(struct session *se)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 1000; i++) {
 		struct pollfd p = {.fd = session_eventfd(se), .events = POLLIN};
 		const struct snapshot *s;
 
