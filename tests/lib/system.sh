@@ -48,15 +48,18 @@ start() {
 	pid=$!
 	started+=("$pid")
 }
-# eventually SECONDS CMD...: retry until it succeeds
+# eventually SECONDS CMD...: retry until it succeeds; ten times as long where the machine is slow
 eventually() {
-	local end=$(($(date +%s%N) + $1 * 1000000000))
+	local end=$(($(date +%s%N) + $1 * 10000000000))
 	shift
 	while ! "$@" 2>/dev/null; do
 		[ "$(date +%s%N)" -lt "$end" ] || return 1
 		sleep 0.05
 	done
 }
+# pass FILE N: until N more lines have come. Of two ticks the second has begun after this call.
+pass() { eventually 10 has_lines "$1" $(($(wc -l <"$1") + $2)); }
+has_lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 # start_first NAME CMD...: as start, before other work of the machine where that is allowed. For
 # targets whose share of a CPU is looked at.
 start_first() {

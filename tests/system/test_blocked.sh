@@ -3,25 +3,33 @@
 # thread's time adds up; locks, stacks and sockets have their names.
 . "$(dirname "$0")/../lib/system.sh"
 need_bpf
-start contend "$BUILD/tests/targets/contend" 4 4 1000
+mkfifo "$T/go"
+exec 9<>"$T/go"
+start contend bash -c 'exec "$@" 9>&- <"$0"' "$T/go" "$BUILD/tests/targets/contend" 4 4 1000 go
 target=$pid
-eventually 5 test -s "$T/contend.out"
-"$PERFTOP" -p "$target" --json -d 250ms --duration 30s >"$T/top.json" 2>"$T/top.err"
+eventually 10 test -s "$T/contend.out"
+"$PERFTOP" -p "$target" --json -d 250ms --duration 900s >"$T/top.json" 2>"$T/top.err" &
+top=$!
+started+=("$top")
+eventually 30 test -s "$T/top.json"
+echo >&9
+wait "$top"
 equal "perftop ends with the target" "$?" 0
+exec 9>&-
 mutex=$(awk '/^mutex/ { print $2 }' "$T/contend.out")
 truth=$(awk '/^locks/ { print $4 }' "$T/contend.out")
 last=$(tail -1 "$T/top.json")
 row() { jq --argjson a "$(printf '%d' "$mutex")" ".blocked.locks[] | select(.addr == \$a) | $1" <<<"$last"; }
 equal "the mutex is found by address, as a mutex" "$(row .is_mutex)" 1
-# What passed before perftop came is missing: some 0.1 s of 4.
 between "its wait time is what the threads measured themselves, ratio" \
-	"$(jq -n --argjson a "$(row .wait_ns)" --argjson b "$truth" '$a / $b')" 0.90 1.01
+	"$(jq -n --argjson a "$(row .wait_ns)" --argjson b "$truth" '$a / $b')" 0.95 1.02
 equal "the idle thread's condition variable is no mutex" \
 	"$(jq '[.blocked.locks[] | select(.is_mutex == 1)] | length' <<<"$last")" 1
 check "the alert is raised while it lasts" grep -q '"rule":"lock_wait"' "$T/top.json"
 middle=$(sed -n 8p "$T/top.json")
-between "three of four threads wait for it at any time, percent" \
-	"$(jq --argjson a "$(printf '%d' "$mutex")" '.blocked.locks[] | select(.addr == $a) | .pct' <<<"$middle")" 250 320
+between "the shares of its ticks are so much together, ratio" \
+	"$(jq -s --argjson a "$(printf '%d' "$mutex")" --argjson b "$truth" '[.[] | .interval_ns as $i |
+		.blocked.locks[] | select(.addr == $a) | .pct * $i / 100] | add / $b' "$T/top.json")" 0.9 1.1
 between "each thread's shares add up to its wall time, percent" \
 	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$middle")" 98 102
 equal "the lock has its variable's name, kind and call site" \
@@ -40,7 +48,7 @@ grep '^{' "$T/both.out" | head -n -1 >"$T/waits.json"
 before_last=$(jq -c 'select(.since_ns < 4000000000)' "$T/waits.json" | tail -1)
 worst=$(awk '
 	function far(a, b) { return a > b ? a - b : b - a }
-	FNR == NR { if ($1 == "thread") { begin[$2] = $3; ran[$2] = $4; name[$2] = $5 $6 } next }
+	FNR == NR { if ($1 == "thread") { begin[$2] = $3; ran[$2] = $4; name[$2] = $6 $7 } next }
 	{ off[$1] += $2 * $4 / 100; on[$1] += $3 * $4 / 100; last[$1] = $5 }
 	END { for (t in ran) {
 		wall = last[t] - begin[t]
@@ -58,7 +66,8 @@ between "shares of every thread add up, the least, percent" \
 between "and the most" "$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | max' <<<"$before_last")" 95 105
 lock() { jq -r ".blocked.locks[] | select(.name == \"$1\") | $2" <<<"$before_last"; }
 equal "a mutex by name" "$(lock cache_lock '"\(.kind) \(.site) \(.is_mutex)"')" "mutex use_cache 1"
-between "two threads that hold it 2 ms each wait so long for it, p50 in ns" "$(lock cache_lock .p50)" 1700000 3000000
+between "two threads that hold it 2 ms each wait at least so long for it, p50 in ns" "$(lock cache_lock .p50)" 1700000 \
+	"$(lock cache_lock '[3e6, 2 * .wait_ns / .waits] | max')"
 equal "a semaphore is no lock" "$(lock work_ready '"\(.kind) \(.site) \(.is_mutex)"')" "sem take_work 0"
 equal "a rwlock counts as a lock" \
 	"$(jq -r '[.blocked.locks[] | select(.kind == "rwlock") | .is_mutex] | unique[]' <<<"$before_last")" 1
@@ -66,15 +75,19 @@ check "its name is the variable's, its holder the one that writes" \
 	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock" and .owner_tid > 0)' <<<"$before_last"
 port=$(awk '/^port/ { print $2 }' "$T/both.out")
 socket() { jq -r ".blocked.sockets[] | select(.name | startswith(\"tcp 127.0.0.1:$port \")) | $1" <<<"$before_last"; }
-# One byte every 4 ms and a bit, waited for nearly all of the time.
-between "the socket that was waited on, by its address; waits a second" \
-	"$(jq -n --argjson n "$(socket .waits)" --argjson s "$(jq .since_ns <<<"$before_last")" '$n * 1e9 / $s')" 100 260
+# It waits for nothing else.
+between "the socket that was waited on, by its address; waits of the receiver's own" \
+	"$(jq -n --argjson n "$(before_last=$(tail -1 "$T/waits.json") && socket .waits)" \
+		--argjson own "$(awk '/^thread.*receiver/ { print $5 }' "$T/both.out")" '$n / $own')" 0.95 1.01
+# Of a late tick not all stacks are taken, and the others stand for them.
+slack=$(jq -s '[([.[].interval_ns] | max / 250e6 | sqrt * 0.2), 0.6] | min' "$T/waits.json")
+as_long() { between "$1" "$2" "$(jq -n "1 - $slack")" "$(jq -n "1 + $slack")"; }
 stack() { jq "[.blocked.stacks[] | select(any(.frames[]; . == \"$1 (waits)\")) | $2] | add // 0" <<<"$before_last"; }
-between "the stack of the receiver has the socket's time, ratio" \
-	"$(jq -n --argjson a "$(stack receive .ns)" --argjson b "$(socket .wait_ns)" '$a / $b')" 0.8 1.2
-between "stacks that wait for the mutex have its time, ratio" \
+as_long "the stack of the receiver has the socket's time, ratio" \
+	"$(jq -n --argjson a "$(stack receive .ns)" --argjson b "$(socket .wait_ns)" '$a / $b')"
+as_long "stacks that wait for the mutex have its time, ratio" \
 	"$(jq -n --argjson a "$(jq '[.blocked.stacks[] | select(.reason == "futex" and any(.frames[]; . == "use_cache (waits)")) | .ns] | add // 0' <<<"$before_last")" \
-		--argjson b "$(lock cache_lock .wait_ns)" '$a / $b')" 0.8 1.2
+		--argjson b "$(lock cache_lock .wait_ns)" '$a / $b')"
 equal "who gives work wakes the worker" \
 	"$(jq -r '.blocked.stacks[] | select(any(.frames[]; . == "take_work (waits)")) | .waker' <<<"$before_last" | head -1 | sed 's|/.*||')" waits
 check "all stacks reach a thread's start" \
@@ -82,7 +95,7 @@ check "all stacks reach a thread's start" \
 
 start_first busy "$BUILD/tests/targets/busy" 7
 runs_as busy
-"$PERFTOP" -p "$pid" --json -d 500ms --duration 30s >"$T/busy.json" 2>"$T/busy.err"
+"$PERFTOP" -p "$pid" --json -d 500ms --duration 900s >"$T/busy.json" 2>"$T/busy.err"
 last=$(tail -1 "$T/busy.json")
 share() { jq "[.cpu.functions[] | select(.name == \"$1\") | .self_pct] | add // 0" <<<"$last"; }
 between "hot() has its three quarters of the samples, percent" "$(share hot)" 58 88
@@ -113,8 +126,10 @@ else:
     c = socket.create_connection(("127.0.0.1", port))
     print(os.getpid(), port, flush=True)
     while True:
+        at = time.monotonic()
         c.send(b"question")
         c.recv(100)
+        print((time.monotonic() - at) * 1e3, flush=True)
 P
 if command -v python3 >/dev/null; then
 	start server python3 "$T/ask.py"
@@ -123,10 +138,13 @@ if command -v python3 >/dev/null; then
 	started+=("$client")
 	peer() { "$PERFTOP" --json -p "$1" -d 500ms --duration 3s 2>/dev/null | tail -1 |
 		jq -c '[.blocked.sockets[] | select(.name | startswith("tcp"))][0] | [.peer, .pct, .wait_ns / .waits / 1e6]'; }
+	from=$(wc -l <"$T/server.out")
 	asked=$(peer "$client")
+	took=$(tail -n +"$((from + 1))" "$T/server.out" | jq -s 'add / length')
 	equal "a client waits for the other end" "$(jq -r '.[0]' <<<"$asked")" "127.0.0.1:$port"
 	between "nearly all of its time" "$(jq '.[1]' <<<"$asked")" 70 101
-	between "for as long as that takes to answer, ms" "$(jq '.[2]' <<<"$asked")" 19 40
+	# Its own time has waits for a CPU in it, and is of a little more than perftop saw.
+	between "for as long as that takes to answer, ms" "$(jq '.[2]' <<<"$asked")" 19 "$(jq -n "$took * 1.1")"
 	equal "the server does not wait for it" "$(jq -r '.[0]' <<<"$(peer "$pid")")" ""
 else
 	skip "no python3 here"

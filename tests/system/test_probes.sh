@@ -15,14 +15,14 @@ measure() {
 	started+=("$pid")
 	local target=$pid
 	exec 8>"$T/$name.in"
-	"$PERFTOP" -p "$target" "${specs[@]}" --json -d 100ms --duration 30s --max-overhead 0 \
+	"$PERFTOP" -p "$target" "${specs[@]}" --json -d 100ms --duration 900s --max-overhead 0 \
 		>"$T/$name.ticks" 2>"$T/$name.top.err" 8>&- &
 	top=$!
 	started+=("$top")
 	eventually 10 test -s "$T/$name.ticks"
 	echo go >&8
 	eventually 20 grep -q done "$T/$name.out"
-	sleep 0.3
+	pass "$T/$name.ticks" 2
 	exec 8>&-
 	wait "$target"
 	rc=$?

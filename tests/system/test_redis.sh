@@ -9,12 +9,12 @@ calls() { cli info commandstats | tr -d '\r' | sed -n 's/.*:calls=\([0-9]*\),.*/
 # --- processCommand against INFO commandstats -------------------------------------------------
 cli config resetstat >/dev/null # counts itself as one call, before we attach
 start top "$PERFTOP" -p "$redis_pid" -e redis-server:processCommand --syscalls=full --json -d 200ms \
-	--duration 60s --max-overhead 100
+	--duration 900s --max-overhead 100
 top=$pid
 eventually 10 test -s "$T/top.out"
 redis-benchmark -s "$redis_sock" -t get,set -n 20000 -q >/dev/null
 want=$(($(calls) - 1 + 1)) # less the reset, plus the INFO that answered
-sleep 0.5
+pass "$T/top.out" 2
 kill -INT "$top"
 wait "$top"
 last=$(tail -1 "$T/top.out")
@@ -37,12 +37,12 @@ equal "main is on the stacks" \
 # --- syscalls against strace, over the same calls ---------------------------------------------
 start strace strace -c -f -o "$T/strace.txt" -p "$redis_pid"
 strace_pid=$pid
-start top2 "$PERFTOP" -p "$redis_pid" --json -d 200ms --duration 120s
+start top2 "$PERFTOP" -p "$redis_pid" --json -d 200ms --duration 900s
 top=$pid
 eventually 10 test -s "$T/top2.out"
-sleep 0.5
+eventually 10 grep -q '^TracerPid:.[1-9]' "/proc/$redis_pid/status"
 redis-benchmark -s "$redis_sock" -t set -n 3000 -q >/dev/null
-sleep 0.5
+pass "$T/top2.out" 2
 kill -INT "$top"
 wait "$top"
 kill -INT "$strace_pid"
@@ -56,7 +56,7 @@ timed=$(jq '[.syscalls[] | select(.name == "write") | .sampled] | add' <<<"$last
 between "and timed" "$timed" 1 "$ours"
 
 # --- the end of the target ----------------------------------------------------------------------
-start top3 "$PERFTOP" -p "$redis_pid" --json -d 200ms --duration 60s
+start top3 "$PERFTOP" -p "$redis_pid" --json -d 200ms --duration 900s
 top=$pid
 eventually 10 test -s "$T/top3.out"
 kill -9 "$redis_pid"

@@ -8,7 +8,7 @@ cli eval 'for i = 1, 200000 do redis.call("set", "k" .. i, "v") end' 0 >/dev/nul
 cli config set slowlog-log-slower-than 4000 >/dev/null
 cli slowlog reset >/dev/null
 start perftop "$PERFTOP" -p "$redis_pid" -e redis-server:processCommand --force --slower 3ms \
-	--json -d 200ms --duration 20s
+	--json -d 200ms --duration 900s
 top=$pid
 eventually 10 test -s "$T/perftop.out"
 for _ in 1 2 3 4 5; do

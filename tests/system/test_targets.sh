@@ -13,7 +13,8 @@ watch() {
 	eventually 10 test -s "$T/$name.out" || not_ok "$name: perftop printed nothing"
 	kill -USR1 "$family"
 	eventually 20 grep -q done "$T/family.out"
-	sleep 0.5
+	# In the first of them a child that has just ended may still be seen ending.
+	pass "$T/$name.out" 3
 	kill "$top"
 	wait "$top" 2>/dev/null
 	last=$(tail -1 "$T/$name.out")
@@ -109,8 +110,8 @@ for root in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/pids; do
 		"$PERFTOP" --json --duration 200ms --container abcdef >"$T/out" 2>"$T/err"
 		equal "a container is found by the beginning of its ID" $? 0
 		end_family
-		sleep 0.2
-		rmdir "$group" "$root/docker" 2>/dev/null
+		eventually 1 rmdir "$group"
+		rmdir "$root/docker" 2>/dev/null
 		made=1
 		break
 	fi
@@ -136,29 +137,36 @@ check "without its library the heap sampler is missing" grep -q '^MISSING *sampl
 # Copies of one program have their locks at one address, and wait for each other's no more for that.
 cat >"$T/gil.py" <<'END'
 import os, threading, time
+parent = os.getpid()
 for _ in range(2):
     if os.fork() == 0:
         for _ in range(3):
             threading.Thread(target=lambda: [x * x for x in iter(int, 1)], daemon=True).start()
-        time.sleep(6)
+        while os.getppid() == parent:
+            time.sleep(0.1)
         os._exit(0)
 print("ready", flush=True)
-time.sleep(7)
+time.sleep(900)
 END
 start gil python3 "$T/gil.py"
 gil=$pid
 eventually 5 grep -q ready "$T/gil.out"
-"$PERFTOP" -p "$gil" --follow-forks --json --duration 3s >"$T/gil.json" 2>"$T/gil.err"
-last=$(tail -1 "$T/gil.json")
+start gil_top "$PERFTOP" -p "$gil" --follow-forks --json -d 500ms --duration 900s
+waited() { jq -se '.[-1].blocked.locks | map(select(.kind == "GIL" and .waits > 10)) | length == 2' "$T/gil_top.out" >/dev/null; }
+eventually 10 waited
+kill "$pid"
+wait "$pid"
+last=$(tail -1 "$T/gil_top.out")
 equal "the GIL of each of two forked interpreters is a lock of its own, by its process" \
 	"$(jq -r '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .pid] | sort | map(tostring) | join(" ")' <<<"$last")" \
 	"$(pgrep -P "$gil" | sort -n | paste -sd' ')"
 equal "at one address" "$(jq '[.blocked.locks[] | select(.kind == "GIL" and .waits > 10) | .addr] | unique | length' <<<"$last")" 1
 
-# Children that are gone by the next tick: what they ran is known all the same.
+# Children that are gone by the next tick: what they ran is known all the same, where perftop gets a
+# CPU while they live.
 start brief bash -c "while :; do '$BUILD/tests/targets/busy' 0.25 >/dev/null; done"
 runs_as bash
-"$PERFTOP" -p "$pid" --follow-forks --json -d 1s --duration 6s >"$T/brief.json" 2>"$T/brief.top.err"
+nice -n -15 "$PERFTOP" -p "$pid" --follow-forks --json -d 1s --duration 6s >"$T/brief.json" 2>"$T/brief.top.err"
 last=$(tail -1 "$T/brief.json")
 check "children of a quarter of a second are unwound, $(jq .cpu.unwound_pct <<<"$last") %" \
 	jq -e '.cpu.unwound_pct > 75' <<<"$last"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* contend.c: threads that wait for one mutex, beside idle ones on a condition variable. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -7,7 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* contend SECONDS THREADS HOLD_US: prints the mutex's address, the waits and their total time. */
+/*
+ * contend SECONDS THREADS HOLD_US [GO]: prints the mutex's address, the waits and the total time
+ * that the threads were blocked in them. With GO it begins with a line on its stdin.
+ */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t idle_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
@@ -22,18 +26,36 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Time so far that this thread was not blocked in: it had a CPU, or waited for one. */
+static uint64_t runnable_ns(int schedstat)
+{
+	unsigned long long delay = 0;
+	struct timespec cpu;
+	char text[96] = "";
+
+	if (pread(schedstat, text, sizeof(text) - 1, 0) < 0 ||
+	    sscanf(text, "%*u %llu", &delay) != 1)
+		abort();
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+	return delay + (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+}
+
 static void *compete(void *arg)
 {
+	int schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+
 	while (!stop) {
-		uint64_t before = now_ns(), got;
+		uint64_t runnable = runnable_ns(schedstat), before = now_ns(), wait;
 
 		pthread_mutex_lock(&mutex);
-		got = now_ns();
-		total_wait_ns += got - before; /* guarded by the mutex itself */
+		wait = now_ns() - before;
+		runnable = runnable_ns(schedstat) - runnable;
+		total_wait_ns += wait > runnable ? wait - runnable : 0; /* guarded by the mutex */
 		total_locks++;
 		usleep((useconds_t)(hold_ns / 1000));
 		pthread_mutex_unlock(&mutex);
 	}
+	close(schedstat);
 	return NULL;
 }
 
@@ -57,6 +79,8 @@ int main(int argc, char **argv)
 		n = 64;
 	printf("mutex %p\n", (void *)&mutex);
 	fflush(stdout);
+	if (argc > 4)
+		getchar();
 	for (int i = 0; i < n; i++)
 		pthread_create(&threads[i], NULL, compete, NULL);
 	pthread_create(&waiter, NULL, idle_on_cond, NULL);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,31 @@ static double cost(const struct fds *f, long n)
 	return (double)(cpu_ns() - begin) / (double)n;
 }
 
+static uint32_t sleeps_ns[1 << 16];
+static atomic_uint nsleeps;
+
+static void sleep_1ms(void)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+	struct timespec begin, end;
+	unsigned at;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	nanosleep(&ms, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	at = atomic_fetch_add(&nsleeps, 1);
+	if (at < sizeof(sleeps_ns) / sizeof(sleeps_ns[0]))
+		sleeps_ns[at] = (uint32_t)((end.tv_sec - begin.tv_sec) * 1000000000 + end.tv_nsec -
+					   begin.tv_nsec);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 struct crowd {
 	const struct fds *f;
 	long n;
@@ -97,7 +123,6 @@ struct crowd {
 
 static void *crowd_member(void *arg)
 {
-	const struct timespec ms = {.tv_nsec = 1000000};
 	const struct crowd *c = arg;
 	char byte;
 
@@ -105,7 +130,7 @@ static void *crowd_member(void *arg)
 		if (read(c->f->zero, &byte, 1) != 1)
 			return NULL;
 		if (i % 100 == 99)
-			nanosleep(&ms, NULL);
+			sleep_1ms();
 	}
 	return arg;
 }
@@ -144,7 +169,9 @@ int main(int argc, char **argv)
 			printf("done=%ld\n", kinds(&f, atol(line + 6)));
 		} else if (!strncmp(line, "threads ", 8)) {
 			t = strtol(line + 8, &rest, 10);
-			printf("done=%ld\n", threads(&f, (int)t, atol(rest)));
+			printf("done=%ld", threads(&f, (int)t, atol(rest)));
+			qsort(sleeps_ns, nsleeps, sizeof(sleeps_ns[0]), compare);
+			printf(" sleep_p50=%u\n", sleeps_ns[nsleeps / 2]);
 		} else if (!strncmp(line, "cost ", 5)) {
 			printf("ns=%.1f\n", cost(&f, atol(line + 5)));
 		}

@@ -6,14 +6,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
- * waits SECONDS: for each thread "thread TID BEGIN_NS CPU_NS NAME", begin by the clock on the wall,
- * and "port N" of the socket. Then all wait for a second, so that who watches sees the whole. */
+ * waits SECONDS: for each thread "thread TID BEGIN_NS CPU_NS WAITS NAME", begin by the clock on the
+ * wall, and "port N" of the socket. Then all wait for a second, so that who watches sees the whole.
+ */
 pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_rwlock_t table_lock = PTHREAD_RWLOCK_INITIALIZER;
 sem_t work_ready;
@@ -106,11 +108,13 @@ static void *run(void *arg)
 {
 	uint64_t begin = now_ns(CLOCK_REALTIME);
 	size_t i = (size_t)(uintptr_t)arg;
+	struct rusage use;
 
 	while (!stop)
 		threads[i].step();
-	printf("thread %ld %llu %llu %s\n", syscall(SYS_gettid), (unsigned long long)begin,
-	       (unsigned long long)now_ns(CLOCK_THREAD_CPUTIME_ID), threads[i].name);
+	getrusage(RUSAGE_THREAD, &use);
+	printf("thread %ld %llu %llu %ld %s\n", syscall(SYS_gettid), (unsigned long long)begin,
+	       (unsigned long long)now_ns(CLOCK_THREAD_CPUTIME_ID), use.ru_nvcsw, threads[i].name);
 	pthread_barrier_wait(&end);
 	return NULL;
 }
