@@ -64,14 +64,15 @@ if make_group memory memory.max || make_group memory memory.limit_in_bytes; then
 		while :; do dd if=/dev/zero of="$2" bs=1M count=64 conv=notrunc; cat "$2" >/dev/null; done' \
 		_ "$group" "$T/big"
 	sleep 2
-	last=$(last_of 3s)
+	"$PERFTOP" --json -d 500ms --duration 4s -p "$pid" >"$T/memory.json" 2>/dev/null
+	last=$(tail -n 1 "$T/memory.json")
 	equal "a program's memory limit is told" "$(jq .proc.memory_limit_bytes <<<"$last")" $((32 << 20))
 	between "its group is at it, of 1" \
 		"$(jq '.proc.memory_group_bytes / .proc.memory_limit_bytes' <<<"$last")" 0.9 1.01
-	between "and meets it all the time, times a second" \
-		"$(jq .proc.memory_limit_rate <<<"$last")" 1 10000000
-	equal "an alert says so" \
-		"$(jq '[.alerts[] | select(.rule == "memory_limit")] | length' <<<"$last")" 1
+	# Not in each tick: on a busy machine it may wait for the disk for longer than one.
+	between "and meets it, times a second" \
+		"$(jq -s '[.[].proc.memory_limit_rate] | max' "$T/memory.json")" 1 10000000
+	check "an alert says so" grep -q '"rule":"memory_limit"' "$T/memory.json"
 	kill "$pid"
 	wait "$pid" 2>/dev/null
 	remove_group
