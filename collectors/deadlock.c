@@ -84,9 +84,7 @@ static bool waits_long(const struct contract_thread *row)
 /* For a mutex, whose plain wait has no timeout (lll_lock_wait of glibc). */
 static bool waits_for_mutex(const struct contract_thread *row)
 {
-	return waits_long(row) && row->lock &&
-	       (row->lock_op == FUTEX_WAIT || row->lock_op == FUTEX_LOCK_PI ||
-		row->lock_op == FUTEX_LOCK_PI2);
+	return waits_long(row) && row->lock && lock_layout_mutex_op(row->lock_op);
 }
 
 static pid_t pid_of(const struct threads *t, uint32_t tgid)

@@ -2,9 +2,15 @@
 /* lock_layout.c: what glibc's locks hold, read from the target's memory. */
 #include "collectors/lock_layout.h"
 
+#include <linux/futex.h>
 #include <sys/uio.h>
 
 #include "probes/contract.h"
+
+bool lock_layout_mutex_op(uint32_t op)
+{
+	return op == FUTEX_WAIT || op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2;
+}
 
 static bool read_words(pid_t pid, uint64_t addr, uint32_t *w, size_t n)
 {

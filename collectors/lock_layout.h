@@ -9,9 +9,13 @@
 
 enum {
 	LOCK_KIND_ROBUST = 0x10, /* of a mutex: the kernel unlocks it when its holder ends */
-	RWLOCK_FIRST = 8,	 /* a rwlock sleeps on either of two words, here and 4 further */
+	RWLOCK_FIRST = 8,	 /* a rwlock sleeps on either of two words, of which this is one */
 	COND_FIRST = 40,	 /* so does a condition variable (struct __pthread_cond_s) */
+	LOCK_OTHER_WORD = 4,	 /* from there to the other */
 };
+
+/* A futex operation by which a mutex is waited for; a plain one has no timeout. */
+bool lock_layout_mutex_op(uint32_t op);
 
 /*
  * Holder, as the target counts threads, of the mutex at addr that another thread waits for; 0 when

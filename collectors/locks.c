@@ -23,9 +23,7 @@ enum {
 	LOCKS_LOOKS = 32, /* reads of the target's memory a tick */
 	LOCKS_NAMES = 4,  /* addresses named a tick */
 	LOCKS_SITES = 4,  /* kept of an address */
-	FUTEX_OP_WAIT = 0,
-	FUTEX_OP_LOCK_PI = 6,
-	FUTEX_OP_LOCK_PI2 = 13,
+	LOCKS_TRIES = 16, /* ticks that a name is looked for */
 };
 
 struct lock_row {
@@ -93,11 +91,6 @@ static struct lock_row *row_of(struct locks *l, uint64_t key)
 		*slot = (uint16_t)++l->n;
 	}
 	return &l->rows[*slot - 1];
-}
-
-static bool is_mutex_op(uint32_t op)
-{
-	return op == FUTEX_OP_WAIT || op == FUTEX_OP_LOCK_PI || op == FUTEX_OP_LOCK_PI2;
 }
 
 /* Keys and values of the whole map, in one call where the kernel can; their number. */
@@ -195,7 +188,7 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 	 * A plain wait alone may be anything; glibc's mutex also names its holder beside the lock
 	 * word. Believe it when the holder is a thread of the target.
 	 */
-	if (!is_mutex_op(r->total.op))
+	if (!lock_layout_mutex_op(r->total.op))
 		return;
 	if (!r->total.owner && r->waiting && *looks) {
 		(*looks)--;
@@ -329,9 +322,6 @@ void locks_note_site(struct locks *l, uint64_t key, const struct lock_site *site
 				    least->ns + site->ns};
 }
 
-/* Between the two words that glibc's condition variables and rwlocks sleep on by turns. */
-enum { OTHER_WORD = 4 };
-
 static bool is_condvar(const struct lock_row *r)
 {
 	const struct lock_site *site = top_site(r);
@@ -361,10 +351,12 @@ static uint64_t begin_of(struct lock_row *r, pid_t pid)
 
 	if (is_condvar(r))
 		return first - COND_FIRST;
-	if (site && !strcmp(site->kind, "rwlock") &&
-	    lock_layout_rwlock(pid, first - RWLOCK_FIRST, &writer))
+	if (!site || strcmp(site->kind, "rwlock") != 0)
+		return addr;
+	/* One that nobody holds just now looks like nothing: it is asked for again. */
+	if (lock_layout_rwlock(pid, first - RWLOCK_FIRST, &writer))
 		r->rwlock = first - RWLOCK_FIRST;
-	return r->rwlock ? r->rwlock : addr;
+	return r->rwlock ? r->rwlock : r->shown_before < LOCKS_TRIES ? 0 : addr;
 }
 
 void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, const struct threads *t)
@@ -379,9 +371,11 @@ void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, cons
 		/* Its stack, by which a condition variable is known, comes a tick later. */
 		if (r->named || r->idle || !r->shown_before++)
 			continue;
-		r->named = true;
 		pid = process_of(r, t);
 		addr = begin_of(r, pid);
+		r->named = addr;
+		if (!addr)
+			continue;
 		lock_name_find(symbols ? symbols(arg, pid) : NULL, pid, t, addr, r->name,
 			       sizeof(r->name));
 		left--;
@@ -474,7 +468,8 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 
 		if (r->shown_ns == r->base_ns)
 			continue;
-		if (r->key & OTHER_WORD && has_two_words(r) && other_half(l, r->key - OTHER_WORD))
+		if (r->key & LOCK_OTHER_WORD && has_two_words(r) &&
+		    other_half(l, r->key - LOCK_OTHER_WORD))
 			continue;
 		if (n == SNAP_LOCKS) {
 			s->truncated++;
@@ -492,8 +487,8 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 		const struct lock_row *half = NULL;
 
 		fill_row(top[i], interval_ns, out);
-		if (!(top[i]->key & OTHER_WORD) && has_two_words(top[i]))
-			half = other_half(l, top[i]->key + OTHER_WORD);
+		if (!(top[i]->key & LOCK_OTHER_WORD) && has_two_words(top[i]))
+			half = other_half(l, top[i]->key + LOCK_OTHER_WORD);
 		if (half)
 			fold(half, interval_ns, out);
 	}
