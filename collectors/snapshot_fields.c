@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * snapshot_fields.c: each row type described once; JSON, SQLite and replay follow from it. Long
- * because it is one table: a field that is not in it is not in any of these.
+ * snapshot_fields.c: each row type described once; JSON, SQLite and replay follow from it.
+ * Long because it is one table: a field that is not in it is not in any of these.
  */
 #include "collectors/snapshot.h"
 
@@ -32,7 +32,7 @@ const char *latency_source_name(uint32_t source)
 const char *blocked_reason_name(uint32_t reason)
 {
 	static const char *const names[] = {"futex", "io",    "page_fault", "sleep",
-					    "net",   "other", "runq",       "aio"};
+					    "net",   "other", "runq",	    "aio"};
 
 	return reason < BLOCKED_REASONS ? names[reason] : "?";
 }

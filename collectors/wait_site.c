@@ -270,10 +270,10 @@ bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reaso
 
 bool wait_site_is_lock(const char *kind)
 {
-	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	      "LWLock",
-					    "pg lock", "malloc",       "go mutex",    "stdio",
-					    "loader",  "java monitor", "rust mutex",  "rust rwlock",
-					    "g mutex", "sqlite lock",  "file lock",   "mdl lock"};
+	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	     "LWLock",
+					    "pg lock", "malloc",       "go mutex",   "stdio",
+					    "loader",  "java monitor", "rust mutex", "rust rwlock",
+					    "g mutex", "sqlite lock",  "file lock",  "mdl lock"};
 
 	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
 		if (!strcmp(kind, locks[i]))

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_verdict.c: the sentence that says what holds the target back. */
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/lib/sample_snapshot.h"
+#include "tui/time_split.h"
+#include "tui/verdict.h"
+
+struct fixture {
+	struct snapshot *s;
+};
+
+static struct fixture fixture;
+
+static int setup(void **state)
+{
+	fixture.s = snapshot_new();
+	sample_snapshot_fill(fixture.s, SAMPLE_REDIS, 1);
+	*state = &fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	snapshot_free(fixture.s);
+	return 0;
+}
+
+static void expect(struct snapshot *s, enum verdict_mood mood, const char *label, const char *text)
+{
+	struct verdict v;
+
+	verdict_compute(&v, s);
+	if (v.mood != mood || strcmp(v.label, label) || !strstr(v.text, text))
+		fail_msg("got mood %d '%s': %s", v.mood, v.label, v.text);
+}
+
+static void verdict_names_what_holds_the_target_back(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	expect(s, VERDICT_BAD, "CPU-bound", "41 % of samples in dictFind (redis-server)");
+	s->proc.sys_pct = 900;
+	expect(s, VERDICT_BAD, "CPU-bound", "most of it in the kernel");
+	sample_snapshot_fill(s, SAMPLE_LOCKS, 1);
+	expect(s, VERDICT_BAD, "Blocked on locks",
+	       "mutex image_cache+32 in cache_lookup, held by tid 4714 (worker)");
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests, or for answers");
+	sample_snapshot_fill(s, SAMPLE_ENDED, 1);
+	expect(s, VERDICT_NONE, "Ended", "exited with status 0");
+	sample_snapshot_fill(s, SAMPLE_USER, 1);
+	expect(s, VERDICT_BAD, "CPU-bound", "functions are not sampled");
+	s->target.state = TARGET_STOPPED;
+	expect(s, VERDICT_WARN, "Stopped", "kill -CONT");
+}
+
+static void verdict_tells_waiting_for_cpu_and_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->proc.user_pct = 60;
+	s->threads[0].cpu_pct = 60;
+	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
+	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	s->proc.cpus_allowed = 1;
+	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
+	expect(s, VERDICT_BAD, "Waiting for CPU", "CPUs, of which it may use 1 (CPU 1)");
+	/* The queue is its control group's: another machine would not help. */
+	s->proc.throttled_pct = 93;
+	s->proc.quota_cpus = 0.6;
+	snprintf(s->proc.quota_group, sizeof(s->proc.quota_group), "/docker/abc");
+	expect(s, VERDICT_BAD, "CPU quota",
+	       "37 % of active thread time stands still: control group /docker/abc may use 0.60 "
+	       "CPUs, used up in 93 % of its periods");
+	s->proc.throttled_pct = 0;
+	s->blocked[s->nblocked - 1].reason = BLOCKED_IO;
+	expect(s, VERDICT_BAD, "I/O-bound", "37 % of active thread time waits for disk");
+	s->blocked[s->nblocked - 1].reason = BLOCKED_SLEEP;
+	expect(s, VERDICT_WARN, "Partly CPU-bound", "60 % of a CPU");
+}
+
+static void a_deadlock_is_hidden_by_what_still_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->proc.user_pct = 95;
+	s->threads[0].cpu_pct = 95;
+	s->ndeadlock = 1;
+	s->deadlock = (struct snap_deadlock){.kind = "cycle", .threads = 2, .ns = 5000000000};
+	snprintf(s->deadlock.words, sizeof(s->deadlock.words), "thread 7 waits for mutex a");
+	expect(s, VERDICT_BAD, "Deadlock", "thread 7 waits for mutex a (for 5.00 s so far)");
+	/* Every thread waits: that is not idleness. */
+	s->proc.user_pct = s->threads[0].cpu_pct = 0;
+	snprintf(s->deadlock.kind, sizeof(s->deadlock.kind), "standstill");
+	expect(s, VERDICT_BAD, "Stands still", "thread 7");
+}
+
+/* Idle threads of a database ask for what completes; a benchmark's do nothing else. */
+static void asynchronous_io_counts_though_none_is_on_its_way(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct time_split t;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nblocked = 1;
+	s->blocked[0] = (struct snap_blocked){.reason = BLOCKED_AIO, .pct = 200};
+	s->nblock = 0;
+	time_split_compute(&t, s);
+	assert_true(t.pct[TIME_IO] == 0 && t.pct[TIME_OTHER] == 200);
+	s->nblock = 1;
+	s->block[0] = (struct snap_latency){.rate = 5000, .mean = 100000}; /* half a request */
+	time_split_compute(&t, s);
+	assert_true(fabs(t.pct[TIME_IO] - 50) < 1e-6 && fabs(t.pct[TIME_OTHER] - 150) < 1e-6);
+	s->block[0].rate = 500000;
+	time_split_compute(&t, s);
+	assert_true(fabs(t.pct[TIME_IO] - 200) < 1e-6 && fabs(t.pct[TIME_OTHER]) < 1e-6);
+	expect(s, VERDICT_BAD, "I/O-bound", "");
+}
+
+static void locks_that_are_no_futex_count_as_network(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct time_split t;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nblocked = 1;
+	s->blocked[0] = (struct snap_blocked){.reason = BLOCKED_NET, .pct = 90};
+	s->nlocks = 1;
+	s->locks[0] = (struct snap_lock){
+		.reason = BLOCKED_NET, .is_mutex = 1, .pct = 70, .kind = "pg lock"};
+	snprintf(s->locks[0].site, sizeof(s->locks[0].site), "heap_update");
+	time_split_compute(&t, s);
+	assert_true(t.pct[TIME_LOCK] == 70 && t.pct[TIME_NET] == 20);
+	expect(s, VERDICT_BAD, "Blocked on locks", "waits for pg lock in heap_update");
+}
+
+static void many_half_idle_threads_are_not_cpu_bound(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_ENGINE, 1);
+	f->s->proc.user_pct = 73;
+	f->s->proc.ncpu = 4;
+	for (uint32_t i = 0; i < f->s->nthreads; i++)
+		f->s->threads[i].cpu_pct = 25;
+	f->s->nalerts = 0;
+	expect(f->s, VERDICT_GOOD, "Not saturated", "77 % of a CPU");
+	f->s->proc.ncpu = 0;
+	f->s->nthreads = 0;
+	f->s->proc.user_pct = 80;
+	expect(f->s, VERDICT_BAD, "CPU-bound", "attention_block_avx512");
+}
+
+static void condvar_waits_of_idle_workers_are_no_lock_problem(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->blocked[f->s->nblocked++] =
+		(struct snap_blocked){.reason = BLOCKED_FUTEX, .pct = 800};
+	f->s->locks[f->s->nlocks++] = (struct snap_lock){.addr = 1, .pct = 800, .is_mutex = 0};
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
+}
+
+static void a_client_that_waits_for_its_server_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nsockets = 3;
+	for (uint32_t i = 0; i < 3; i++)
+		s->sockets[i] = (struct snap_socket){.fd = (int32_t)i,
+						     .peer = "10.0.0.5:5432",
+						     .waits = 10,
+						     .wait_ns = 800000000,
+						     .max_ns = 90000000 + i,
+						     .pct = 49};
+	s->sockets[2].peer[0] = '\0'; /* a connection that others made to it */
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "98 % of a thread's time waits for data from 10.0.0.5:5432: 20 waits, 80.0 ms each, "
+	       "longest 90.0 ms");
+	s->sockets[0].peer[0] = s->sockets[1].peer[0] = '\0';
+	s->latency[s->nlatency++] = (struct snap_latency){.name = "answers of 10.0.0.5:80",
+							  .source = LATENCY_SOCKET,
+							  .count = 100,
+							  .rate = 40,
+							  .mean = 80000000,
+							  .p50 = 70000000,
+							  .p99 = 150000000};
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "3.2 answers of 10.0.0.5:80 are waited for at a time: 40/s, half of them take "
+	       "70.0 ms, the slowest 1 % 150 ms");
+	snprintf(s->latency[s->nlatency - 1].name, SNAP_NAME, "requests to :80");
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
+static void futex_that_wakes_threads_all_the_time_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict v;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->blocked[f->s->nblocked++] =
+		(struct snap_blocked){.reason = BLOCKED_FUTEX, .pct = 500};
+	f->s->locks[f->s->nlocks++] = (struct snap_lock){
+		.addr = 0xabc, .pct = 500, .waits = f->s->since_ns / 10000000, .is_mutex = 0};
+	expect(f->s, VERDICT_GOOD, "Not saturated", "5.0 threads wait on futex 0xabc, 100/s");
+	f->s->proc.user_pct = 98;
+	f->s->threads[0].cpu_pct = 98;
+	verdict_compute(&v, f->s);
+	assert_string_equal(v.label, "CPU-bound");
+	assert_non_null(strstr(v.also, "5.0 threads wait on futex 0xabc"));
+	assert_string_equal(v.also_view, "blocked");
+}
+
+static void idle_parent_points_at_its_children(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->nevents = 1;
+	snprintf(f->s->events[0].text, SNAP_TEXT,
+		 "the target forked 1 more child (newest: pid 4242), not followed");
+	expect(f->s, VERDICT_WARN, "Mostly idle", "starts others, which are not counted here");
+	f->s->nevents = 0;
+	f->s->target.children = 5;
+	expect(f->s, VERDICT_WARN, "Mostly idle", "its 5 children are not counted here");
+	f->s->nprocesses = 6;
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
+}
+
+static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->nfunctions = 3;
+	s->functions[0] = (struct snap_function){"fn@0x5d80", "libz.so.1", 45, 45, 450, 450};
+	s->functions[1] = (struct snap_function){"deflate", "libz.so.1", 1, 96, 10, 960};
+	s->functions[2] = (struct snap_function){"main", "nginx", 1, 100, 10, 1000};
+	expect(s, VERDICT_BAD, "CPU-bound", "in fn@0x5d80 (libz.so.1), under deflate; ");
+}
+
+static void missed_goal_is_said_beside_the_cause(void **state)
+{
+	struct fixture *f = *state;
+	struct verdict v;
+
+	f->s->latency[0].target = 1000;
+	f->s->latency[0].met = 0;
+	verdict_compute(&v, f->s);
+	assert_non_null(strstr(v.also, "p99 of processCommand"));
+	assert_string_equal(v.also_view, "latency");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(verdict_names_what_holds_the_target_back),
+		TEST(verdict_tells_waiting_for_cpu_and_disk),
+		TEST(a_deadlock_is_hidden_by_what_still_runs),
+		TEST(asynchronous_io_counts_though_none_is_on_its_way),
+		TEST(locks_that_are_no_futex_count_as_network),
+		TEST(many_half_idle_threads_are_not_cpu_bound),
+		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
+		TEST(a_client_that_waits_for_its_server_is_not_idle),
+		TEST(futex_that_wakes_threads_all_the_time_is_named),
+		TEST(idle_parent_points_at_its_children),
+		TEST(function_without_a_name_is_told_by_what_runs_around_it),
+		TEST(missed_goal_is_said_beside_the_cause),
+	};
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
