@@ -102,14 +102,28 @@ void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, ui
 	}
 }
 
+void lock_name_plain(const struct snap_lock *l, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (l->name[0] && strcmp(l->name, "heap") != 0)
+		snprintf(out, size, "%s", l->name);
+	else if (l->addr)
+		snprintf(out, size, "0x%llx", (unsigned long long)l->addr);
+}
+
 void lock_name_words(const struct snap_lock *l, char *out, size_t size)
 {
-	const char *kind = l->kind[0] ? l->kind : "mutex";
+	char plain[SNAP_NAME];
 
-	if (l->name[0] && strcmp(l->name, "heap") != 0)
-		snprintf(out, size, "%s %.100s", kind, l->name);
-	else if (!l->addr)
-		snprintf(out, size, "%s", kind);
+	lock_name_plain(l, plain, sizeof(plain));
+	snprintf(out, size, "%s%s%.100s", l->kind[0] ? l->kind : "mutex", plain[0] ? " " : "",
+		 plain);
+}
+
+void lock_name_site(const char *site, const char *via, char *out, size_t size)
+{
+	if (site[0] && via[0])
+		snprintf(out, size, "%.80s via %.40s", site, via);
 	else
-		snprintf(out, size, "%s 0x%llx", kind, (unsigned long long)l->addr);
+		snprintf(out, size, "%.120s", site[0] ? site : via);
 }

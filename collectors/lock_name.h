@@ -20,7 +20,14 @@ struct threads;
 void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, uint64_t addr,
 		    char *out, size_t size);
 
-/* "mutex cache_lock"; by its address where it shares its name with all of the heap. */
+/*
+ * "cache_lock"; its address where it shares its name with all of the heap; "" for a lock that has
+ * none of its own.
+ */
+void lock_name_plain(const struct snap_lock *l, char *out, size_t size);
+/* The same after its kind: "mutex cache_lock". */
 void lock_name_words(const struct snap_lock *l, char *out, size_t size);
+/* Who waits there: "cache_get via uv_mutex_lock", or the one of both that is known. */
+void lock_name_site(const char *site, const char *via, char *out, size_t size);
 
 #endif

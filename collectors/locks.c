@@ -412,13 +412,8 @@ static void fill_site(const struct lock_row *r, struct snap_lock *out)
 			: most	      ? most->kind
 				      : "futex");
 	out->is_mutex = is_lock(r);
-	if (!most)
-		return;
-	if (most->site[0] && most->via[0])
-		snprintf(out->site, sizeof(out->site), "%.80s via %.40s", most->site, most->via);
-	else
-		snprintf(out->site, sizeof(out->site), "%.120s",
-			 most->site[0] ? most->site : most->via);
+	if (most)
+		lock_name_site(most->site, most->via, out->site, sizeof(out->site));
 }
 
 static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap_lock *out)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "collectors/lock_name.h"
 #include "collectors/procfs.h"
 #include "collectors/wait_stacks.h"
 
@@ -99,7 +100,7 @@ static void add(void *ctx, const struct wait_stack_lock *in)
 	struct snap_lock *l = NULL;
 	char site[SNAP_NAME];
 
-	snprintf(site, sizeof(site), in->via[0] ? "%.80s via %.40s" : "%.120s", in->site, in->via);
+	lock_name_site(in->site, in->via, site, sizeof(site));
 	for (uint32_t i = 0; i < t->n && !l; i++)
 		if (!strcmp(t->rows[i].kind, in->kind) && !strcmp(t->rows[i].site, site))
 			l = &t->rows[i];
@@ -130,7 +131,8 @@ void told_locks_fill(struct wait_stacks *w, uint64_t interval_ns, struct snapsho
 		/* The last are those that matter least. */
 		if (s->nlocks == SNAP_LOCKS)
 			s->nlocks--;
-		if (!strcmp(t.rows[i].kind, "file lock"))
+		/* Who no longer waits is not in /proc/locks. */
+		if (t.rows[i].pct > 0 && !strcmp(t.rows[i].kind, "file lock"))
 			look_up_file(&t.rows[i], t.tids[i]);
 		s->locks[s->nlocks++] = t.rows[i];
 	}

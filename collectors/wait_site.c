@@ -113,6 +113,14 @@ static bool begins(const char *s, const char *with)
 	return !strncmp(s, with, strlen(with));
 }
 
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static bool is_thread_library(const char *module)
 {
 	return begins(module, "libc.so") || begins(module, "libc-2") ||
@@ -200,14 +208,6 @@ static const char *const pg_lock[] = {"WaitOnLock",	   "LockAcquireExtended",
 				      "LockRelationOid",   "VirtualXactLock",
 				      "heapam_tuple_lock", "heap_acquire_tuplock"};
 
-static bool is_one_of(const char *name, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	return false;
-}
-
 static bool find_pg_lock(const struct symbol *frames, uint32_t n, struct wait_site *out)
 {
 	uint32_t i = 0, last;
@@ -275,8 +275,5 @@ bool wait_site_is_lock(const char *kind)
 					    "loader",  "java monitor", "rust mutex", "rust rwlock",
 					    "g mutex", "sqlite lock",  "file lock",  "mdl lock"};
 
-	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
-		if (!strcmp(kind, locks[i]))
-			return true;
-	return false;
+	return is_one_of(kind, locks, sizeof(locks) / sizeof(locks[0]));
 }

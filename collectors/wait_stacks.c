@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait_stacks.c: the stacks that threads wait in, by time, with who woke them. Long because the
- * table and its two sources, waits that are over and waits that go on, settle into the same rows.
+ * wait_stacks.c: the stacks that threads wait in, by time, with who woke them.
+ * Long because the table and its two sources, waits that are over and waits that go on, settle into
+ * the same rows.
  */
 #include "collectors/wait_stacks.h"
 
@@ -383,6 +384,14 @@ static void waker_text(const struct entry *e, char *out, size_t size)
 		snprintf(out, size, "%s/%u", e->waker_comm, e->waker);
 }
 
+/* A wait that ends gives way to its estimate: never less than was shown. */
+static void show_lock(struct entry *e, double ns)
+{
+	e->prev_ns = e->shown_ns;
+	if (ns > (double)e->shown_ns)
+		e->shown_ns = (uint64_t)ns;
+}
+
 static void fill(struct wait_stacks *w, struct snapshot *s)
 {
 	uint32_t top[SNAP_WAIT_STACKS], n = 0;
@@ -391,6 +400,7 @@ static void fill(struct wait_stacks *w, struct snapshot *s)
 		double ns = entry_ns(&w->entries[i]);
 		uint32_t at = n;
 
+		show_lock(&w->entries[i], ns);
 		if (ns <= 0)
 			continue;
 		/* cppcheck-suppress uninitvar ; the first n are set */
@@ -434,14 +444,6 @@ void wait_stacks_tick(struct wait_stacks *w, const struct threads *t, struct sna
 	session_add_cost(w->se, &cost);
 	set_period(w, session_interval_ns(w->se));
 	add_sleepers(w, t);
-	for (uint32_t i = 0; i < ENTRIES; i++) {
-		struct entry *e = &w->entries[i];
-
-		/* A wait that ends gives way to its estimate: never less than was shown. */
-		e->prev_ns = e->shown_ns;
-		e->shown_ns =
-			entry_ns(e) > (double)e->shown_ns ? (uint64_t)entry_ns(e) : e->shown_ns;
-	}
 	fill(w, s);
 }
 
@@ -449,18 +451,18 @@ void wait_stacks_each_lock(const struct wait_stacks *w, wait_stacks_lock_fn *fn,
 {
 	for (uint32_t i = 0; i < ENTRIES; i++) {
 		const struct entry *e = &w->entries[i];
-		struct wait_stack_lock l = {.kind = e->kind,
-					    .site = e->site,
-					    .via = e->via,
-					    .reason = e->reason,
-					    .tid = e->tid,
-					    .ns = e->shown_ns,
-					    .last_ns = e->shown_ns - e->prev_ns,
-					    .count = (uint64_t)(e->count + 0.5) + e->sleepers,
-					    .max_ns = e->max_ns};
 
-		if (e->used && e->site && e->shown_ns)
-			fn(ctx, &l);
+		if (!e->used || !e->site || !e->shown_ns)
+			continue;
+		fn(ctx, &(struct wait_stack_lock){.kind = e->kind,
+						  .site = e->site,
+						  .via = e->via,
+						  .reason = e->reason,
+						  .tid = e->tid,
+						  .ns = e->shown_ns,
+						  .last_ns = e->shown_ns - e->prev_ns,
+						  .count = (uint64_t)(e->count + 0.5) + e->sleepers,
+						  .max_ns = e->max_ns});
 	}
 }
 

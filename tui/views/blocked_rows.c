@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/ui.h"
 
@@ -43,17 +44,6 @@ enum blocked_kind blocked_row_kind(const struct snapshot *s, uint32_t row, uint3
 		return BLOCKED_ROW_STACK;
 	*index -= s->nwait_stacks;
 	return BLOCKED_ROW_SOCKET;
-}
-
-void blocked_lock_name(const struct snap_lock *l, char *buf, size_t size)
-{
-	/* Kinds of memory have a space or are the heap: many locks lie there. */
-	if (l->name[0] && strcmp(l->name, "heap") != 0)
-		snprintf(buf, size, "%s", l->name);
-	else if (!l->addr)
-		buf[0] = '\0';
-	else
-		snprintf(buf, size, "0x%llx", (unsigned long long)l->addr);
 }
 
 static uint32_t frames_of(const struct snap_wait_stack *st)
@@ -221,7 +211,7 @@ static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 
 	switch (kind) {
 	case BLOCKED_ROW_LOCK:
-		blocked_lock_name(&s->locks[i], lock, sizeof(lock));
+		lock_name_plain(&s->locks[i], lock, sizeof(lock));
 		if (s->locks[i].pid)
 			snprintf(of, sizeof(of), " of pid %d", s->locks[i].pid);
 		snprintf(out->text, sizeof(out->text), "%s%s%s%s", lock, of,

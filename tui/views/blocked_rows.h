@@ -11,9 +11,6 @@ enum blocked_kind { BLOCKED_ROW_LOCK, BLOCKED_ROW_STACK, BLOCKED_ROW_SOCKET };
 /* Row 0.. of the list: the index into the snapshot's array of its kind. */
 enum blocked_kind blocked_row_kind(const struct snapshot *s, uint32_t row, uint32_t *index);
 
-/* "cache_lock", or its address where it has no name or shares it with all of the heap. */
-void blocked_lock_name(const struct snap_lock *l, char *buf, size_t size);
-
 /* The first frame that is not the C library's; its symbol, UINT32_MAX when there is none. */
 uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_stack *st);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/ui.h"
@@ -139,7 +140,7 @@ static void lock_detail(struct ui *ui, const struct snap_lock *l, struct surface
 	char name[SNAP_NAME], a[FORMAT_SIZE], b[FORMAT_SIZE], c[FORMAT_SIZE], d[FORMAT_SIZE],
 		e[FORMAT_SIZE];
 
-	blocked_lock_name(l, name, sizeof(name));
+	lock_name_plain(l, name, sizeof(name));
 	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s %s  at 0x%llx%s%s",
 		       l->kind[0] ? l->kind : "futex", name, (unsigned long long)l->addr,
 		       l->name[0] && strcmp(l->name, name) ? " in the " : "",
