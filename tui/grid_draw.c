@@ -6,8 +6,11 @@
 #include "tui/grid.h"
 #include "tui/widgets.h"
 
-/* Widths of the columns that fit in w; 0 = dropped. Flexible ones share what is left. */
-static void fit_columns(const struct grid_model *m, int w, int *widths)
+/*
+ * Widths of the columns that fit in w; 0 = dropped. Flexible ones share what is left. The column
+ * that orders the rows stays: without it nobody sees why they stand as they do.
+ */
+static void fit_columns(const struct grid *g, const struct grid_model *m, int w, int *widths)
 {
 	int need = 0, flex = 0;
 
@@ -17,13 +20,13 @@ static void fit_columns(const struct grid_model *m, int w, int *widths)
 		flex += m->columns[i].flex;
 	}
 	while (need - 1 > w) {
-		uint32_t worst = 0;
+		uint32_t worst = m->ncolumns;
 
-		for (uint32_t i = 1; i < m->ncolumns; i++)
-			if (widths[i] &&
-			    (!widths[worst] || m->columns[i].drop > m->columns[worst].drop))
+		for (uint32_t i = 0; i < m->ncolumns; i++)
+			if (widths[i] && i != g->sort && m->columns[i].drop &&
+			    (worst == m->ncolumns || m->columns[i].drop > m->columns[worst].drop))
 				worst = i;
-		if (!m->columns[worst].drop)
+		if (worst == m->ncolumns)
 			break;
 		need -= widths[worst] + 1;
 		flex -= m->columns[worst].flex;
@@ -68,6 +71,22 @@ static void draw_titles(const struct grid *g, const struct grid_model *m, struct
 	}
 }
 
+/* "leaf ← caller ← its caller": what matters most comes first, so the end is cut. */
+static bool is_chain(const char *text)
+{
+	return strstr(text, " ← ");
+}
+
+static void draw_chain(struct surface *s, int x, int y, int w, enum style st, const char *text)
+{
+	if (text_width(text) <= w) {
+		surface_text(s, x, y, w, st, text);
+		return;
+	}
+	x += surface_text(s, x, y, w - 1, st, text);
+	surface_put(s, x, y, 0x2026, st);
+}
+
 static void draw_cell(struct surface *s, int x, int y, int w, const struct grid_column *c,
 		      const struct grid_cell *cell)
 {
@@ -75,6 +94,8 @@ static void draw_cell(struct surface *s, int x, int y, int w, const struct grid_
 		widget_spark(s, x, y, w, cell->series, cell->full, cell->style);
 	else if (cell->bar >= 0)
 		widget_bar(s, x, y, w, cell->bar, cell->style);
+	else if (c->text && is_chain(cell->text))
+		draw_chain(s, x, y, w, cell->style, cell->text);
 	else if (c->text)
 		surface_name(s, x, y, w, cell->style, cell->text);
 	else
@@ -120,7 +141,7 @@ void grid_draw(struct grid *g, const struct grid_model *m, const void *data, str
 		g->top = g->cursor - rows + 1;
 	if (g->n <= rows)
 		g->top = 0;
-	fit_columns(m, r.w, widths);
+	fit_columns(g, m, r.w, widths);
 	draw_titles(g, m, s, r, widths);
 	for (uint32_t i = 0; i < rows && g->top + i < g->n; i++) {
 		struct rect line = {r.x, r.y + 1 + (int)i, r.w, 1};

@@ -110,6 +110,9 @@ void history_add(struct history *h, const struct snapshot *s)
 	for (uint32_t i = 0; i < s->nsyscalls; i++)
 		add_point(h, HISTORY_SYSCALL, s->syscalls[i].name, history_class(&s->syscalls[i]),
 			  seq, s->syscalls[i].rate);
+	for (uint32_t i = 0; i < s->nblock; i++)
+		add_point(h, HISTORY_BLOCK, s->block[i].name, history_class(&s->block[i]), seq,
+			  s->block[i].recent_p99 ? (double)s->block[i].recent_p99 : NAN);
 	for (uint32_t i = 0; i < s->ncounters; i++)
 		add_point(h, HISTORY_COUNTER, s->counters[i].name, 0, seq,
 			  s->counters[i].kind == COUNTER_GAUGE ? (double)s->counters[i].value

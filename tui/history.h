@@ -25,6 +25,7 @@ enum history_kind {
 	HISTORY_P99,	    /* worst recent p99 of all latency rows */
 	HISTORY_LATENCY,    /* by source and name: recent p99 */
 	HISTORY_SYSCALL,    /* by name and class: rate */
+	HISTORY_BLOCK,	    /* by name and class: p99 of the interval */
 	HISTORY_COUNTER,    /* by name: rate, or value of a gauge */
 	HISTORY_KERNEL,	    /* by name and ISA: GFLOP/s */
 	HISTORY_THREAD,	    /* by tid: CPU */

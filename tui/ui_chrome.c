@@ -47,7 +47,7 @@ static void cost_text(const struct snapshot *s, bool shorter, char *out, size_t 
 static void first_line(const struct ui *ui, struct surface *s, bool two)
 {
 	const struct snapshot *sn = ui->shown;
-	char age[FORMAT_SIZE], every[FORMAT_SIZE], right[160];
+	char age[FORMAT_SIZE], every[FORMAT_SIZE], right[160], up[48], threads[32];
 	enum style st;
 	const char *state = state_text(ui, &st);
 	int x, right_w, limit;
@@ -73,9 +73,12 @@ static void first_line(const struct ui *ui, struct surface *s, bool two)
 					"+%u processes", sn->nprocesses - 1);
 	surface_put(s, x + 2, 0, 0x25cf, st);
 	x += 4 + surface_text(s, x + 4, 0, limit - x, st, state);
-	surface_printf(s, x + 2, 0, limit - x - 2, STYLE_HEADER_DIM, "up %s  %u thread%s",
-		       format_age(age, sn->target.age_ns), sn->target.threads,
-		       sn->target.threads == 1 ? "" : "s");
+	snprintf(up, sizeof(up), "up %s  ", format_age(age, sn->target.age_ns));
+	snprintf(threads, sizeof(threads), "%u thread%s", sn->target.threads,
+		 sn->target.threads == 1 ? "" : "s");
+	/* Where not both have room, what is watched matters more than for how long it has run. */
+	surface_printf(s, x + 2, 0, limit - x - 2, STYLE_HEADER_DIM, "%s%s",
+		       text_width(up) + text_width(threads) <= limit - x - 2 ? up : "", threads);
 	surface_text_right(s, s->w - right_w, 0, right_w, STYLE_HEADER_DIM, right);
 }
 
@@ -184,8 +187,8 @@ void ui_draw_footer(const struct ui *ui, struct surface *s, int y)
 	}
 	x = footer_key(s, x, y, "Space", ui->paused ? " go on" : " pause");
 	x = footer_key(s, x, y, "z", " reset");
-	x = footer_key(s, x, y, "+ -", " interval");
 	x = footer_key(s, x, y, "q", " quit");
+	x = footer_key(s, x, y, "+ -", " interval");
 	if (ui->message[0]) {
 		w = text_width(ui->message) + 1;
 		surface_text_right(s, s->w - w - 1, y, w, STYLE_STRONG, ui->message);

@@ -92,11 +92,12 @@ int view_notice(const struct ui *ui, const char *section, struct surface *s, str
 
 void view_empty(struct surface *s, struct rect r, const char *text)
 {
-	int w = text_width(text);
+	int w = text_width(text), y = r.y + r.h / 2;
 
-	if (r.h > 0)
-		surface_text(s, r.x + (w < r.w ? (r.w - w) / 2 : 0), r.y + r.h / 2, r.w, STYLE_DIM,
-			     text);
+	if (r.h > 0 && w > r.w)
+		widget_wrap(s, (struct rect){r.x, y, r.w, r.y + r.h - y}, STYLE_DIM, text);
+	else if (r.h > 0)
+		surface_text(s, r.x + (w < r.w ? (r.w - w) / 2 : 0), y, r.w, STYLE_DIM, text);
 }
 
 bool view_open_row(const struct ui *ui, const struct view_state *vs, const struct grid_model *m,

@@ -177,6 +177,34 @@ static void sort_keys_walk_the_columns_and_r_reverses(void **state)
 	assert_int_equal(row, first);
 }
 
+static void the_column_that_orders_a_list_is_always_shown(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int w = UI_MIN_W; w <= 200; w++) {
+		surface_resize(&f->sf, w, 24);
+		type(f, "4");
+		assert_true(shows(f, "TOTAL▼"));
+		type(f, "2");
+		assert_true(shows(f, "P99▼"));
+		/* From P99 on: P99.9, MAX, NOW99. */
+		type(f, ">>>");
+		assert_true(shows(f, "NOW99▼"));
+		type(f, "<<<");
+	}
+}
+
+static void a_small_screen_says_how_to_leave(void **state)
+{
+	struct fixture *f = *state;
+
+	surface_resize(&f->sf, 80, 24);
+	for (uint32_t i = 0; i < NVIEWS; i++) {
+		ui_key(f->ui, views[i].key);
+		assert_true(shows(f, "q quit"));
+	}
+}
+
 static void pause_freezes_the_screen_and_space_goes_on(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +283,10 @@ static void sparklines_keep_gaps_and_bound_their_memory(void **state)
 	f->s->ncounters = 1;
 	history_add(&h, f->s);
 	assert_true(isnan(series_at(v, 1)) && isnan(series_at(v, 2)) && !isnan(series_at(v, 3)));
+	/* A disk's reads are not its writes. */
+	v = history_find(&h, HISTORY_BLOCK, f->s->block[0].name, history_class(&f->s->block[0]));
+	assert_non_null(v);
+	assert_true(series_at(v, 0) == (float)f->s->block[0].recent_p99);
 	history_fini(&h);
 }
 
@@ -271,6 +303,8 @@ int main(void)
 		TEST(cursor_follows_its_row_when_the_order_changes),
 		TEST(cursor_stays_inside_when_rows_vanish),
 		TEST(sort_keys_walk_the_columns_and_r_reverses),
+		TEST(the_column_that_orders_a_list_is_always_shown),
+		TEST(a_small_screen_says_how_to_leave),
 		TEST(pause_freezes_the_screen_and_space_goes_on),
 		TEST(interval_and_reset_keys_ask_the_session),
 		TEST(help_returns_to_the_view_it_came_from),

@@ -182,20 +182,41 @@ static double value(const void *data, uint32_t row, uint32_t col)
 	}
 }
 
-/* "compete < worker < main": where the program waits, and who called it. */
+static bool is_unnamed(const char *name)
+{
+	return !strncmp(name, "fn@", 3);
+}
+
+/* Has a frame of the place's file a name? */
+static bool is_named_in_file(const struct snapshot *s, const uint32_t *frames, uint32_t n,
+			     uint32_t place)
+{
+	for (uint32_t i = 0; place < s->nsymbols && i < n; i++)
+		if (frames[i] < s->nsymbols && !is_unnamed(s->symbols[frames[i]].name) &&
+		    !strcmp(s->symbols[frames[i]].module, s->symbols[place].module))
+			return strcmp(s->symbols[frames[i]].name, "main") != 0 &&
+			       strcmp(s->symbols[frames[i]].name, "_start") != 0;
+	return false;
+}
+
+/*
+ * "compete < worker < main": where the program waits, and who called it. Functions of a stripped
+ * file that have no name are left to the stack, where others of it have one.
+ */
 static void stack_text(const struct snapshot *s, const struct snap_wait_stack *st, char *out,
 		       size_t size)
 {
 	uint32_t place = blocked_stack_place(s, st), n = 0;
+	bool on = false, named = is_named_in_file(s, st->frames, frames_of(st), place);
 	size_t len = 0;
-	bool on = false;
 
 	out[0] = '\0';
 	for (uint32_t i = 0; i < frames_of(st) && n < 4; i++) {
 		uint32_t f = st->frames[i];
 
 		on |= f == place;
-		if (!on || f >= s->nsymbols || (f != place && is_library(s->symbols[f].module)))
+		if (!on || f >= s->nsymbols || (f != place && is_library(s->symbols[f].module)) ||
+		    (named && is_unnamed(s->symbols[f].name)))
 			continue;
 		len += (size_t)snprintf(out + len, size - len, "%s%.60s", n++ ? " ← " : "",
 					s->symbols[f].name);

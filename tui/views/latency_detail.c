@@ -46,15 +46,29 @@ static int pair(struct surface *s, int x, int y, const char *label, const char *
 	return x + surface_text(s, x, y, s->w - x - 1, st, value) + 3;
 }
 
+/* Where its figures come from and what they are worth, from x on or below; rows used below. */
+static int draw_origin(const struct snap_latency *l, struct surface *s, struct rect r, int x)
+{
+	char text[2 * SNAP_NAME + SNAP_TEXT];
+	bool below;
+
+	snprintf(text, sizeof(text), "%s%s%s%s%s", latency_source_name(l->source),
+		 l->module[0] ? " in " : "", l->module, l->note[0] ? " · " : "", l->note);
+	below = text_width(text) > r.x + r.w - x && r.h >= 10;
+	if (!below) {
+		surface_text(s, x, r.y, r.x + r.w - x, STYLE_DIM, text);
+		return 0;
+	}
+	return widget_wrap(s, (struct rect){r.x, r.y + 1, r.w, 2}, STYLE_DIM, text);
+}
+
 static int draw_numbers(const struct snap_latency *l, struct surface *s, struct rect r)
 {
 	char b[FORMAT_SIZE], text[FORMAT_SIZE * 2 + 16];
 	int x = r.x, y = r.y;
 
 	x += surface_name(s, x, y, r.w / 2, STYLE_TITLE, l->name) + 2;
-	surface_printf(s, x, y, r.x + r.w - x, STYLE_DIM, "%s%s%s%s%s",
-		       latency_source_name(l->source), l->module[0] ? " in " : "", l->module,
-		       l->note[0] ? " · " : "", l->note);
+	y += draw_origin(l, s, r, x);
 	x = pair(s, r.x, ++y, "count", format_count(b, (double)l->count), STYLE_STRONG);
 	x = pair(s, x, y, "rate", format_rate(b, l->rate), STYLE_STRONG);
 	x = pair(s, x, y, "mean", format_value(b, (double)l->mean, l->unit), STYLE_TEXT);
@@ -81,7 +95,7 @@ static int draw_numbers(const struct snap_latency *l, struct surface *s, struct 
 		if (x + 4 + text_width(text) < r.x + r.w)
 			pair(s, x, y, "now", text, STYLE_GRAPH_RECENT);
 	}
-	return 2;
+	return y + 1 - r.y;
 }
 
 static void draw_plot(const struct ui *ui, const struct snap_latency *l, struct surface *s,
@@ -169,6 +183,8 @@ void latency_draw_detail(struct ui *ui, struct view_state *vs, const struct snap
 		return;
 	past = l->source == LATENCY_SYSCALL
 		       ? history_find(&ui->history, HISTORY_SYSCALL, l->name, history_class(l))
+	       : l->source == LATENCY_BLOCK
+		       ? history_find(&ui->history, HISTORY_BLOCK, l->name, history_class(l))
 		       : history_find(&ui->history, HISTORY_LATENCY, l->name, l->source);
 	snprintf(title, sizeof(title), "%s, one column a tick",
 		 l->source == LATENCY_SYSCALL ? "calls a second" : "p99 of each interval");

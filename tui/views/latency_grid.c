@@ -9,7 +9,7 @@
 #include "tui/format.h"
 
 const struct grid_column latency_columns[LATENCY_COLUMNS] = {
-	[LCOL_NAME] = {"SOURCE", 18, .text = true, .flex = true},
+	[LCOL_NAME] = {"SOURCE", 24, .text = true, .flex = true},
 	[LCOL_COUNT] = {"COUNT", 6, .drop = 1},
 	[LCOL_RATE] = {"RATE", 7},
 	[LCOL_P50] = {"P50", 7},

@@ -90,18 +90,17 @@ static const struct grid_model model = {
 
 static int draw_summary(const struct snapshot *sn, struct surface *s, struct rect r)
 {
-	char n[FORMAT_SIZE];
+	char n[FORMAT_SIZE], text[192];
 
 	if (!sn->cpu.samples || r.h < 6)
 		return 0;
-	surface_printf(
-		s, r.x, r.y, r.w, STYLE_LABEL,
-		"%s samples at %.0f Hz a CPU · %.0f %% unwound to the start · %.0f %% in the "
-		"kernel · user %.0f %% sys %.0f %% of a CPU",
-		format_count(n, (double)sn->cpu.samples), sn->cpu.hz, sn->cpu.unwound_pct,
-		100.0 * (double)sn->cpu.kernel_samples / (double)sn->cpu.samples, sn->proc.user_pct,
-		sn->proc.sys_pct);
-	return 1;
+	snprintf(text, sizeof(text),
+		 "%s samples at %.0f Hz a CPU · %.0f %% unwound to the start · %.0f %% in the "
+		 "kernel · user %.0f %% sys %.0f %% of a CPU",
+		 format_count(n, (double)sn->cpu.samples), sn->cpu.hz, sn->cpu.unwound_pct,
+		 100.0 * (double)sn->cpu.kernel_samples / (double)sn->cpu.samples,
+		 sn->proc.user_pct, sn->proc.sys_pct);
+	return widget_wrap(s, (struct rect){r.x, r.y, r.w, r.h >= 16 ? 2 : 1}, STYLE_LABEL, text);
 }
 
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
@@ -150,11 +149,9 @@ static void detail(struct ui *ui, struct view_state *vs, struct surface *s, stru
 	f = &ui->shown->functions[row];
 	n = caller_tree_build(ui->shown, f->name, f->module, lines, CALLER_LINES);
 	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s", f->name);
-	surface_printf(
-		s, r.x, r.y + 1, r.w, STYLE_LABEL,
-		"self %.1f %%  total %.1f %%  in %s  ·  below: its callers, from the %u heaviest "
-		"stacks",
-		f->self_pct, f->total_pct, f->module, ui->shown->nstacks);
+	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
+		       "self %.1f %%  total %.1f %%  in %s  ·  callers in the top %u stacks",
+		       f->self_pct, f->total_pct, f->module, ui->shown->nstacks);
 	r.y += 3;
 	r.h -= 3;
 	if (!n || !ui->shown->cpu.samples) {

@@ -82,11 +82,11 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	int height;
 
 	title(&p, "keys");
-	for (uint32_t i = 0; i < nkey_rows; i++, p.y++)
-		if (visible(&p)) {
+	for (uint32_t i = 0; i < nkey_rows; i++) {
+		if (visible(&p))
 			surface_text(s, r.x, p.y, 23, STYLE_TAB_KEY, key_rows[i].keys);
-			surface_name(s, r.x + 24, p.y, r.w - 24, STYLE_TEXT, key_rows[i].help);
-		}
+		wrapped(&p, 24, STYLE_TEXT, "", key_rows[i].help);
+	}
 	title(&p, "what is measured");
 	for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (ui->shown && view_section(ui, others[i].name))
@@ -95,12 +95,13 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 		if (!ui->shown || view_section(ui, collectors[i].name))
 			draw_section(&p, ui, &collectors[i]);
 	title(&p, "views");
-	for (int i = 0; i < NVIEWS; i++, p.y++)
+	for (int i = 0; i < NVIEWS; i++) {
 		if (visible(&p)) {
 			surface_put(s, r.x, p.y, views[i].key, STYLE_TAB_KEY);
 			surface_text(s, r.x + 2, p.y, 18, STYLE_STRONG, views[i].title);
-			surface_name(s, r.x + 24, p.y, r.w - 24, STYLE_TEXT, views[i].help);
 		}
+		wrapped(&p, 24, STYLE_TEXT, "", views[i].help);
+	}
 	height = p.y + vs->scroll - r.y;
 	vs->scroll_max = height > r.h ? height - r.h : 0;
 	if (vs->scroll > vs->scroll_max)
