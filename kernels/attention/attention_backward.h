@@ -18,8 +18,8 @@ enum { ATTENTION_BACKWARD_MAX_THREADS = 64 };
  * call has filled; dout has the strides of out, dq of q, dk of k and dv of v. The gradients are
  * written, not added to; a key that no query sees gets zeros.
  *
- * A row of q, k, v or dout that is not finite makes NaN of what it reaches, which may be all that
- * shares a block with it, masked or not.
+ * A row of q, k, v or dout that is not finite makes not finite what depends on it; what is hidden
+ * from it by causality or the window it never reaches.
  */
 struct attention_backward {
 	const struct attention *forward;

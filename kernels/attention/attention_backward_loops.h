@@ -163,34 +163,112 @@ static void panel_keys(const struct backward *t, uint32_t c, uint32_t *from, uin
 	*to = *to < t->n ? *to : t->n;
 }
 
-/* Scores to weights, and dp to ds, for keys from..to - 1 and one vector of queries. */
-static void weigh(const struct backward *t, uint32_t i, uint32_t from, uint32_t to)
+static uint32_t within_lanes(int64_t n)
+{
+	return n < 0 ? 0 : n < VEC_LANES ? (uint32_t)n : VEC_LANES;
+}
+
+/*
+ * Scores to weights, and dp to ds, for keys from..to - 1 and the vector of queries at i; `past` is
+ * how far key jb lies past the position of the first of them. NaN in what it returns: masks were
+ * looked at, and some score or dp is not finite.
+ */
+TILE vec weigh_run(const bool masked, const struct backward *t, uint32_t i, uint32_t from,
+		   uint32_t to, int64_t past)
 {
 	const struct attention *a = t->a;
 	const size_t at = (size_t)(i / PANEL) * BACKWARD_BLOCK_K * PANEL + i % PANEL;
 	const vec lse = vec_load(t->lse + i), mean = vec_load(t->mean + i);
-	const vec scale = vec_splat(a->scale);
-	/* How far key jb lies past the position of the vector's first query. */
+	const vec scale = vec_splat(a->scale), zero = vec_zero();
+	const uint32_t window = a->window ? a->window : UINT32_MAX;
+	const bool causal = a->causal;
+	float *p = t->p + at + (size_t)from * PANEL, *ds = t->ds + at + (size_t)from * PANEL;
+	vec spoiled = zero;
+
+	for (uint32_t j = from; j < to; j++, p += PANEL, ds += PANEL) {
+		const vec s = vec_load(p), dp = vec_load(ds);
+		vec w = vec_exp2(vec_sub(s, lse));
+		vec g = vec_mul(vec_mul(w, scale), vec_sub(dp, mean));
+
+		if (masked) {
+			const int64_t hidden = causal ? past + j : 0, kept = past + j + window;
+			vec m = vec_keep_from(zero, within_lanes(hidden));
+
+			m = vec_keep_first(m, within_lanes(kept));
+			w = vec_select_less(m, zero, zero, w);
+			g = vec_select_less(m, zero, zero, g);
+			spoiled = vec_fma(vec_add(s, dp), zero, spoiled);
+		}
+		vec_store(p, w);
+		vec_store(ds, g);
+	}
+	return spoiled;
+}
+
+/* Keys that no mask hides from any of the vector lie between those that it may. */
+static vec weigh(const struct backward *t, uint32_t i, uint32_t from, uint32_t to)
+{
+	const struct attention *a = t->a;
 	const int64_t past = (int64_t)t->jb - ((int64_t)t->i0 + i + a->kv_len - a->q_len);
+	const int64_t clear = a->window ? VEC_LANES - (int64_t)a->window - past : from;
+	const int64_t hidden = a->causal ? 1 - past : to;
+	const uint32_t first = clear < from ? from : clear < to ? (uint32_t)clear : to;
+	const uint32_t end = hidden < first ? first : hidden < to ? (uint32_t)hidden : to;
+	vec spoiled = weigh_run(true, t, i, from, first, past);
 
-	for (uint32_t j = from; j < to; j++) {
-		float *p = t->p + at + (size_t)j * PANEL, *ds = t->ds + at + (size_t)j * PANEL;
-		int64_t hidden = past + j, kept = past + j + a->window;
-		vec s = vec_load(p);
+	weigh_run(false, t, i, first, end, past);
+	return vec_add(spoiled, weigh_run(true, t, i, end, to, past));
+}
 
-		if (a->causal && hidden > 0)
-			s = vec_keep_from(s, hidden < VEC_LANES ? (uint32_t)hidden : VEC_LANES);
-		if (a->window && kept < VEC_LANES)
-			s = vec_keep_first(s, kept < 0 ? 0 : (uint32_t)kept);
-		s = vec_exp2(vec_sub(s, lse));
-		vec_store(p, s);
-		s = vec_mul(vec_mul(s, scale), vec_sub(vec_load(ds), mean));
-		vec_store(ds, s);
+/* x += f y, n floats. */
+static void add_row(float *x, float f, const float *y, uint32_t n)
+{
+	for (uint32_t d = 0; d < n; d += VEC_LANES) {
+		const uint32_t m = n - d < VEC_LANES ? n - d : VEC_LANES;
+
+		vec_store_first(x + d,
+				vec_fma(vec_splat(f), vec_load_first(y + d, m),
+					vec_load_first(x + d, m)),
+				m);
 	}
 }
 
-/* p, ds and the share of dq of one panel of queries. */
-static void panel_scores(const struct backward *t, uint32_t c, uint32_t from, uint32_t to)
+/*
+ * What a panel of queries adds to dq, or to dk and dv, pair by pair. The products weigh what a mask
+ * hides by 0, which is nothing unless a row is infinite or NaN: here it is left out.
+ */
+static void add_pairs(const struct backward *t, uint32_t c, bool to_keys)
+{
+	const struct attention *a = t->a;
+	const uint32_t dim = a->head_dim;
+
+	for (uint32_t l = 0; l < PANEL && c * PANEL + l < t->rows; l++) {
+		const uint32_t i = t->i0 + c * PANEL + l;
+		const float *q = a->q + t->h * a->q_head + i * a->q_row;
+		const float *dout = t->call->dout + t->h * a->o_head + i * a->o_row;
+		float *dq = t->dqt + (size_t)c * t->dim * PANEL + l;
+		uint32_t first, end;
+
+		attention_visible(a, i, &first, &end);
+		for (uint32_t n = 0; n < t->n; n++) {
+			const size_t at = ((size_t)c * BACKWARD_BLOCK_K + n) * PANEL + l;
+			const uint32_t j = t->jb + n;
+			const float *k = a->k + t->g * a->k_head + j * a->k_row;
+
+			if (j < first || j >= end)
+				continue;
+			for (uint32_t d = 0; d < dim && !to_keys; d++)
+				dq[(size_t)d * PANEL] += t->ds[at] * k[d];
+			if (!to_keys)
+				continue;
+			add_row(t->call->dk + t->g * a->k_head + j * a->k_row, t->ds[at], q, dim);
+			add_row(t->call->dv + t->g * a->v_head + j * a->v_row, t->p[at], dout, dim);
+		}
+	}
+}
+
+/* p, ds and the share of dq of one panel of queries. False: dk and dv are to be had by pairs. */
+static bool panel_scores(const struct backward *t, uint32_t c, uint32_t from, uint32_t to)
 {
 	const struct attention *a = t->a;
 	const size_t at = ((size_t)c * BACKWARD_BLOCK_K + from) * PANEL;
@@ -205,6 +283,7 @@ static void panel_scores(const struct backward *t, uint32_t c, uint32_t from, ui
 		.c = t->p + at,
 		.c_row = PANEL,
 	};
+	float spoiled;
 
 	product_rows(&s, to - from);
 	s.a = a->v + t->g * a->v_head + (t->jb + from) * a->v_row;
@@ -212,8 +291,12 @@ static void panel_scores(const struct backward *t, uint32_t c, uint32_t from, ui
 	s.b = t->dot + (size_t)c * t->dim * PANEL;
 	s.c = t->ds + at;
 	product_rows(&s, to - from);
-	weigh(t, c * PANEL, from, to);
-	weigh(t, c * PANEL + VEC_LANES, from, to);
+	spoiled = vec_sum(
+		vec_add(weigh(t, c * PANEL, from, to), weigh(t, c * PANEL + VEC_LANES, from, to)));
+	if (spoiled != spoiled) {
+		add_pairs(t, c, false);
+		return false;
+	}
 	s = (struct product){
 		.a = k,
 		.a_row = 1,
@@ -226,6 +309,7 @@ static void panel_scores(const struct backward *t, uint32_t c, uint32_t from, ui
 		.add = true,
 	};
 	product_rows(&s, a->head_dim);
+	return true;
 }
 
 /* Panels first..last - 1 of queries that computed a tile of keys: one run of them. */
@@ -287,7 +371,7 @@ static void block_keys(struct backward *t)
 	const struct attention *a = t->a;
 	const uint32_t panels = (t->rows + PANEL - 1) / PANEL;
 	struct seen seen[BACKWARD_BLOCK_K / TILE_ROWS] = {{0, 0}};
-	bool any = false;
+	bool any = false, whole = true;
 
 	for (uint32_t c = 0; c < panels; c++) {
 		uint32_t from, to;
@@ -295,7 +379,7 @@ static void block_keys(struct backward *t)
 		panel_keys(t, c, &from, &to);
 		if (from == to)
 			continue;
-		panel_scores(t, c, from, to);
+		whole &= panel_scores(t, c, from, to);
 		for (uint32_t j = from / TILE_ROWS; j * TILE_ROWS < to; j++) {
 			if (!seen[j].last)
 				seen[j].first = c;
@@ -303,7 +387,9 @@ static void block_keys(struct backward *t)
 		}
 		any = true;
 	}
-	if (!any)
+	for (uint32_t c = 0; c < panels && !whole; c++)
+		add_pairs(t, c, true);
+	if (!any || !whole)
 		return;
 	add_to_keys(t, t->p, t->dop, seen, t->call->dv + t->g * a->v_head + t->jb * a->v_row,
 		    a->v_row);

@@ -361,6 +361,74 @@ static void overflow_with_large_logits(void **state)
 	}
 }
 
+/* Where the reference is finite so is every variant, and near; elsewhere none is. */
+static void check_reach(struct problem *p, const char *what)
+{
+	const struct attention *a = &p->a;
+
+	forward(p);
+	reference(p);
+	FOR_BACKWARD_ROWS(k)
+	{
+		run_row(p, k);
+		for (size_t i = 0; i < p->grads; i++) {
+			const float got = p->got[i], want = p->want[i];
+
+			if (isfinite(want) ? fabsf(got - want) <= 1e-4f * (1 + fabsf(want))
+					   : !isfinite(got))
+				continue;
+			fail_msg("%s %s: q%u kv%u D%u causal%d window%u: gradient %zu is %g, not "
+				 "%g",
+				 what, isa_name(k->isa), a->q_len, a->kv_len, a->head_dim,
+				 a->causal, a->window, i, (double)got, (double)want);
+		}
+	}
+}
+
+/* Rows `step` apart, beginning with the last or the first; of each one number or all. */
+static void spoil(float *x, uint32_t rows, uint32_t dim, uint32_t step, bool from_the_last)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY};
+
+	for (uint32_t n = 0; n * step < rows; n++) {
+		float *row = x + (size_t)(from_the_last ? rows - 1 - n * step : n * step) * dim;
+
+		for (uint32_t d = 0; d < dim; d++)
+			if (n % 2 || d == n % dim)
+				row[d] = bad[n % 3];
+	}
+}
+
+static void what_is_hidden_still_reaches_a_gradient(void **state)
+{
+	static const uint32_t shapes[][3] = {{100, 100, 20}, {70, 90, 8},    {90, 20, 17},
+					     {150, 150, 64}, {33, 200, 130}, {1, 50, 16}};
+	static const struct {
+		bool causal;
+		uint32_t window;
+	} masks[] = {{true, 0}, {true, 7}, {false, 7}, {true, 40}};
+	static const uint32_t steps[] = {29, 64, 1000};
+	static const char *const whose[] = {"q", "k", "v", "dout"};
+
+	for (size_t i = 0; i < COUNT(shapes) * COUNT(masks) * COUNT(steps) * COUNT(whose); i++) {
+		const size_t w = i % COUNT(whose), m = i / COUNT(whose) % COUNT(masks);
+		const uint32_t step = steps[i / COUNT(whose) / COUNT(masks) % COUNT(steps)];
+		const uint32_t *s = shapes[i / COUNT(whose) / COUNT(masks) / COUNT(steps)];
+		struct problem p;
+
+		problem_init(&p, 2, 1, s[0], s[1], s[2]);
+		p.a.causal = masks[m].causal;
+		p.a.window = masks[m].window;
+		spoil(w == 0   ? p.q
+		      : w == 1 ? p.k
+		      : w == 2 ? p.v
+			       : p.dout,
+		      w == 1 || w == 2 ? s[1] : s[0], s[2], step, w == 1 || w == 2);
+		check_reach(&p, whose[w]);
+		problem_fini(&p);
+	}
+}
+
 static void a_bad_call_is_accepted(void **state)
 {
 	struct problem p;
@@ -426,6 +494,7 @@ int main(void)
 		cmocka_unit_test(wrong_gradient_with_interleaved_heads),
 		cmocka_unit_test(rows_that_see_nothing_have_gradients),
 		cmocka_unit_test(overflow_with_large_logits),
+		cmocka_unit_test(what_is_hidden_still_reaches_a_gradient),
 		cmocka_unit_test(a_bad_call_is_accepted),
 		cmocka_unit_test(scratch_grows_with_the_sequence),
 	};
