@@ -30,6 +30,7 @@ struct proc {
 	uint64_t tick_ns;
 	uint32_t ticks;
 	bool have_io;
+	uint64_t peak_bytes; /* of several together: seen so far */
 	struct limits *limits;
 	struct snap_proc last; /* shown on when the process is gone */
 };
@@ -264,7 +265,7 @@ static void fill_io(struct session *se, struct proc *p, struct snap_proc *out, u
  * Processes watched together: a row each, and the totals are those of all. Faults, I/O and the
  * parts of memory stay the first one's.
  */
-static void add_others(struct session *se, struct snapshot *s)
+static void add_others(struct session *se, struct proc *first, struct snapshot *s)
 {
 	const struct target_set *set = session_target_set(se);
 	struct snap_proc *out = &s->proc;
@@ -291,6 +292,12 @@ static void add_others(struct session *se, struct snapshot *s)
 		else
 			s->processes[s->nprocesses++] = p->row;
 	}
+	/* The peak of a sum is not the sum of peaks: the highest that was seen. */
+	if (out->rss_bytes > out->rss_peak_bytes)
+		out->rss_peak_bytes = out->rss_bytes;
+	if (first->peak_bytes > out->rss_peak_bytes)
+		out->rss_peak_bytes = first->peak_bytes;
+	first->peak_bytes = out->rss_peak_bytes;
 	s->truncated += (uint32_t)set->unwatched;
 }
 
@@ -322,7 +329,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	p->ticks++;
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);
-	add_others(se, s);
+	add_others(se, p, s);
 	s->cpu.user_pct = out->user_pct;
 	s->cpu.sys_pct = out->sys_pct;
 	p->last = *out;

@@ -47,6 +47,16 @@ ssize_t procfs_read(pid_t pid, const char *name, char *buf, size_t size)
 	return n;
 }
 
+void procfs_join_args(char *buf, ssize_t n)
+{
+	for (ssize_t i = 0; i + 1 < n; i++)
+		if (!buf[i])
+			buf[i] = ' ';
+	/* Who writes a title over its arguments fills what is left of them. */
+	while (n > 0 && (!buf[n - 1] || buf[n - 1] == ' '))
+		buf[--n] = '\0';
+}
+
 int procfs_parse_stat(const char *text, struct procfs_stat *out)
 {
 	const char *open_paren = strchr(text, '('), *close_paren = strrchr(text, ')');

@@ -24,6 +24,9 @@ struct procfs_stat {
  * length or -errno.
  */
 ssize_t procfs_read(pid_t pid, const char *name, char *buf, size_t size);
+
+/* The n bytes of a cmdline in one line: spaces between arguments, none at the end. */
+void procfs_join_args(char *buf, ssize_t n);
 ssize_t procfs_pread(int fd, char *buf, size_t size); /* an open /proc file, from its start */
 
 /* 0, or -EBADMSG when the text is not a stat line. comm may hold spaces and parentheses. */

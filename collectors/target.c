@@ -36,9 +36,7 @@ static void read_identity(struct target *t)
 	char buf[4096], exe[SNAP_TEXT];
 	ssize_t n = procfs_read(tid, "cmdline", buf, sizeof(buf));
 
-	for (ssize_t i = 0; i + 1 < n; i++)
-		if (!buf[i])
-			buf[i] = ' ';
+	procfs_join_args(buf, n);
 	snapshot_string(t->view.cmdline, sizeof(t->view.cmdline), n > 0 ? buf : "");
 	if (procfs_link(tid, "exe", exe, sizeof(exe)) < 0)
 		exe[0] = '\0';

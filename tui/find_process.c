@@ -55,10 +55,9 @@ static bool look(pid_t pid, const char *name, struct found_process *out)
 		return false; /* a kernel thread, or gone */
 	if (!goes_by(st.comm, name) && !goes_by(file_name(line), name) && !exe_is(pid, name))
 		return false;
-	for (ssize_t i = 0; i < n - 1; i++)
-		if (!line[i])
-			line[i] = ' ';
+	procfs_join_args(line, n);
 	out->pid = pid;
+	out->parent = st.ppid;
 	snapshot_string(out->command, sizeof(out->command), line);
 	return true;
 }

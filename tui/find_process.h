@@ -10,7 +10,7 @@
 enum { FIND_PROCESS_MAX = 64 };
 
 struct found_process {
-	pid_t pid;
+	pid_t pid, parent;
 	char command[96]; /* its command line, cleaned and cut */
 };
 

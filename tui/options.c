@@ -447,18 +447,22 @@ static void set_defaults(struct options *o)
 /* What follows the options: nothing, or -- COMMAND. */
 static int parse_rest(struct parser *p, int argc, char **argv)
 {
-	if (optind == argc) {
-		if (optind > 1 && !strcmp(argv[optind - 1], "--"))
-			return bad(p, "-- without a command; give one: perftop -- make");
+	const char *rest = argv[optind];
+
+	if (optind == argc)
+		return optind > 1 && !strcmp(argv[optind - 1], "--")
+			       ? bad(p, "-- without a command; give one: perftop -- make")
+			       : 0;
+	if (!strcmp(argv[optind - 1], "--")) {
+		p->o->launch = argv + optind;
 		return 0;
 	}
-	if (strcmp(argv[optind - 1], "--") != 0)
-		return bad(p,
-			   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: "
-			   "perftop -n %.60s",
-			   argv[optind], argv[optind], argv[optind]);
-	p->o->launch = argv + optind;
-	return 0;
+	if (!rest[strspn(rest, "0123456789,")])
+		return bad(p, "%.60s: to watch that process: perftop -p %.60s", rest, rest);
+	return bad(p,
+		   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: "
+		   "perftop -n %.60s",
+		   rest, rest, rest);
 }
 
 int options_parse(struct options *o, int argc, char **argv, char *why, size_t why_size)

@@ -64,9 +64,7 @@ static bool read_one(struct processes *ps, pid_t pid, struct process *p)
 	n = procfs_read(pid, "cmdline", cmdline, sizeof(cmdline));
 	if (n <= 0) /* kernel threads have none */
 		return false;
-	for (ssize_t i = 0; i + 1 < n; i++)
-		if (!cmdline[i])
-			cmdline[i] = ' ';
+	procfs_join_args(cmdline, n);
 	*p = (struct process){.pid = pid,
 			      .starttime = st.starttime,
 			      .cpu_ticks = st.utime + st.stime,

@@ -10,35 +10,64 @@
 #include "collectors/target_set.h"
 #include "tui/find_process.h"
 
+/* Its parent among them; -1: it is the first of a family, or alone. */
+static int parent_of(const struct found_process *found, int n, int i)
+{
+	for (int j = 0; j < n; j++)
+		if (j != i && found[j].pid == found[i].parent)
+			return j;
+	return -1;
+}
+
 /* Is every one of them but one a child, or a child's child, of another? */
 static bool is_family(const struct found_process *found, int n)
 {
 	int heads = 0;
 
-	for (int i = 0; i < n; i++) {
-		struct procfs_stat st;
-		bool child = false;
-
-		if (procfs_stat(found[i].pid, &st))
-			return false;
-		for (int j = 0; j < n && !child; j++)
-			child = found[j].pid == st.ppid;
-		heads += !child;
-	}
+	for (int i = 0; i < n; i++)
+		heads += parent_of(found, n, i) < 0;
 	return heads == 1;
 }
 
+/* How many of them descend from found[head]. */
+static int count_offspring(const struct found_process *found, int n, int head)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++) {
+		int at = i;
+
+		/* Pids may have been used anew while they were read: a circle ends too. */
+		for (int steps = 0; at >= 0 && at != head && steps < n; steps++)
+			at = parent_of(found, n, at);
+		count += i != head && at == head;
+	}
+	return count;
+}
+
+/* One line for each family: its first process stands for those it started. */
 static int say_which(const struct options *o, const struct found_process *found, int n, char *why,
 		     size_t size)
 {
+	int known = n < FIND_PROCESS_MAX ? n : FIND_PROCESS_MAX;
 	size_t at = (size_t)snprintf(why, size,
-				     "%d processes are called '%.60s'; choose one with -p PID, or "
-				     "watch them together with -n '%.60s*':",
+				     "%d processes are called '%.60s'; choose one with -p PID, "
+				     "with --follow-forks for its children too, or watch them "
+				     "together with -n '%.60s*':",
 				     n, o->name, o->name);
 
-	for (int i = 0; i < n && i < FIND_PROCESS_MAX && at < size; i++)
+	for (int i = 0; i < known && at < size; i++) {
+		int children;
+
+		if (parent_of(found, known, i) >= 0)
+			continue;
+		children = count_offspring(found, known, i);
 		at += (size_t)snprintf(why + at, size - at, "\n  %7d  %s", found[i].pid,
 				       found[i].command);
+		if (children && at < size)
+			at += (size_t)snprintf(why + at, size - at, "  (and %d child%s)", children,
+					       children == 1 ? "" : "ren");
+	}
 	return -EEXIST;
 }
 

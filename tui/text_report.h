@@ -11,9 +11,10 @@
 
 /*
  * The first line of a block has the time and the target; each line after it begins with what it
- * is about: cpu memory blocked function latency syscall lock counter kernel learning trajectory
- * alert event section cost. Sections that are not live are listed in the first block and whenever
- * they change, events once. An empty line ends the block. Scripts had better read JSON.
+ * is about: verdict also heap cpu quota memory limit blocked function latency syscall lock counter
+ * kernel learning trajectory alert event section cost. Sections that are not live are listed in the
+ * first block, but for those that nobody asked for, and whenever they change, events once. An empty
+ * line ends the block. Scripts had better read JSON.
  */
 struct text_report {
 	bool ascii;

@@ -80,6 +80,14 @@ start two sleep 60
 equal "a name that strangers share is refused" $? 2
 check "with both listed" grep -q "$pid" "$T/err"
 
+start first "$BUILD/tests/targets/family" 0 1 0
+start second "$BUILD/tests/targets/family" 2 1 0
+eventually 10 grep -q ready "$T/second.out"
+"$PERFTOP" -n family --duration 100ms >"$T/out" 2>"$T/err"
+equal "a name that two families have is refused" $? 2
+equal "with a line for each, not for each child" "$(grep -c '^ *[0-9]' "$T/err")" 2
+check "that says how many it stands for" grep -q "^ *$pid .*(and 2 children)" "$T/err"
+
 # The first of several ends: the rest goes on.
 start a "$BUILD/tests/targets/family" 0 1 0
 a=$pid

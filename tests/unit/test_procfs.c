@@ -82,6 +82,19 @@ static void waits_are_told_apart_by_syscall(void **state)
 	assert_null(syscall_name(100000));
 }
 
+static void arguments_make_one_line_without_blanks_at_its_end(void **state)
+{
+	char args[] = "tail\0-f\0a b\0", title[] = "redis-server *:6379      \0\0\0\0", none[] = "";
+
+	(void)state;
+	procfs_join_args(args, sizeof(args) - 1);
+	assert_string_equal(args, "tail -f a b");
+	procfs_join_args(title, sizeof(title) - 1);
+	assert_string_equal(title, "redis-server *:6379");
+	procfs_join_args(none, 0);
+	assert_string_equal(none, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +102,7 @@ int main(void)
 		cmocka_unit_test(a_cut_or_foreign_line_is_refused),
 		cmocka_unit_test(ones_own_stat_agrees_with_the_system),
 		cmocka_unit_test(a_field_is_found_only_at_the_start_of_a_line),
+		cmocka_unit_test(arguments_make_one_line_without_blanks_at_its_end),
 		cmocka_unit_test(waits_are_told_apart_by_syscall),
 	};
 
