@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,9 +28,11 @@ enum { COST_EVERY = 30, COST_FIRST = 1, COST_FEW = 1000 };
  */
 enum { COST_PROGRAMS = 64, COST_DEARER = 8 };
 
-/* Ticks over the budget before it is said, and at most this part of it before that is taken back.
+/*
+ * Ticks over the budget before it is said, so many that what can be thinned is by then; and at most
+ * this part of it before that is taken back.
  */
-enum { COST_OVER_TICKS = 3 };
+enum { COST_OVER_TICKS = 6 };
 #define COST_CALM 0.8
 
 /* What the default set looks at, by its programs, and what asks for less. */
@@ -43,7 +46,10 @@ static const struct cost_part {
 	{"", "what else is watched", "--max-overhead PCT allows more; --no-bpf spares all"},
 };
 
-enum { COST_PARTS = sizeof(cost_parts) / sizeof(cost_parts[0]) };
+enum { COST_PARTS = sizeof(cost_parts) / sizeof(cost_parts[0]), COST_SWITCHES = 0 };
+
+/* Context switches may take at least this part of the budget, whatever else is watched. */
+#define COST_SWITCHES_SHARE 0.33
 
 struct cost_runs {
 	const char *name;
@@ -56,10 +62,12 @@ struct cost {
 	int stats_fd; /* while timing is on, else -1 */
 	bool may_time;
 	uint64_t window_ns;		      /* start of the timed interval */
+	uint32_t window_weight;		      /* of context switches in it: see sched_window.h */
 	struct cost_runs runs[COST_PROGRAMS]; /* at its start */
 	uint64_t bpf_ns_per_s;
 	double target_ns_per_s; /* of it, for the target's events: an upper bound */
 	double part_ns_per_s[COST_PARTS];
+	double switch_ns; /* of the target's context switches, each; 0 = not known */
 	uint32_t over_ticks;
 	bool over;		/* the budget, which was said */
 	uint64_t window_events; /* in the interval before it */
@@ -118,6 +126,20 @@ static uint32_t part_of(const char *program)
 	return i;
 }
 
+static uint32_t switch_weight(struct session *se)
+{
+	return bpf_skeleton(session_bpf(se))->data->sched_weight;
+}
+
+/* How much seeing a context switch takes, by an interval in which all were seen. */
+static void time_switches(struct cost *c, const struct snapshot *s, double ns_per_s)
+{
+	double rate = s->proc.ctxsw_voluntary_rate + s->proc.ctxsw_involuntary_rate;
+
+	if (c->window_weight == 1 && rate > COST_FEW)
+		c->switch_ns = ns_per_s / rate;
+}
+
 static void close_window(struct session *se, struct cost *c, const struct snapshot *s)
 {
 	uint64_t ns = session_now_ns(se) - c->window_ns;
@@ -141,6 +163,7 @@ static void close_window(struct session *se, struct cost *c, const struct snapsh
 		memcpy(c->part_ns_per_s, parts, sizeof(parts));
 		c->bpf_ns_per_s = (uint64_t)machine;
 		c->target_ns_per_s = target;
+		time_switches(c, s, parts[COST_SWITCHES]);
 	}
 	close(c->stats_fd);
 	c->stats_fd = -1;
@@ -156,6 +179,7 @@ static void open_window(struct session *se, struct cost *c)
 		return;
 	}
 	c->window_ns = session_now_ns(se);
+	c->window_weight = switch_weight(se);
 	read_runs(se, c->runs);
 }
 
@@ -179,14 +203,25 @@ static void say_over(struct session *se, const struct cost *c, double pct, doubl
 			"over the budget: probes take %.1f %% of a CPU from the target, %.1f %% "
 			"were to be the most; %.1f %% go to %s",
 			pct, budget, c->part_ns_per_s[worst] / 1e7, cost_parts[worst].name);
-	session_event_again(se, "over the budget",
-			    "probes take %.1f %% of a CPU, over the budget of %.1f %%, most of it "
-			    "for %s: %s",
+	session_event_again(se, "over the budget:",
+			    "over the budget: probes take %.1f %% of a CPU, %.1f %% were to be the "
+			    "most; most of it for %s: %s",
 			    pct, budget, cost_parts[worst].name, cost_parts[worst].fix);
 }
 
-/* Probes of functions are throttled by their own collector; what else is over the budget is said.
- */
+/* What the rest of the budget leaves to context switches: their collector keeps to it. */
+static void allow_switches(struct session *se, const struct cost *c, double probes_ns_per_s)
+{
+	double budget_ns = session_config(se)->max_overhead_pct * 1e7;
+	double other_ns = c->target_ns_per_s - c->part_ns_per_s[COST_SWITCHES] + probes_ns_per_s;
+	struct session_switch_cost out = {.ns_each = c->switch_ns};
+
+	if (!session_config(se)->force && budget_ns > 0)
+		out.allowance_ns = fmax(budget_ns - other_ns, budget_ns * COST_SWITCHES_SHARE);
+	session_set_switch_cost(se, &out);
+}
+
+/* What is over the budget and not thinned is said. */
 static void keep_budget(struct session *se, struct cost *c, double pct)
 {
 	double budget = session_config(se)->max_overhead_pct;
@@ -245,11 +280,13 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	struct cost *c = priv;
 	const struct session_cost *told = session_cost(se);
 	uint64_t ns = session_interval_ns(se);
+	double probes_ns_per_s = ns ? told->target_ns * 1e9 / (double)ns : 0;
 
 	fill_self(c, &s->cost);
 	if (c->may_time) {
 		close_window(se, c, s);
-		if (c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events)) {
+		if (c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events) ||
+		    c->window_weight != switch_weight(se)) {
 			c->window_events = told->events;
 			open_window(se, c);
 		}
@@ -261,8 +298,8 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	s->cost.dropped_total = c->dropped;
 	s->cost.throttled = told->throttled;
 	s->cost.target_pct_est = c->target_ns_per_s / 1e7;
-	if (ns)
-		s->cost.target_pct_est += 100.0 * told->target_ns / (double)ns;
+	s->cost.target_pct_est += probes_ns_per_s / 1e7;
+	allow_switches(se, c, probes_ns_per_s);
 	keep_budget(se, c, s->cost.target_pct_est);
 }
 

@@ -30,6 +30,7 @@ struct lock_row {
 	uint64_t key;		    /* see contract_lock_key */
 	struct contract_lock total; /* finished waits, from the map */
 	uint64_t waiting_ns;	    /* waits that go on now */
+	uint64_t carried_ns;	    /* and what went on when a window was over */
 	uint32_t waiting;
 	uint64_t shown_ns, shown_waits; /* both together, never falling */
 	uint64_t prev_ns;		/* shown at the last tick */
@@ -213,7 +214,7 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 	/* The waits of a process that is gone have ended, and are in the map. */
 	for (uint32_t i = 0; i < t->n && !t->gone; i++) {
 		const struct contract_thread *row = &t->now[i];
-		uint64_t blocked, queued;
+		uint64_t blocked, queued, counted_ns;
 		struct lock_row *r;
 
 		if (!row->lock || row->wait != WAIT_FUTEX || !row->off_ns)
@@ -221,10 +222,11 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 		r = row_of(l, row->lock);
 		if (!r)
 			continue;
+		threads_counted_wait(t, row, &counted_ns, &queued);
 		threads_present_wait(row, &blocked, &queued);
 		r->idle = false;
 		r->waiting++;
-		r->waiting_ns += blocked;
+		r->waiting_ns += counted_ns;
 		r->total.op = row->lock_op;
 		if (row->lock_owner)
 			r->total.owner = row->lock_owner;
@@ -234,7 +236,8 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): full, not absent */
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct lock_row *r = &l->rows[i];
-		uint64_t ns = r->total.wait_ns + r->waiting_ns, waits = r->total.waits + r->waiting;
+		uint64_t ns = r->total.wait_ns + r->carried_ns + r->waiting_ns;
+		uint64_t waits = r->total.waits + r->waiting;
 
 		r->prev_ns = r->shown_ns;
 		if (ns > r->shown_ns)
@@ -246,6 +249,14 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 		if (contract_lock_tgid(r->key) && !r->pid)
 			r->pid = process_of(r, t);
 		check_owner(r, t, &looks);
+	}
+}
+
+void locks_carry(struct locks *l)
+{
+	for (uint32_t i = 0; i < l->n; i++) {
+		l->rows[i].carried_ns += l->rows[i].waiting_ns;
+		l->rows[i].waiting_ns = 0;
 	}
 }
 

@@ -27,6 +27,8 @@ void locks_free(struct locks *l);
  */
 void locks_read_finished(struct locks *l);
 void locks_add_waiting(struct locks *l, const struct threads *t);
+/* The waits that go on will not be counted from their beginning again: a window is over. */
+void locks_carry(struct locks *l);
 
 /* Where an address was waited for: as in struct wait_site, "" for none. Strings that stay. */
 struct lock_site {

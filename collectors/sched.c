@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
@@ -13,9 +14,11 @@
 #include "collectors/latency.h"
 #include "collectors/locks.h"
 #include "collectors/sched_reason.h"
+#include "collectors/sched_window.h"
 #include "collectors/session.h"
 #include "collectors/sockets.h"
 #include "collectors/target_set.h"
+#include "collectors/thread_rows.h"
 #include "collectors/threads.h"
 #include "collectors/told_locks.h"
 #include "collectors/wait_stacks.h"
@@ -28,6 +31,8 @@ struct sched {
 	uint32_t ncpu;
 	struct latency_track tracks[WAIT_CLASSES];
 	uint64_t wait_ns[WAIT_CLASSES];	      /* finished and going on, as just read */
+	uint64_t waiting_ns[WAIT_CLASSES];    /* of them, going on */
+	uint64_t carried_ns[WAIT_CLASSES];    /* went on when a window was over */
 	uint64_t shown_wait_ns[WAIT_CLASSES]; /* the same, never falling */
 	uint64_t prev_wait_ns[WAIT_CLASSES];  /* shown at the last tick */
 	uint64_t base_wait_ns[WAIT_CLASSES];  /* and at the last reset */
@@ -38,9 +43,22 @@ struct sched {
 	char no_stacks[SNAP_TEXT];
 	struct perftop_bpf__bss *bss;
 	uint64_t forks, locks_lost;
-	uint64_t voluntary, involuntary; /* context switches of all threads, gone ones too */
-	struct latency_sum sum;		 /* scratch */
+	struct thread_switches switches, shown_switches;
+	struct sched_window window;
+	uint32_t said_weight; /* of windows, in the section */
+	int look_err;
+	struct latency_sum sum; /* scratch */
 };
+
+static int attach_program(struct sched *sc, struct bpf *b, const char *program, char *why,
+			  size_t why_size)
+{
+	int err = bpf_attach_tp(b, program, why, why_size);
+
+	if (!err)
+		sched_window_add(&sc->window, program);
+	return err;
+}
 
 static int attach(struct session *se, struct sched *sc, char *why, size_t why_size)
 {
@@ -60,9 +78,9 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->bss = skel->bss;
 	/* As late as can be: what a thread was before is not known. */
 	skel->bss->attach_ns = clock_mono_ns();
-	err = bpf_attach_tp(b, "on_sched_switch", why, why_size);
+	err = attach_program(sc, b, "on_sched_switch", why, why_size);
 	if (!err && bpf_needs_wakes(b))
-		err = bpf_attach_tp(b, "on_sched_waking", why, why_size);
+		err = attach_program(sc, b, "on_sched_waking", why, why_size);
 	if (err)
 		return err;
 	/* Without these two the target is still watched; /proc shows an exec. */
@@ -80,168 +98,18 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->stacks = wait_stacks_new(se, sc->locks, sc->no_stacks, sizeof(sc->no_stacks));
 	/* Who woke a thread stands beside its stack alone; without, that stays empty. */
 	if (sc->stacks && !bpf_needs_wakes(b))
-		bpf_attach_tp(b, "on_sched_waking", why, why_size);
+		attach_program(sc, b, "on_sched_waking", why, why_size);
+	if (sc->stacks)
+		sched_window_add(&sc->window, wait_stacks_program(sc->stacks));
+	/* Slow calls are taken apart by all the waits in them: not with windows. */
+	if (!skel->rodata->tail_on)
+		sched_window_init(&sc->window, skel);
 	return 0;
 }
 
 static double pct(uint64_t ns, uint64_t of_ns)
 {
 	return of_ns ? 100.0 * (double)ns / (double)of_ns : 0;
-}
-
-/* Difference of two readings of a clock that only goes forward, but was read apart. */
-static uint64_t since(uint64_t now, uint64_t before)
-{
-	return now > before ? now - before : 0;
-}
-
-/* ---- threads -------------------------------------------------------------------------------- */
-
-static char state_letter(uint32_t state)
-{
-	if (state & 0x30)
-		return 'Z';
-	if (!state)
-		return 'R';
-	return state & 2 ? 'D' : state & 0xc ? 'T' : 'S';
-}
-
-/* Ns of a thread's life until a reading: on a CPU as the scheduler knows it, queued, blocked. */
-struct thread_time {
-	uint64_t run, queued, blocked;
-	bool running; /* run lags by up to a clock tick */
-};
-
-static struct thread_time time_of(const struct contract_thread *row)
-{
-	struct thread_time t = {.running = !row->state && !row->off_ns};
-	uint64_t blocked, queued;
-
-	threads_present_wait(row, &blocked, &queued);
-	t.run = row->run_ns;
-	t.queued = row->run_delay_ns + queued;
-	t.blocked = row->blocked_ns + blocked;
-	return t;
-}
-
-static void fill_shares(const struct thread_time *now, const struct thread_time *before,
-			uint64_t wall_ns, bool known_waits, struct snap_thread *out)
-{
-	out->cpu_pct = pct(since(now->run, before->run), wall_ns);
-	out->runq_pct = pct(since(now->queued, before->queued), wall_ns);
-	if (!known_waits) {
-		out->blocked_pct = 100 - out->cpu_pct - out->runq_pct;
-	} else {
-		out->blocked_pct = pct(since(now->blocked, before->blocked), wall_ns);
-		/* Neither blocked nor queued: it runs, told without the lag. */
-		if (now->running || before->running)
-			out->cpu_pct = 100 - out->blocked_pct - out->runq_pct;
-	}
-	if (out->blocked_pct < 0)
-		out->blocked_pct = 0;
-	if (out->cpu_pct < 0)
-		out->cpu_pct = 0;
-}
-
-static void fill_thread(const struct sched *sc, const struct contract_thread *now,
-			const struct contract_thread *before, struct snap_thread *out)
-{
-	uint64_t wall_ns = sc->threads.now_ns - sc->threads.before_ns;
-	struct thread_time n = time_of(now), b = {0};
-
-	out->tid = (int32_t)now->tid;
-	snapshot_string(out->comm, sizeof(out->comm), now->comm);
-	out->state = state_letter(now->state);
-	if (out->state == 'Z')
-		return;
-	/* A thread that is new began in this interval: its whole life counts. */
-	if (before) {
-		b = time_of(before);
-		wall_ns = since(now->at_ns, before->at_ns);
-	} else {
-		n.running = false;
-	}
-	fill_shares(&n, &b, wall_ns, sc->hist, out);
-	if (!before && !sc->hist)
-		out->blocked_pct = 0;
-}
-
-/* Busy threads first: what does not fit into the snapshot is the idle rest. */
-static int compare_busy(const void *a, const void *b)
-{
-	const struct snap_thread *x = a, *y = b;
-	double dx = x->cpu_pct + x->runq_pct, dy = y->cpu_pct + y->runq_pct;
-
-	if (dx != dy)
-		return dx > dy ? -1 : 1;
-	return x->tid < y->tid ? -1 : x->tid > y->tid;
-}
-
-/* s->threads as a heap whose root is the thread to give up first. */
-static void sift_down(struct snap_thread *heap, uint32_t n, uint32_t at)
-{
-	for (;;) {
-		uint32_t last = at, child = 2 * at + 1;
-		struct snap_thread swap;
-
-		if (child < n && compare_busy(&heap[child], &heap[last]) > 0)
-			last = child;
-		if (child + 1 < n && compare_busy(&heap[child + 1], &heap[last]) > 0)
-			last = child + 1;
-		if (last == at)
-			return;
-		swap = heap[at];
-		heap[at] = heap[last];
-		heap[last] = swap;
-		at = last;
-	}
-}
-
-static void keep_busy(struct snapshot *s, const struct snap_thread *row)
-{
-	if (s->nthreads < SNAP_THREADS) {
-		s->threads[s->nthreads++] = *row;
-		if (s->nthreads == SNAP_THREADS)
-			for (uint32_t i = SNAP_THREADS / 2; i-- > 0;)
-				sift_down(s->threads, SNAP_THREADS, i);
-		return;
-	}
-	s->truncated++;
-	if (compare_busy(row, &s->threads[0]) > 0)
-		return;
-	s->threads[0] = *row;
-	sift_down(s->threads, SNAP_THREADS, 0);
-}
-
-static void fill_threads(struct sched *sc, struct snapshot *s)
-{
-	const struct threads *t = &sc->threads;
-	uint64_t wall_ns = t->now_ns - t->before_ns, delay_ns = 0, vol_new = 0, invol_new = 0;
-	static const struct contract_thread unborn;
-	uint32_t hint = 0;
-
-	for (uint32_t i = 0; i < t->n; i++) {
-		const struct contract_thread *now = &t->now[i];
-		const struct contract_thread *before = threads_before(t, now->tid, &hint);
-		struct snap_thread row = {0};
-
-		fill_thread(sc, now, before, &row);
-		keep_busy(s, &row);
-		if (!before)
-			before = &unborn;
-		delay_ns += since(now->run_delay_ns, before->run_delay_ns);
-		vol_new += since(now->nvcsw, before->nvcsw);
-		invol_new += since(now->nivcsw, before->nivcsw);
-	}
-	qsort(s->threads, s->nthreads, sizeof(s->threads[0]), compare_busy);
-	/* Added up from differences: threads that end take their counts with them. */
-	sc->voluntary += t->gone ? 0 : vol_new;
-	sc->involuntary += t->gone ? 0 : invol_new;
-	s->cpu.runq_wait_pct = pct(delay_ns, wall_ns);
-	s->proc.ctxsw_voluntary = sc->voluntary;
-	s->proc.ctxsw_involuntary = sc->involuntary;
-	s->proc.ctxsw_voluntary_rate = wall_ns ? (double)vol_new * 1e9 / (double)wall_ns : 0;
-	s->proc.ctxsw_involuntary_rate = wall_ns ? (double)invol_new * 1e9 / (double)wall_ns : 0;
 }
 
 /* ---- time blocked by reason ----------------------------------------------------------------- */
@@ -251,7 +119,7 @@ static void sum_finished(struct sched *sc)
 	for (int c = 0; c < WAIT_CLASSES; c++) {
 		const struct contract_hist *h = sc->hist + (size_t)c * sc->ncpu;
 
-		sc->wait_ns[c] = 0;
+		sc->wait_ns[c] = sc->carried_ns[c];
 		for (uint32_t cpu = 0; cpu < sc->ncpu; cpu++)
 			sc->wait_ns[c] += __atomic_load_n(&h[cpu].sum, __ATOMIC_RELAXED);
 	}
@@ -261,20 +129,23 @@ static void add_waiting(struct sched *sc)
 {
 	const struct threads *t = &sc->threads;
 
+	memset(sc->waiting_ns, 0, sizeof(sc->waiting_ns));
 	/* The waits of a process that is gone have ended, and are in the sums. */
 	for (uint32_t i = 0; i < t->n && !t->gone; i++) {
 		uint64_t blocked, queued;
 
 		if (t->now[i].wait >= WAIT_CLASSES)
 			continue;
-		threads_present_wait(&t->now[i], &blocked, &queued);
-		sc->wait_ns[t->now[i].wait] += blocked;
-		sc->wait_ns[WAIT_RUNQ] += queued;
+		threads_counted_wait(t, &t->now[i], &blocked, &queued);
+		sc->waiting_ns[t->now[i].wait] += blocked;
+		sc->waiting_ns[WAIT_RUNQ] += queued;
 	}
 	/* A wait that ended between the two readings is in neither, until the next tick. */
-	for (int c = 0; c < WAIT_CLASSES; c++)
+	for (int c = 0; c < WAIT_CLASSES; c++) {
+		sc->wait_ns[c] += sc->waiting_ns[c];
 		if (sc->wait_ns[c] > sc->shown_wait_ns[c])
 			sc->shown_wait_ns[c] = sc->wait_ns[c];
+	}
 }
 
 static struct snap_blocked *blocked_row(struct snapshot *s, uint32_t reason)
@@ -286,7 +157,7 @@ static struct snap_blocked *blocked_row(struct snapshot *s, uint32_t reason)
 	return &s->blocked[s->nblocked++];
 }
 
-static void fill_blocked(struct session *se, struct sched *sc, struct snapshot *s)
+static void fill_blocked(struct sched *sc, uint64_t interval_ns, struct snapshot *s)
 {
 	for (int c = 0; c < WAIT_CLASSES; c++) {
 		struct snap_blocked *row;
@@ -301,15 +172,14 @@ static void fill_blocked(struct session *se, struct sched *sc, struct snapshot *
 						  .max = sc->sum.max,
 						  .bins = sc->sum.bins,
 						  .nbins = sc->sum.nbins};
-		latency_track_update(&sc->tracks[c], &now, session_interval_ns(se), s, &lat);
+		latency_track_update(&sc->tracks[c], &now, interval_ns, s, &lat);
 		s->nbins = nbins;
 		if (!lat.count && sc->shown_wait_ns[c] - sc->base_wait_ns[c] == 0)
 			continue;
 		row = blocked_row(s, sched_reason((uint32_t)c));
 		row->count += lat.count;
 		row->ns += sc->shown_wait_ns[c] - sc->base_wait_ns[c];
-		row->pct +=
-			pct(sc->shown_wait_ns[c] - sc->prev_wait_ns[c], session_interval_ns(se));
+		row->pct += pct(sc->shown_wait_ns[c] - sc->prev_wait_ns[c], interval_ns);
 		if (c == WAIT_RUNQ)
 			s->cpu.runq_wait_pct = row->pct; /* threads that are gone included */
 		row->p50 = lat.p50;
@@ -319,10 +189,122 @@ static void fill_blocked(struct session *se, struct sched *sc, struct snapshot *
 	}
 }
 
+/* Finished waits before the threads: see locks.h. 0 or -errno. */
+static int look(struct sched *sc, bool ended)
+{
+	int err;
+
+	if (sc->hist) {
+		sum_finished(sc);
+		locks_read_finished(sc->locks);
+		sockets_read_finished(sc->sockets);
+	}
+	err = threads_read(&sc->threads, ended);
+	if (err)
+		return err;
+	thread_switches_count(&sc->switches, &sc->threads);
+	if (sc->hist) {
+		add_waiting(sc);
+		locks_add_waiting(sc->locks, &sc->threads);
+		sockets_add_waiting(sc->sockets, &sc->threads);
+	}
+	return 0;
+}
+
+static void say_live(struct session *se, const struct sched *sc)
+{
+	if (!sc->stacks)
+		session_section(se, "blocked", SECTION_DEGRADED, NULL,
+				"time off the CPU, by sched_switch; no stacks of waits: %.180s",
+				sc->no_stacks);
+	else
+		session_section(se, "blocked", SECTION_LIVE, NULL,
+				"time off the CPU and the stacks that wait, by sched_switch%s",
+				wait_stacks_all_waits(sc->stacks)
+					? ""
+					: "; stacks in page faults are missed");
+}
+
+/* ---- windows: see sched_window.h ------------------------------------------------------------ */
+
+/* What goes on now is not counted from its beginning again. */
+static void carry(struct sched *sc)
+{
+	for (int c = 0; c < WAIT_CLASSES; c++)
+		sc->carried_ns[c] += sc->waiting_ns[c];
+	locks_carry(sc->locks);
+	sockets_carry(sc->sockets);
+}
+
+static void close_window(struct session *se, struct sched *sc)
+{
+	if (!sc->window.open)
+		return;
+	sc->look_err = look(sc, false);
+	carry(sc);
+	sched_window_close(&sc->window, session_bpf(se));
+}
+
+static void on_timer(struct session *se, void *priv)
+{
+	struct sched *sc = priv;
+	uint64_t expirations;
+
+	if (read(sc->window.timer_fd, &expirations, sizeof(expirations)) > 0)
+		close_window(se, sc);
+}
+
+static void open_window(struct session *se, struct sched *sc)
+{
+	char why[SNAP_TEXT] = "";
+
+	if (sched_window_open(&sc->window, session_bpf(se), session_interval_ns(se), why,
+			      sizeof(why))) {
+		session_section(se, "blocked", SECTION_DEGRADED,
+				"--max-overhead 0 stays attached throughout",
+				"the counts stand still: attaching again failed: %.200s", why);
+		sc->said_weight = 0;
+		return;
+	}
+	sc->threads.since_ns = sc->window.opened_ns;
+	sc->threads.weight = sc->window.weight;
+	if (!threads_read(&sc->threads, false))
+		thread_switches_count(&sc->switches, &sc->threads);
+}
+
+static void say_weight(struct session *se, struct sched *sc, double rate)
+{
+	const struct session_switch_cost *cost = session_switch_cost(se);
+	uint32_t weight = sc->window.weight;
+
+	if (weight == sc->said_weight)
+		return;
+	sc->said_weight = weight;
+	if (weight == 1) {
+		say_live(se, sc);
+		session_event_again(se, "context switches",
+				    "context switches are all seen again: %.0f a second", rate);
+		return;
+	}
+	session_section(se, "blocked", SECTION_DEGRADED, "--max-overhead PCT allows more, 0 all",
+			"%.0f context switches a second at %.0f ns would take %.1f %% of a CPU: "
+			"seen for 1/%u of the time, counts are estimates",
+			rate, cost->ns_each, rate * cost->ns_each / 1e7, weight);
+	session_event_again(se, "context switches",
+			    "context switches throttled: %.0f a second at %.0f ns are %.1f %% of a "
+			    "CPU, seen for 1/%u of the time; --max-overhead PCT allows more",
+			    rate, cost->ns_each, rate * cost->ns_each / 1e7, weight);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
 static void sched_stop(struct session *se, void *priv)
 {
 	struct sched *sc = priv;
 
+	if (sc->window.timer_fd >= 0)
+		session_unwatch(se, sc->window.timer_fd);
+	sched_window_fini(&sc->window);
 	for (int i = 0; i < WAIT_CLASSES; i++)
 		latency_track_fini(&sc->tracks[i]);
 	threads_fini(&sc->threads);
@@ -341,25 +323,21 @@ static int sched_start(struct session *se, void **priv)
 
 	if (!sc)
 		return -ENOMEM;
+	sc->window = (struct sched_window){.timer_fd = -1, .weight = 1};
+	sc->said_weight = 1;
 	sc->deadlock = deadlock_new();
 	if (!sc->deadlock) {
 		free(sc);
 		return -ENOMEM;
 	}
 	err = attach(se, sc, why, sizeof(why));
+	if (!err && sc->window.timer_fd >= 0)
+		session_watch(se, sc->window.timer_fd, on_timer, sc);
 	if (err)
 		session_section(se, "blocked", SECTION_ABSENT,
 				err == -EPERM ? session_privilege_fix(se) : "", "%s", why);
-	else if (!sc->stacks)
-		session_section(se, "blocked", SECTION_DEGRADED, NULL,
-				"time off the CPU, by sched_switch; no stacks of waits: %.180s",
-				sc->no_stacks);
 	else
-		session_section(se, "blocked", SECTION_LIVE, NULL,
-				"time off the CPU and the stacks that wait, by sched_switch%s",
-				wait_stacks_all_waits(sc->stacks)
-					? ""
-					: "; stacks in page faults are missed");
+		say_live(se, sc);
 	err = threads_init(&sc->threads, session_pid(se), err ? NULL : session_bpf(se), why,
 			   sizeof(why));
 	if (err) {
@@ -372,10 +350,8 @@ static int sched_start(struct session *se, void **priv)
 		sc->threads.set = session_target_set(se);
 	session_section(se, "threads", SECTION_LIVE, NULL, "%s",
 			sc->threads.iter_fd >= 0 ? "eBPF task iterator" : "/proc/PID/task");
-	for (uint32_t i = 0; i < sc->threads.n; i++) {
-		sc->voluntary += sc->threads.now[i].nvcsw;
-		sc->involuntary += sc->threads.now[i].nivcsw;
-	}
+	thread_switches_count(&sc->switches, &sc->threads);
+	sc->shown_switches = sc->switches;
 	/* What goes on now counts from now. */
 	if (sc->hist) {
 		sum_finished(sc);
@@ -430,37 +406,64 @@ static struct symbols *symbols_of(void *arg, pid_t pid)
 	return session_symbols_of(arg, pid);
 }
 
-static void sched_tick(struct session *se, void *priv, struct snapshot *s)
+/* What is shown of waits is of interval_ns. */
+static void show(struct session *se, struct sched *sc, uint64_t interval_ns, struct snapshot *s)
 {
-	struct sched *sc = priv;
-
-	/* Before the threads: see locks.h. */
-	if (sc->hist) {
-		sum_finished(sc);
-		locks_read_finished(sc->locks);
-		sockets_read_finished(sc->sockets);
-	}
-	if (threads_read(&sc->threads, s->target.state == TARGET_EXITED))
-		return;
-	fill_threads(sc, s);
+	thread_rows_fill(&sc->threads, sc->hist, s);
+	thread_switches_fill(&sc->switches, &sc->shown_switches, s);
 	if (!sc->hist) {
 		deadlock_fill(sc->deadlock, &sc->threads, NULL, s);
 		return;
 	}
-	add_waiting(sc);
-	locks_add_waiting(sc->locks, &sc->threads);
-	sockets_add_waiting(sc->sockets, &sc->threads);
-	fill_blocked(se, sc, s);
+	fill_blocked(sc, interval_ns, s);
 	if (sc->stacks)
 		wait_stacks_tick(sc->stacks, &sc->threads, s);
 	locks_name_some(sc->locks, symbols_of, se, &sc->threads);
-	locks_fill(sc->locks, session_interval_ns(se), s);
+	locks_fill(sc->locks, interval_ns, s);
 	if (sc->stacks)
-		told_locks_fill(sc->stacks, session_interval_ns(se), s);
+		told_locks_fill(sc->stacks, interval_ns, s);
 	deadlock_fill(sc->deadlock, &sc->threads, sc->locks, s);
-	sockets_fill(sc->sockets, session_pid(se), session_interval_ns(se), s);
+	sockets_fill(sc->sockets, session_pid(se), interval_ns, s);
 	report_forks(se, sc);
 	report_locks(se, sc);
+}
+
+/* After a tick: are all switches seen in the next interval, or those of a window? */
+static void adapt(struct session *se, struct sched *sc, const struct snapshot *s)
+{
+	const struct session_switch_cost *cost = session_switch_cost(se);
+	double rate = s->proc.ctxsw_voluntary_rate + s->proc.ctxsw_involuntary_rate;
+	uint32_t was = sc->window.weight;
+
+	if (sc->window.timer_fd < 0 || sc->threads.gone || session_config(se)->force)
+		return;
+	sched_window_weigh(&sc->window, rate, cost->ns_each, cost->allowance_ns);
+	if (was == 1 && sc->window.weight == 1)
+		return;
+	if (was == 1) {
+		carry(sc);
+		sched_window_close(&sc->window, session_bpf(se));
+	}
+	open_window(se, sc);
+	say_weight(se, sc, rate);
+}
+
+static void sched_tick(struct session *se, void *priv, struct snapshot *s)
+{
+	struct sched *sc = priv;
+	uint64_t interval_ns = session_interval_ns(se);
+
+	if (sc->window.weight == 1) {
+		sc->look_err = look(sc, s->target.state == TARGET_EXITED);
+	} else {
+		close_window(se, sc);
+		interval_ns = sc->window.seen_ns * sc->window.weight;
+	}
+	if (sc->look_err)
+		return;
+	show(se, sc, interval_ns, s);
+	if (sc->hist)
+		adapt(se, sc, s);
 }
 
 static void sched_reset(struct session *se, void *priv)

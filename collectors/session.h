@@ -117,6 +117,16 @@ struct session_cost {
 	uint64_t throttled;
 	double target_ns; /* estimated ns taken from the target in the last interval */
 };
+/*
+ * What a context switch of the target costs when it is seen, and what all of them may take a
+ * second; 0: no limit, or not known yet.
+ */
+struct session_switch_cost {
+	double ns_each, allowance_ns;
+};
+const struct session_switch_cost *session_switch_cost(const struct session *se);
+void session_set_switch_cost(struct session *se, const struct session_switch_cost *c);
+
 void session_add_cost(struct session *se, const struct session_cost *c);
 const struct session_cost *session_cost(const struct session *se); /* of this tick so far */
 

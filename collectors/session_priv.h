@@ -65,6 +65,7 @@ struct session {
 	struct snap_event events[SNAP_EVENTS];
 	uint32_t nevents;
 	struct session_cost cost;
+	struct session_switch_cost switch_cost;
 	struct rules *rules;
 	struct recorder *recorder;
 	struct replay *replay;

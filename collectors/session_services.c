@@ -155,6 +155,16 @@ void session_event_again(struct session *se, const char *kind, const char *text,
 	va_end(ap);
 }
 
+const struct session_switch_cost *session_switch_cost(const struct session *se)
+{
+	return &se->switch_cost;
+}
+
+void session_set_switch_cost(struct session *se, const struct session_switch_cost *c)
+{
+	se->switch_cost = *c;
+}
+
 void session_add_cost(struct session *se, const struct session_cost *c)
 {
 	se->cost.events += c->events;

@@ -23,6 +23,7 @@ struct socket_row {
 	struct contract_socket_key key;
 	struct contract_socket total; /* finished waits, from the map */
 	uint64_t waiting_ns;
+	uint64_t carried_ns; /* waits that went on when a window was over */
 	uint32_t waiting;
 	uint64_t shown_ns, shown_waits; /* both together, never falling */
 	uint64_t prev_ns, base_ns, base_waits;
@@ -145,7 +146,7 @@ void sockets_add_waiting(struct sockets *s, const struct threads *t)
 		const struct contract_thread *row = &t->now[i];
 		struct contract_socket_key key = {
 			.inode = row->inode, .tgid = row->tgid, .fd = row->fd};
-		uint64_t blocked, queued;
+		uint64_t blocked, queued, counted_ns;
 		struct socket_row *r;
 
 		if (row->wait != WAIT_NET || !row->off_ns)
@@ -153,21 +154,31 @@ void sockets_add_waiting(struct sockets *s, const struct threads *t)
 		r = row_of(s, &key);
 		if (!r)
 			continue;
+		threads_counted_wait(t, row, &counted_ns, &queued);
 		threads_present_wait(row, &blocked, &queued);
 		r->idle = false;
 		r->waiting++;
-		r->waiting_ns += blocked;
+		r->waiting_ns += counted_ns;
 		if (blocked > r->total.max_ns)
 			r->total.max_ns = blocked;
 	}
 	for (uint32_t i = 0; i < s->n; i++) {
 		struct socket_row *r = &s->rows[i];
+		uint64_t ns = r->total.wait_ns + r->carried_ns + r->waiting_ns;
 
 		r->prev_ns = r->shown_ns;
-		if (r->total.wait_ns + r->waiting_ns > r->shown_ns)
-			r->shown_ns = r->total.wait_ns + r->waiting_ns;
+		if (ns > r->shown_ns)
+			r->shown_ns = ns;
 		if (r->total.waits + r->waiting > r->shown_waits)
 			r->shown_waits = r->total.waits + r->waiting;
+	}
+}
+
+void sockets_carry(struct sockets *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		s->rows[i].carried_ns += s->rows[i].waiting_ns;
+		s->rows[i].waiting_ns = 0;
 	}
 }
 

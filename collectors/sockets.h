@@ -22,6 +22,8 @@ void sockets_free(struct sockets *s);
 /* As locks: the finished waits before the threads are read, those that go on after. */
 void sockets_read_finished(struct sockets *s);
 void sockets_add_waiting(struct sockets *s, const struct threads *t);
+/* The waits that go on will not be counted from their beginning again: a window is over. */
+void sockets_carry(struct sockets *s);
 void sockets_reset(struct sockets *s);
 
 /* Fill snap->sockets, by time waited in the last interval. */

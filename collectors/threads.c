@@ -21,6 +21,7 @@ int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t 
 {
 	memset(t, 0, sizeof(*t));
 	t->pid = pid;
+	t->weight = 1;
 	t->iter_fd = b ? bpf_attach_iter(b, "iter_threads", why, why_size) : -1;
 	return threads_read(t, false);
 }
@@ -233,4 +234,22 @@ void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, 
 		woken = now_ns;
 	*blocked = woken - row->off_ns;
 	*queued = now_ns - woken;
+}
+
+/* Of the ns that begin at from, those that come after since. */
+static uint64_t after(uint64_t since, uint64_t from, uint64_t ns)
+{
+	if (from >= since)
+		return ns;
+	return from + ns > since ? from + ns - since : 0;
+}
+
+void threads_counted_wait(const struct threads *t, const struct contract_thread *row,
+			  uint64_t *blocked, uint64_t *queued)
+{
+	uint64_t whole_blocked, whole_queued;
+
+	threads_present_wait(row, &whole_blocked, &whole_queued);
+	*blocked = t->weight * after(t->since_ns, row->off_ns, whole_blocked);
+	*queued = t->weight * after(t->since_ns, row->off_ns + whole_blocked, whole_queued);
 }

@@ -25,6 +25,8 @@ struct threads {
 	uint32_t n, nbefore, capacity, capacity_before;
 	uint64_t now_ns, before_ns; /* CLOCK_MONOTONIC of the two readings */
 	bool gone;		    /* the process has exited: the two are of before */
+	uint64_t since_ns; /* waits count from here, for weight times: see sched_window.h */
+	uint32_t weight;
 };
 
 int threads_init(struct threads *t, pid_t pid, struct bpf *b, char *why, size_t why_size);
@@ -44,5 +46,8 @@ const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_
 
 /* Time this thread had been blocked, and queued, in the wait that it was in when it was read. */
 void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued);
+/* Of it, what counts. */
+void threads_counted_wait(const struct threads *t, const struct contract_thread *row,
+			  uint64_t *blocked, uint64_t *queued);
 
 #endif

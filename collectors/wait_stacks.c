@@ -478,6 +478,11 @@ bool wait_stacks_all_waits(const struct wait_stacks *w)
 	return w->faults_too;
 }
 
+const char *wait_stacks_program(const struct wait_stacks *w)
+{
+	return w->faults_too ? "on_sched_exit" : "on_wait_exit";
+}
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static int attach(struct wait_stacks *w, struct bpf *b, char *why, size_t why_size)

@@ -42,4 +42,7 @@ void wait_stacks_each_lock(const struct wait_stacks *w, wait_stacks_lock_fn *fn,
 
 bool wait_stacks_all_waits(const struct wait_stacks *w); /* in page faults too */
 
+/* The program that takes them. */
+const char *wait_stacks_program(const struct wait_stacks *w);
+
 #endif

@@ -31,21 +31,24 @@ static __always_inline void hist_record_atomic(struct contract_hist *h, u64 v)
 	__sync_fetch_and_add(&h->count, 1);
 }
 
-/* For programs of which no two runs interleave on one CPU: with preemption off, say. */
-static __always_inline void hist_add(struct contract_hist *h, u32 i, u64 v)
+/*
+ * For programs of which no two runs interleave on one CPU: with preemption off, say. v lies in
+ * bucket i and stands for n, which have the sum sum.
+ */
+static __always_inline void hist_add_many(struct contract_hist *h, u32 i, u64 v, u64 sum, u32 n)
 {
 	if (i >= BUCKET_COUNT)
 		return;
-	h->bins[i]++;
-	h->sum += v;
+	h->bins[i] += n;
+	h->sum += sum;
 	if (v > h->max)
 		h->max = v;
-	h->count++;
+	h->count += n;
 }
 
 static __always_inline void hist_record(struct contract_hist *h, u64 v)
 {
-	hist_add(h, bucket_index(v), v);
+	hist_add_many(h, bucket_index(v), v, v, 1);
 }
 
 #endif

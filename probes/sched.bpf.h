@@ -11,8 +11,15 @@ enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7, FUTEX_PRIVATE = 128 };
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
 const volatile __u32 nr_futex = 202;
-/* Threads seen first count from here, CLOCK_MONOTONIC; set before the first attach. */
+/* Waits count from here, CLOCK_MONOTONIC; set before the first attach. */
 __u64 attach_ns = 0;
+
+/*
+ * Where switches are too many for the target's budget the reader attaches for windows only, each
+ * with its own attach_ns, in which one stands for sched_weight.
+ */
+__u32 sched_window = 0; /* counts them */
+__u32 sched_weight = 1;
 
 /*
  * Not 0: times are read off the run queue's clock, which the scheduler has just set, and time in
@@ -56,8 +63,11 @@ struct thread_state {
 	u32 wait, due_wait;
 	u32 waker, waker_kind;
 	s32 fd;
-	u32 looks; /* waits on futexes, for looking at some alone */
-	u32 bin;   /* see bin_of() */
+	u32 looks;	/* waits on futexes, for looking at some alone */
+	u32 bin;	/* see bin_of() */
+	u32 window;	/* whose this is */
+	u64 switches;	/* of the thread's life, when it left */
+	u64 counted_ns; /* see wait_counted() */
 	char waker_comm[16];
 };
 
@@ -190,6 +200,23 @@ static __always_inline u32 wait_class(struct task_struct *task, struct thread_st
 	return class;
 }
 
+static __always_inline u64 switches_of(struct task_struct *task)
+{
+	return task->nvcsw + task->nivcsw;
+}
+
+/* Switches went unseen since: what is known of the thread is still true if it made none of them. */
+static __always_inline void thread_renew(struct task_struct *task, struct thread_state *t)
+{
+	if (t->window == sched_window)
+		return;
+	t->window = sched_window;
+	if (t->off_ns && t->switches == switches_of(task))
+		return;
+	t->off_ns = t->wake_ns = t->due_ns = 0;
+	t->wait = 0;
+}
+
 /* What a blocked thread waits for. Its memory can be read when it is the current one. */
 static __always_inline void wait_begin(struct task_struct *task, struct thread_state *t, u32 state,
 				       bool current)
@@ -250,6 +277,8 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	}
 	if (sched_clocked)
 		t->run_delay_ns = prev->sched_info.run_delay;
+	t->window = sched_window;
+	t->switches = switches_of(prev);
 	t->off_ns = now;
 }
 
@@ -263,19 +292,34 @@ static __always_inline u32 bin_of(struct thread_state *t, u64 ns)
 	return *(volatile u32 *)&t->bin;
 }
 
-static __always_inline void wait_record(u32 class, u64 ns, u32 bin)
+/*
+ * How much of a wait of ns that ended at end_ns lies after attach_ns: in windows, one can have
+ * begun before. By way of memory as well.
+ */
+static __always_inline u64 wait_counted(struct thread_state *t, u64 ns, u64 end_ns)
+{
+	s64 since = (s64)(end_ns + sched_offset() - attach_ns);
+
+	if (sched_window && (s64)ns > since)
+		ns = since > 0 ? (u64)since : 0;
+	*(volatile u64 *)&t->counted_ns = ns;
+	return *(volatile u64 *)&t->counted_ns;
+}
+
+/* Of a wait that lasted ns, counted_ns of them since attach_ns. */
+static __always_inline void wait_record(u32 class, u64 ns, u64 counted_ns, u32 bin)
 {
 	u32 i = class * ncpu + bpf_get_smp_processor_id();
 	struct contract_hist *h = bpf_map_lookup_elem(&sched_hist, &i);
 
 	if (h)
-		hist_add(h, bin, ns);
+		hist_add_many(h, bin, ns, counted_ns * sched_weight, sched_weight);
 }
 
 /* Locks a new address starts from: too large for the stack. */
 static const struct contract_lock no_waits;
 
-static __always_inline void lock_record(struct thread_state *t, u64 ns, u32 bin)
+static __always_inline void lock_record(struct thread_state *t, u64 ns, u64 counted_ns, u32 bin)
 {
 	u64 key = t->lock;
 	struct contract_lock *l = bpf_map_lookup_elem(&locks, &key);
@@ -288,10 +332,10 @@ static __always_inline void lock_record(struct thread_state *t, u64 ns, u32 bin)
 		if (!l)
 			return;
 	}
-	__sync_fetch_and_add(&l->waits, 1);
-	__sync_fetch_and_add(&l->wait_ns, ns);
+	__sync_fetch_and_add(&l->waits, sched_weight);
+	__sync_fetch_and_add(&l->wait_ns, counted_ns * sched_weight);
 	if (bin < CONTRACT_LOCK_BINS)
-		__sync_fetch_and_add(&l->bins[bin], 1);
+		__sync_fetch_and_add(&l->bins[bin], sched_weight);
 	if (ns > l->max_ns)
 		l->max_ns = ns;
 	if (t->lock_owner)
@@ -300,7 +344,8 @@ static __always_inline void lock_record(struct thread_state *t, u64 ns, u32 bin)
 }
 
 /* Those that find no place are counted together, under a key of zeroes. */
-static __always_inline void socket_record(struct task_struct *task, struct thread_state *t, u64 ns)
+static __always_inline void socket_record(struct task_struct *task, struct thread_state *t, u64 ns,
+					  u64 counted_ns)
 {
 	struct contract_socket_key key = {.inode = t->inode, .tgid = (u32)task->tgid, .fd = t->fd};
 	struct contract_socket *v = bpf_map_lookup_elem(&sockets, &key), fresh = {};
@@ -312,8 +357,8 @@ static __always_inline void socket_record(struct task_struct *task, struct threa
 		if (!v)
 			return;
 	}
-	__sync_fetch_and_add(&v->waits, 1);
-	__sync_fetch_and_add(&v->wait_ns, ns);
+	__sync_fetch_and_add(&v->waits, sched_weight);
+	__sync_fetch_and_add(&v->wait_ns, counted_ns * sched_weight);
 	if (ns > v->max_ns)
 		v->max_ns = ns;
 }
@@ -376,6 +421,7 @@ __noinline int stack_choose(struct thread_state *t, u64 ns)
 	weight = t && period ? stack_weight(t, ns, period) : 0;
 	if (!t || !weight)
 		return 0;
+	weight *= sched_weight;
 	__sync_fetch_and_add(&wait_stacks_chosen, 1);
 	due = bpf_map_lookup_elem(&stack_due, &zero);
 	if (wait_stacks_left <= 0 || !due) {
@@ -389,21 +435,23 @@ __noinline int stack_choose(struct thread_state *t, u64 ns)
 	return 0;
 }
 
-static __always_inline void wait_finished(struct task_struct *task, struct thread_state *t, u64 ns)
+static __always_inline void wait_finished(struct task_struct *task, struct thread_state *t, u64 ns,
+					  u64 end_ns)
 {
+	u64 counted_ns = wait_counted(t, ns, end_ns);
 	u32 bin = bin_of(t, ns);
 
 	t->blocked_ns += ns;
-	wait_record(t->wait, ns, bin);
+	wait_record(t->wait, ns, counted_ns, bin);
 	t->due_ns = 0;
-	if (wait_period_ns && wait_period_ns == t->stratum_ns && ns <= t->quiet_ns)
-		t->quiet_ns -= ns;
+	if (wait_period_ns && wait_period_ns == t->stratum_ns && counted_ns <= t->quiet_ns)
+		t->quiet_ns -= counted_ns;
 	else if (wait_period_ns)
-		stack_choose(t, ns);
+		stack_choose(t, counted_ns);
 	if (t->lock)
-		lock_record(t, ns, bin);
+		lock_record(t, ns, counted_ns, bin);
 	else if (t->wait == WAIT_NET)
-		socket_record(task, t, ns);
+		socket_record(task, t, ns, counted_ns);
 }
 
 /*
@@ -436,6 +484,7 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	t = bpf_task_storage_get(&thread_states, next, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return;
+	thread_renew(next, t);
 	if (!t->off_ns && !t->wait)
 		thread_adopt(next, t);
 	if (!t->off_ns)
@@ -456,10 +505,10 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	if (tail_on)
 		tail_came(next, t, now - away, now - queued, now);
 	if (t->wait != WAIT_RUNQ)
-		wait_finished(next, t, away - queued);
+		wait_finished(next, t, away - queued, now - queued);
 	/* A wake-up with no time in the queue is no wait. */
 	if (queued)
-		wait_record(WAIT_RUNQ, queued, bin_of(t, queued));
+		wait_record(WAIT_RUNQ, queued, wait_counted(t, queued, now), bin_of(t, queued));
 	t->wait = WAIT_RUNQ;
 }
 
@@ -574,6 +623,7 @@ static __always_inline void thread_find(struct task_struct *task, struct thread_
 	wait_begin(task, t, state, false);
 	if (sched_clocked)
 		t->run_delay_ns = task->sched_info.run_delay;
+	t->switches = switches_of(task);
 	__sync_val_compare_and_swap(&t->off_ns, 0, attach_ns - sched_offset());
 	/* It may have been woken, and have run, meanwhile. */
 	if (!task->__state || task->on_cpu)
@@ -599,6 +649,7 @@ static __always_inline void thread_row(struct task_struct *task, struct thread_s
 {
 	u64 offset = sched_offset(), off, woken;
 
+	thread_renew(task, t);
 	if (!t->off_ns && !t->wait && !t->wake_ns)
 		thread_find(task, t);
 	row->blocked_ns = *(volatile u64 *)&t->blocked_ns;

@@ -211,7 +211,7 @@ int main(void)
 		{ours_ns, NULL},
 		{beside_ns, (char *[]){"cpudist", "-O", "-p", pid_text, NULL}},
 		{beside_ns, (char *[]){perftop ? perftop : "./perftop", "-p", pid_text, "--json",
-				       "--hz", "0", "--syscalls=off", NULL}},
+				       "--hz", "0", "--syscalls=off", "--max-overhead", "0", NULL}},
 		{beside_ns, (char *[]){"offcputime", "-p", pid_text, NULL}},
 	};
 	pid_t pid;
