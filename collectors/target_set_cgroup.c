@@ -91,8 +91,9 @@ int target_set_find_container(const char *id, char *path, size_t size, char *why
 
 	if (strlen(id) < CGROUP_ID_MIN || strchr(id, '/')) {
 		snprintf(why, why_size,
-			 "--container %.60s: give the ID, or at least its first %d characters", id,
-			 CGROUP_ID_MIN);
+			 "--container %.60s: give the ID, or at least its first %d characters; of "
+			 "a name: docker inspect -f '{{.Id}}' %.60s",
+			 id, CGROUP_ID_MIN, id);
 		return -EINVAL;
 	}
 	walk(&w, root, 0);
@@ -102,7 +103,7 @@ int target_set_find_container(const char *id, char *path, size_t size, char *why
 		 w.matches ? "--container %.60s: more than one has an ID that begins so; give more "
 			     "of it"
 			   : "--container %.60s: no control group below /sys/fs/cgroup is named by "
-			     "it; list them with: docker ps, podman ps or crictl ps, or give "
+			     "it; list IDs with: docker ps, podman ps or crictl ps, or give "
 			     "--cgroup PATH",
 		 id);
 	return -ENOENT;

@@ -129,6 +129,8 @@ done
 equal "a control group that is not there is refused" $? 2
 "$PERFTOP" --json --container ffffffffffff >"$T/out" 2>"$T/err"
 equal "and a container" $? 2
+"$PERFTOP" --json --container db1 >"$T/out" 2>"$T/err"
+check "who gives a container's name is told how to get its ID" grep -qF "docker inspect -f '{{.Id}}' db1" "$T/err"
 
 "$PERFTOP" --doctor >"$T/out" 2>"$T/err"
 check "the doctor tries the parts and says that eBPF works" grep -q '^WORKS *bpf' "$T/out"
