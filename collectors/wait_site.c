@@ -173,6 +173,20 @@ static bool is_rust_lock(const char *name, const char **kind)
 	return rust;
 }
 
+/*
+ * CPython waits on condition variables for the GIL and nothing else: its other locks are
+ * semaphores. A stripped one has no name for take_gil() and what it was inlined into.
+ */
+static bool is_unnamed_gil(const struct symbol *f, const char **kind)
+{
+	if (strncmp(f->name, "fn@", 3) ||
+	    (!begins(f->module, "python") && !begins(f->module, "libpython")) || !*kind ||
+	    (strcmp(*kind, "condvar") != 0 && strcmp(*kind, "GIL") != 0))
+		return false;
+	*kind = "GIL";
+	return true;
+}
+
 static bool is_wrapper(const struct symbol *f, const char **kind)
 {
 	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
@@ -182,7 +196,7 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 				*kind = wrappers[i].kind;
 			return true;
 		}
-	return is_rust_lock(f->name, kind);
+	return is_unnamed_gil(f, kind) || is_rust_lock(f->name, kind);
 }
 
 void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out)
@@ -195,7 +209,8 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 		i++;
 	out->condvar = kind && !strcmp(kind, "condvar");
 	for (; i < n && is_wrapper(&frames[i], &kind); i++)
-		out->via = i;
+		if (strncmp(frames[i].name, "fn@", 3) != 0)
+			out->via = i;
 	if (i < n)
 		out->site = i;
 	out->kind = kind ? kind : "futex";

@@ -9,6 +9,8 @@
 #include "collectors/lock_name.h"
 #include "tui/format.h"
 #include "tui/time_split.h"
+#include "tui/verdict_cpu.h"
+#include "tui/views/blocked_rows.h"
 
 /* Percent of one thread: below it, nothing is going on that could be made faster. */
 #define IDLE_PCT 5.0
@@ -18,9 +20,6 @@
 #define THROTTLED_PCT 20.0
 /* A wait counts as the bottleneck when a fifth of a thread is lost to it. */
 #define WAIT_PCT 20.0
-/* Of samples: a function is worth naming as the cause. */
-#define FUNCTION_PCT 20.0
-#define MIN_SAMPLES  30
 /* A futex that is no mutex is worth naming when half a thread waits on it, again and again. */
 #define FUTEX_PCT  50.0
 #define FUTEX_RATE 5.0
@@ -41,13 +40,6 @@ static void say(struct verdict *v, enum verdict_mood mood, const char *label, co
 	va_end(ap);
 }
 
-static bool is_absent(const struct snapshot *s, const char *name)
-{
-	const struct snap_section *sec = snapshot_find_section(s, name);
-
-	return !sec || sec->status == SECTION_ABSENT;
-}
-
 /* The syscall that took most time, which for an idle target is the one it waits in. */
 static const struct snap_latency *longest_syscall(const struct snapshot *s)
 {
@@ -55,16 +47,6 @@ static const struct snap_latency *longest_syscall(const struct snapshot *s)
 
 	for (uint32_t i = 0; i < s->nsyscalls; i++)
 		if (s->syscalls[i].sum && (!top || s->syscalls[i].sum > top->sum))
-			top = &s->syscalls[i];
-	return top;
-}
-
-static const struct snap_latency *busiest_syscall(const struct snapshot *s)
-{
-	const struct snap_latency *top = NULL;
-
-	for (uint32_t i = 0; i < s->nsyscalls; i++)
-		if (!top || s->syscalls[i].rate > top->rate)
 			top = &s->syscalls[i];
 	return top;
 }
@@ -82,58 +64,15 @@ static double busiest_pct(const struct snapshot *s, double total)
 	return s->nthreads ? most : total;
 }
 
-/* ", under NAME": what of the same module has a name and runs around a function without one. */
-static void named_around(const struct snapshot *s, const struct snap_function *f, char *out,
-			 size_t size)
-{
-	const struct snap_function *top = NULL;
-
-	out[0] = '\0';
-	if (strncmp(f->name, "fn@", 3))
-		return;
-	for (uint32_t i = 0; i < s->nfunctions; i++) {
-		const struct snap_function *g = &s->functions[i];
-
-		if (!strcmp(g->module, f->module) && strncmp(g->name, "fn@", 3) &&
-		    g->total >= f->total && (!top || g->total < top->total))
-			top = g;
-	}
-	if (top)
-		snprintf(out, size, ", under %.90s", top->name);
-}
-
 static void say_cpu(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
-	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
-	const struct snap_latency *call = busiest_syscall(s);
-	const struct snap_function *f = NULL;
-	bool bound = busiest_pct(s, busy) >= BUSY_PCT;
-	const char *label = bound ? "CPU-bound" : "Partly CPU-bound";
-	enum verdict_mood mood = bound ? VERDICT_BAD : VERDICT_WARN;
-	char rate[FORMAT_SIZE], under[SNAP_NAME];
+	bool bound = busiest_pct(s, t->pct[TIME_USER] + t->pct[TIME_SYS]) >= BUSY_PCT;
+	char words[sizeof(v->text)];
+	const char *view =
+		verdict_cpu_words(s, t->pct[TIME_USER], t->pct[TIME_SYS], words, sizeof(words));
 
-	for (uint32_t i = 0; i < s->nfunctions; i++)
-		if (!f || s->functions[i].recent_pct > f->recent_pct)
-			f = &s->functions[i];
-	if (t->pct[TIME_SYS] > t->pct[TIME_USER] && call && call->rate > 0)
-		say(v, mood, label, "syscalls",
-		    "%.0f %% of a CPU, most of it in the kernel (%.0f %%); most frequent call %s, "
-		    "%s",
-		    busy, t->pct[TIME_SYS], call->name, format_rate(rate, call->rate));
-	else if (!f || s->cpu.samples < MIN_SAMPLES)
-		say(v, mood, label, "cpu", "%.0f %% of a CPU; %s", busy,
-		    is_absent(s, "cpu") ? "functions are not sampled, see Help"
-					: "too few samples yet to say where");
-	else if (f->recent_pct >= FUNCTION_PCT) {
-		named_around(s, f, under, sizeof(under));
-		say(v, mood, label, "cpu",
-		    "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used", f->recent_pct,
-		    f->name, f->module[0] ? " (" : "", f->module, f->module[0] ? ")" : "", under,
-		    busy);
-	} else
-		say(v, mood, label, "cpu",
-		    "%.0f %% of a CPU, no function dominates; first is %s with %.0f %%", busy,
-		    f->name, f->recent_pct);
+	say(v, bound ? VERDICT_BAD : VERDICT_WARN, bound ? "CPU-bound" : "Partly CPU-bound", view,
+	    "%s", words);
 }
 
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
@@ -159,13 +98,36 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 	    what, top->site[0] ? " in " : "", top->site, held);
 }
 
+/* ", most in fdatasync for flushAppendOnlyFile": the stack that waited for disks the longest. */
+static void longest_io(const struct snapshot *s, char *out, size_t size)
+{
+	const struct snap_wait_stack *top = NULL;
+	char words[192];
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < s->nwait_stacks; i++) {
+		const struct snap_wait_stack *st = &s->wait_stacks[i];
+
+		if ((st->reason == BLOCKED_IO || st->reason == BLOCKED_PAGE_FAULT) &&
+		    (!top || st->ns > top->ns))
+			top = st;
+	}
+	if (!top)
+		return;
+	blocked_stack_words(s, top, words, sizeof(words));
+	if (words[0])
+		snprintf(out, size, ", most %s", words);
+}
+
 static void say_io(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
-	char rd[FORMAT_SIZE], wr[FORMAT_SIZE];
+	char rd[FORMAT_SIZE], wr[FORMAT_SIZE], where[224];
 
+	longest_io(s, where, sizeof(where));
 	say(v, VERDICT_BAD, "I/O-bound", "blocked",
-	    "%.0f %% of active thread time waits for disk or page faults (reads %s/s, writes %s/s)",
-	    100 * t->pct[TIME_IO] / t->active, format_bytes(rd, (uint64_t)s->proc.read_rate),
+	    "%.0f %% of active thread time waits for disk or page faults%s (reads %s/s, writes "
+	    "%s/s)",
+	    100 * t->pct[TIME_IO] / t->active, where, format_bytes(rd, (uint64_t)s->proc.read_rate),
 	    format_bytes(wr, (uint64_t)s->proc.write_rate));
 }
 
@@ -191,13 +153,24 @@ static const struct snap_lock *busiest_futex(const struct snapshot *s)
 
 static void futex_words(const struct snapshot *s, const struct snap_lock *l, char *out, size_t size)
 {
-	char n[FORMAT_SIZE];
+	char n[FORMAT_SIZE], plain[SNAP_NAME];
 
+	format_rate(n, s->since_ns ? (double)l->waits * 1e9 / (double)s->since_ns : 0);
+	/* What goroutines wait for is known to Go's own runtime alone. */
+	if (!strcmp(l->kind, "go park")) {
+		snprintf(
+			out, size,
+			"%.1f of Go's threads are parked, %s: goroutines wait for channels, locks, "
+			"timers or the network; Go's block profile tells where",
+			l->pct / 100, n);
+		return;
+	}
+	lock_name_plain(l, plain, sizeof(plain));
 	snprintf(out, size,
-		 "%.1f threads wait on futex 0x%llx, %s: a semaphore used as a lock, or idle "
+		 "%.1f threads wait on %s%s%.60s%s%.60s, %s: a semaphore used as a lock, or idle "
 		 "workers",
-		 l->pct / 100, (unsigned long long)l->addr,
-		 format_rate(n, s->since_ns ? (double)l->waits * 1e9 / (double)s->since_ns : 0));
+		 l->pct / 100, l->kind[0] ? l->kind : "futex", plain[0] ? " " : "", plain,
+		 l->site[0] ? " in " : "", l->site, n);
 }
 
 /* Its children did the work: the newest that was seen to start. */
@@ -348,7 +321,9 @@ static bool say_state(struct verdict *v, const struct snapshot *s)
 {
 	const struct snap_section *proc = snapshot_find_section(s, "proc");
 
-	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE || s->finished)
+	/* The last tick of a --duration is one like the others. */
+	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE ||
+	    (s->finished && s->replaying))
 		say(v, VERDICT_NONE, s->replaying ? "End of the recording" : "Ended", "", "%s",
 		    s->target.note[0] ? s->target.note
 		    : s->replaying    ? "no more snapshots"
@@ -404,15 +379,17 @@ static void say_quota(struct verdict *v, const struct snapshot *s, const struct 
 
 static void say_queue(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
+	double own = (t->pct[TIME_USER] + t->pct[TIME_SYS]) / (s->proc.ncpu ? s->proc.ncpu : 1);
 	char allowed[96] = "";
 
 	if (s->proc.cpus_allowed && s->proc.cpus_allowed < s->proc.ncpu)
 		snprintf(allowed, sizeof(allowed), ", of which it may use %u (CPU %s)",
 			 s->proc.cpus_allowed, s->proc.cpus_list);
-	say(v, VERDICT_BAD, "Waiting for CPU", "threads",
-	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy on %u "
-	    "CPUs%s",
-	    100 * t->pct[TIME_RUNQ] / t->active, s->proc.machine_cpu_pct, s->proc.ncpu, allowed);
+	say(v, VERDICT_BAD, "Waiting for CPU", "alerts",
+	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy, %.0f %% "
+	    "by this program, on %u CPUs%s",
+	    100 * t->pct[TIME_RUNQ] / t->active, s->proc.machine_cpu_pct,
+	    own < s->proc.machine_cpu_pct ? own : s->proc.machine_cpu_pct, s->proc.ncpu, allowed);
 }
 
 /* Rules whose finding the verdict's own words give. */
@@ -420,6 +397,7 @@ static bool is_said(const struct verdict *v, const char *rule)
 {
 	return !strcmp(rule, "cpu_bound") || !strcmp(rule, "lock_wait") ||
 	       !strcmp(rule, "deadlock") ||
+	       (!strcmp(rule, "cpu_queue") && !strcmp(v->label, "Waiting for CPU")) ||
 	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
 }
 

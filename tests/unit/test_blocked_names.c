@@ -82,6 +82,20 @@ static void pythons_gil_is_told_from_the_mutex_that_guards_it(void **state)
 					  "take_gil", "python3.11", "PyEval_RestoreThread",
 					  "python3.11", NULL},
 		    "mutex", "PyEval_RestoreThread", "take_gil");
+	/* Stripped, as distributions have it. */
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC,
+					  "pthread_cond_timedwait@@GLIBC_2.3.2", LIBC,
+					  "fn@0x4f92c0", "python3.11", "_PyEval_EvalFrameDefault",
+					  "python3.11", NULL},
+		    "GIL", "_PyEval_EvalFrameDefault", "");
+	/* An extension's own condition variable, and a semaphore of Python's. */
+	assert_site((const char *const[]){"pthread_cond_wait", LIBC, "fn@0x1234", "_queue.so",
+					  "_PyEval_EvalFrameDefault", "python3.11", NULL},
+		    "condvar", "fn@0x1234", "");
+	assert_site((const char *const[]){"__new_sem_wait_slow64.constprop.0", LIBC,
+					  "PyThread_acquire_lock_timed", "python3.11",
+					  "fn@0x5897a0", "python3.11", NULL},
+		    "py lock", "fn@0x5897a0", "PyThread_acquire_lock_timed");
 	assert_true(wait_site_is_lock("GIL"));
 	assert_false(wait_site_is_lock("condvar"));
 }

@@ -169,6 +169,44 @@ static void a_used_up_cpu_quota_is_named_with_its_group(void **state)
 	assert_null(alert("cpu_quota"));
 }
 
+static void a_full_machine_is_blamed_on_who_fills_it(void **state)
+{
+	s->nfunctions = 0;
+	s->proc.ncpu = 2;
+	s->proc.user_pct = 40;
+	s->proc.machine_cpu_pct = 100;
+	s->proc.throttled_pct = 0;
+	s->cpu.runq_wait_pct = 55;
+	run(1);
+	run(2);
+	assert_non_null(alert("cpu_queue"));
+	assert_int_equal(alert("cpu_queue")->severity, ALERT_WARNING);
+	assert_non_null(strstr(alert("cpu_queue")->evidence, "0.55 threads are ready"));
+	assert_non_null(strstr(alert("cpu_queue")->evidence, "100 % busy, 20 % with this program"));
+	assert_non_null(strstr(alert("cpu_queue")->advice, "others use the CPUs"));
+	s->proc.user_pct = 190;
+	s->cpu.runq_wait_pct = 600;
+	run(3);
+	assert_int_equal(alert("cpu_queue")->severity, ALERT_CRITICAL);
+	assert_non_null(strstr(alert("cpu_queue")->advice, "its own threads queue for 2 CPUs"));
+	s->proc.cpus_allowed = 1;
+	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
+	run(4);
+	assert_non_null(strstr(alert("cpu_queue")->advice, "it may use 1 of 2 CPUs (1)"));
+	/* Its control group stops it: no other CPU would help. And little is lost to a short queue.
+	 */
+	s->proc.throttled_pct = 90;
+	for (uint64_t i = 5; i < 12; i++)
+		run(i);
+	assert_null(alert("cpu_queue"));
+	s->proc.throttled_pct = 0;
+	s->cpu.runq_wait_pct = 30;
+	run(12);
+	run(13);
+	assert_null(alert("cpu_queue"));
+	s->proc.cpus_allowed = 0;
+}
+
 static void stolen_cpu_time_is_blamed_on_the_hypervisor(void **state)
 {
 	s->proc.user_pct = 60;
@@ -243,6 +281,7 @@ int main(void)
 		T(dropped_trajectories_are_reported),
 		T(the_last_screen_keeps_what_was_wrong),
 		T(a_used_up_cpu_quota_is_named_with_its_group),
+		T(a_full_machine_is_blamed_on_who_fills_it),
 		T(stolen_cpu_time_is_blamed_on_the_hypervisor),
 		T(what_is_used_up_is_hidden_by_calls_that_fail_more),
 		T(a_memory_limit_counts_when_it_is_met),

@@ -58,6 +58,11 @@ static void verdict_names_what_holds_the_target_back(void **state)
 	expect(s, VERDICT_NONE, "Ended", "exited with status 0");
 	sample_snapshot_fill(s, SAMPLE_USER, 1);
 	expect(s, VERDICT_BAD, "CPU-bound", "functions are not sampled");
+	s->finished = 1; /* perftop's time is over, the target goes on */
+	expect(s, VERDICT_BAD, "CPU-bound", "functions are not sampled");
+	s->replaying = 1;
+	expect(s, VERDICT_NONE, "End of the recording", "no more snapshots");
+	s->finished = s->replaying = 0;
 	s->target.state = TARGET_STOPPED;
 	expect(s, VERDICT_WARN, "Stopped", "kill -CONT");
 }
@@ -72,6 +77,7 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	expect(s, VERDICT_BAD, "Waiting for CPU", "63 % busy, 30 % by this program, on 2 CPUs");
 	s->proc.cpus_allowed = 1;
 	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
 	expect(s, VERDICT_BAD, "Waiting for CPU", "CPUs, of which it may use 1 (CPU 1)");
@@ -256,6 +262,114 @@ static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
 	expect(s, VERDICT_BAD, "CPU-bound", "in fn@0x5d80 (libz.so.1), under deflate; ");
 }
 
+static void set_function(struct snapshot *s, uint32_t i, const char *name, const char *module,
+			 double self, double total)
+{
+	struct snap_function *f = &s->functions[i];
+
+	*f = (struct snap_function){.self_pct = self, .recent_pct = self, .total_pct = total};
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->module, sizeof(f->module), "%s", module);
+	s->nfunctions = i + 1;
+}
+
+static void a_busy_allocator_is_named_with_who_calls_it(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	set_function(s, 0, "build_nodes", "app", 22, 95);
+	set_function(s, 1, "malloc", "libc.so.6", 19, 40);
+	set_function(s, 2, "_int_free", "libc.so.6", 17, 20);
+	set_function(s, 3, "freeReplyObject", "app", 9, 9); /* its own, whatever it begins with */
+	s->nstacks = 2;
+	s->stacks[0] = (struct snap_stack){.count = 30, .nframes = 3};
+	s->stacks[0].frames[0] = snapshot_symbol(s, "_int_free", "libc.so.6");
+	s->stacks[0].frames[1] = snapshot_symbol(s, "free", "libc.so.6");
+	s->stacks[0].frames[2] = snapshot_symbol(s, "build_nodes", "app");
+	s->stacks[1] = (struct snap_stack){.count = 20, .nframes = 2};
+	s->stacks[1].frames[0] = snapshot_symbol(s, "malloc", "libc.so.6");
+	s->stacks[1].frames[1] = snapshot_symbol(s, "main", "app");
+	expect(s, VERDICT_BAD, "CPU-bound",
+	       "36 % of samples allocate and free memory (libc.so.6), most for build_nodes; ");
+	/* One function alone takes more. */
+	set_function(s, 0, "build_nodes", "app", 50, 95);
+	s->nfunctions = 4;
+	expect(s, VERDICT_BAD, "CPU-bound", "50 % of samples in build_nodes (app)");
+}
+
+static void time_in_the_kernel_is_told_by_its_dearest_calls(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->proc.user_pct = 20;
+	s->proc.sys_pct = 75;
+	set_function(s, 0, "tcp_sendmsg_locked", "[kernel]", 8, 35);
+	set_function(s, 1, "__x64_sys_read", "[kernel]", 0, 12);
+	set_function(s, 2, "__x64_sys_sendto", "[kernel]", 0, 45);
+	set_function(s, 3, "__x64_sys_close", "[kernel]", 0, 2);
+	expect(s, VERDICT_BAD, "CPU-bound",
+	       "most of it in the kernel (75 %); 45 % of samples in sendto, 12 % in read; most "
+	       "frequent call ");
+}
+
+static void a_spread_profile_is_told_by_its_files(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	set_function(s, 0, "fn@0x4e40", "_json.so", 12, 12);
+	set_function(s, 1, "fn@0x5a30", "_json.so", 18, 18);
+	set_function(s, 2, "PyDict_GetItem", "python3.11", 15, 15);
+	set_function(s, 3, "PyObject_Free", "python3.11", 14, 14);
+	set_function(s, 4, "memcpy", "libc.so.6", 9, 9);
+	expect(s, VERDICT_BAD, "CPU-bound",
+	       "no function dominates; 30 % in _json.so, 29 % in python3.11; first is fn@0x5a30");
+	/* All in the program itself: its name stands in the header. */
+	for (uint32_t i = 0; i < 5; i++)
+		snprintf(s->functions[i].module, sizeof(s->functions[i].module), "app");
+	s->functions[4].recent_pct = 19;
+	s->functions[0].recent_pct = 19;
+	s->functions[2].recent_pct = 19;
+	expect(s, VERDICT_BAD, "CPU-bound", "no function dominates; first is ");
+}
+
+static void waiting_for_a_disk_names_the_call_and_the_function(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct snap_wait_stack *st = &s->wait_stacks[0];
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->proc.user_pct = 20;
+	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_IO, .pct = 75};
+	s->nwait_stacks = 1;
+	*st = (struct snap_wait_stack){.reason = BLOCKED_IO, .ns = 5, .count = 1, .nframes = 3};
+	st->frames[0] = snapshot_symbol(s, "fdatasync", "libc.so.6");
+	st->frames[1] = snapshot_symbol(s, "fn@0xab050", "libsqlite3.so.0");
+	st->frames[2] = snapshot_symbol(s, "sqlite3PagerCommitPhaseOne", "libsqlite3.so.0");
+	expect(s, VERDICT_BAD, "I/O-bound",
+	       "waits for disk or page faults, most in fdatasync for sqlite3PagerCommitPhaseOne "
+	       "(reads ");
+	st->frames[0] = st->frames[2];
+	st->nframes = 1;
+	expect(s, VERDICT_BAD, "I/O-bound", ", most in sqlite3PagerCommitPhaseOne (");
+	/* Of a file without any names the place itself. */
+	st->frames[0] = st->frames[1];
+	expect(s, VERDICT_BAD, "I/O-bound", ", most in fn@0xab050 (");
+}
+
+static void parked_threads_of_go_are_not_taken_for_a_lock(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_IDLE, 1);
+	f->s->locks[f->s->nlocks++] = (struct snap_lock){
+		.addr = 0xabc, .pct = 200, .waits = f->s->since_ns / 10000000, .kind = "go park"};
+	expect(f->s, VERDICT_GOOD, "Not saturated", "2.0 of Go's threads are parked, 100/s");
+}
+
 static void missed_goal_is_said_beside_the_cause(void **state)
 {
 	struct fixture *f = *state;
@@ -284,6 +398,11 @@ int main(void)
 		TEST(futex_that_wakes_threads_all_the_time_is_named),
 		TEST(idle_parent_points_at_its_children),
 		TEST(function_without_a_name_is_told_by_what_runs_around_it),
+		TEST(a_busy_allocator_is_named_with_who_calls_it),
+		TEST(time_in_the_kernel_is_told_by_its_dearest_calls),
+		TEST(a_spread_profile_is_told_by_its_files),
+		TEST(waiting_for_a_disk_names_the_call_and_the_function),
+		TEST(parked_threads_of_go_are_not_taken_for_a_lock),
 		TEST(missed_goal_is_said_beside_the_cause),
 	};
 

@@ -225,6 +225,34 @@ static void stack_text(const struct snapshot *s, const struct snap_wait_stack *s
 	}
 }
 
+/* The first from the place on that has a name, if any of its file has. */
+static const char *named_place(const struct snapshot *s, const struct snap_wait_stack *st)
+{
+	uint32_t place = blocked_stack_place(s, st);
+	bool named = is_named_in_file(s, st->frames, frames_of(st), place), on = false;
+
+	for (uint32_t i = 0; i < frames_of(st); i++) {
+		on |= st->frames[i] == place;
+		if (on && st->frames[i] < s->nsymbols &&
+		    !(named && is_unnamed(s->symbols[st->frames[i]].name)))
+			return s->symbols[st->frames[i]].name;
+	}
+	return "";
+}
+
+void blocked_stack_words(const struct snapshot *s, const struct snap_wait_stack *st, char *out,
+			 size_t size)
+{
+	const struct snap_symbol *leaf =
+		frames_of(st) && st->frames[0] < s->nsymbols ? &s->symbols[st->frames[0]] : NULL;
+	const char *place = named_place(s, st);
+
+	if (leaf && is_library(leaf->module) && strcmp(place, leaf->name) != 0)
+		snprintf(out, size, "in %.60s for %.90s", leaf->name, place);
+	else
+		snprintf(out, size, "%s%.90s", place[0] ? "in " : "", place);
+}
+
 static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
 		      struct grid_cell *out)
 {

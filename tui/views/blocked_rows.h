@@ -17,4 +17,8 @@ uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_st
 /* The list; its data is the struct ui. */
 extern const struct grid_model blocked_rows_model;
 
+/* "in fdatasync for flushAppendOnlyFile": the call that waits and who in the program made it. */
+void blocked_stack_words(const struct snapshot *s, const struct snap_wait_stack *st, char *out,
+			 size_t size);
+
 #endif

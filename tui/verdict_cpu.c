@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verdict_cpu.c: what a target computes, in words. */
+#include "tui/verdict_cpu.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+
+/* Of samples: a function is worth naming as the cause, a file as where the time is. */
+#define FUNCTION_PCT 20.0
+#define FILE_PCT     15.0
+#define ONE_FILE_PCT 85.0
+#define CALL_PCT     10.0
+#define MIN_SAMPLES  30
+
+enum { FILES_MAX = 32 };
+
+static bool begins(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
+static bool is_unnamed(const struct snap_function *f)
+{
+	return begins(f->name, "fn@");
+}
+
+/* ---- system calls ---------------------------------------------------------------------------- */
+
+/* "write" of "__x64_sys_write", the kernel's function for it; NULL: another function. */
+static const char *call_of(const char *name)
+{
+	static const char *const prefixes[] = {"__x64_sys_", "__arm64_sys_", "__ia32_sys_"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(name, prefixes[i]))
+			return name + strlen(prefixes[i]);
+	return !strcmp(name, "asm_exc_page_fault") ? "page faults" : NULL;
+}
+
+/* The dearest two of what it asks the kernel for: ", 45 % of samples in write, 12 % in read". */
+static void dearest_calls(const struct snapshot *s, char *out, size_t size)
+{
+	const struct snap_function *top[2] = {NULL, NULL};
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < s->nfunctions && s->cpu.samples >= MIN_SAMPLES; i++) {
+		const struct snap_function *f = &s->functions[i];
+
+		if (!call_of(f->name) || f->total_pct < CALL_PCT)
+			continue;
+		if (!top[0] || f->total_pct > top[0]->total_pct) {
+			top[1] = top[0];
+			top[0] = f;
+		} else if (!top[1] || f->total_pct > top[1]->total_pct) {
+			top[1] = f;
+		}
+	}
+	for (int i = 0; i < 2 && top[i] && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s %.0f %% %s %.40s", i ? "," : ";",
+				      top[i]->total_pct, i ? "in" : "of samples in",
+				      call_of(top[i]->name));
+}
+
+static const struct snap_latency *busiest_syscall(const struct snapshot *s)
+{
+	const struct snap_latency *top = NULL;
+
+	for (uint32_t i = 0; i < s->nsyscalls; i++)
+		if (!top || s->syscalls[i].rate > top->rate)
+			top = &s->syscalls[i];
+	return top;
+}
+
+/* ---- the allocator --------------------------------------------------------------------------- */
+
+static bool is_allocator(const char *name)
+{
+	static const char *const names[] = {"malloc",	 "free",	  "cfree",
+					    "calloc",	 "realloc",	  "memalign",
+					    "sysmalloc", "aligned_alloc", "posix_memalign"};
+	/* Of glibc, jemalloc, tcmalloc, mimalloc, C++, Go and Rust. */
+	static const char *const prefixes[] = {"_int_malloc",
+					       "_int_free",
+					       "_int_realloc",
+					       "__libc_malloc",
+					       "__libc_calloc",
+					       "__libc_realloc",
+					       "__libc_free",
+					       "__GI___libc_malloc",
+					       "unlink_chunk",
+					       "systrim",
+					       "__GI___libc_free",
+					       "malloc_consolidate",
+					       "operator new",
+					       "tc_malloc",
+					       "tc_free",
+					       "operator delete",
+					       "tc_new",
+					       "tc_delete",
+					       "tcmalloc::",
+					       "runtime.mallocgc",
+					       "mi_malloc",
+					       "mi_free",
+					       "_mi_",
+					       "je_",
+					       "__rust_alloc",
+					       "__rust_dealloc"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(name, prefixes[i]))
+			return true;
+	return false;
+}
+
+static const char *frame_name(const struct snapshot *s, const struct snap_stack *st, uint32_t i)
+{
+	return i < st->nframes && i < SNAP_FRAMES && st->frames[i] < s->nsymbols
+		       ? s->symbols[st->frames[i]].name
+		       : NULL;
+}
+
+/* Who calls the allocator in a stack that ends in it; UINT32_MAX: it does not. */
+static uint32_t caller_in(const struct snapshot *s, const struct snap_stack *st)
+{
+	const char *name = frame_name(s, st, 0);
+	uint32_t i = 0;
+
+	if (!name || !is_allocator(name))
+		return UINT32_MAX;
+	while ((name = frame_name(s, st, i)) && (is_allocator(name) || begins(name, "fn@")))
+		i++;
+	return name ? st->frames[i] : UINT32_MAX;
+}
+
+/* The function that most of the allocator's samples come from; NULL: not known. */
+static const char *top_caller(const struct snapshot *s)
+{
+	uint64_t most = 0;
+	const char *top = NULL;
+
+	for (uint32_t i = 0; i < s->nstacks; i++) {
+		uint32_t caller = caller_in(s, &s->stacks[i]);
+		uint64_t n = 0;
+
+		for (uint32_t k = i; k < s->nstacks && caller != UINT32_MAX; k++)
+			if (caller_in(s, &s->stacks[k]) == caller)
+				n += s->stacks[k].count;
+		if (n > most) {
+			most = n;
+			top = s->symbols[caller].name;
+		}
+	}
+	return top;
+}
+
+static double allocator_pct(const struct snapshot *s, const struct snap_function **first)
+{
+	double pct = 0;
+
+	*first = NULL;
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *f = &s->functions[i];
+
+		if (!is_allocator(f->name))
+			continue;
+		pct += f->recent_pct;
+		if (!*first || f->recent_pct > (*first)->recent_pct)
+			*first = f;
+	}
+	return pct;
+}
+
+/* ---- functions and files --------------------------------------------------------------------- */
+
+/* ", under NAME": what of the same module has a name and runs around a function without one. */
+static void named_around(const struct snapshot *s, const struct snap_function *f, char *out,
+			 size_t size)
+{
+	const struct snap_function *top = NULL;
+
+	out[0] = '\0';
+	if (!is_unnamed(f))
+		return;
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *g = &s->functions[i];
+
+		if (!strcmp(g->module, f->module) && !is_unnamed(g) && g->total >= f->total &&
+		    (!top || g->total < top->total))
+			top = g;
+	}
+	if (top)
+		snprintf(out, size, ", under %.90s", top->name);
+}
+
+struct file_share {
+	const char *module;
+	double pct;
+};
+
+/* The two files that most samples are in: "; 52 % in python3.11, 35 % in _json.so". */
+static void busiest_files(const struct snapshot *s, char *out, size_t size)
+{
+	struct file_share files[FILES_MAX], *top[2] = {NULL, NULL};
+	uint32_t n = 0;
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *f = &s->functions[i];
+		uint32_t k = 0;
+
+		while (k < n && strcmp(files[k].module, f->module) != 0)
+			k++;
+		if (k == FILES_MAX || !f->module[0])
+			continue;
+		if (k == n)
+			files[n++] = (struct file_share){f->module, 0};
+		files[k].pct += f->recent_pct;
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		if (!top[0] || files[k].pct > top[0]->pct) {
+			top[1] = top[0];
+			top[0] = &files[k];
+		} else if (!top[1] || files[k].pct > top[1]->pct) {
+			top[1] = &files[k];
+		}
+	}
+	/* That all is in its own file goes without saying. */
+	if (!top[0] || top[0]->pct >= ONE_FILE_PCT)
+		return;
+	for (int i = 0; i < 2 && top[i] && top[i]->pct >= FILE_PCT && at < size; i++)
+		at += (size_t)snprintf(out + at, size - at, "%s %.0f %% in %.47s", i ? "," : ";",
+				       top[i]->pct, top[i]->module);
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+static const char *in_kernel_words(const struct snapshot *s, double busy, double sys_pct, char *out,
+				   size_t size)
+{
+	const struct snap_latency *call = busiest_syscall(s);
+	char calls[160], rate[FORMAT_SIZE];
+
+	dearest_calls(s, calls, sizeof(calls));
+	if (call && call->rate > 0)
+		snprintf(out, size,
+			 "%.0f %% of a CPU, most of it in the kernel (%.0f %%)%s; most frequent "
+			 "call %s, %s",
+			 busy, sys_pct, calls, call->name, format_rate(rate, call->rate));
+	else
+		snprintf(out, size, "%.0f %% of a CPU, most of it in the kernel (%.0f %%)%s", busy,
+			 sys_pct, calls);
+	return call ? "syscalls" : "cpu";
+}
+
+static bool is_absent(const struct snapshot *s)
+{
+	const struct snap_section *sec = snapshot_find_section(s, "cpu");
+
+	return !sec || sec->status == SECTION_ABSENT;
+}
+
+static void function_words(const struct snapshot *s, const struct snap_function *f, double busy,
+			   char *out, size_t size)
+{
+	char more[192];
+
+	if (f->recent_pct >= FUNCTION_PCT) {
+		named_around(s, f, more, sizeof(more));
+		snprintf(out, size, "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used",
+			 f->recent_pct, f->name, f->module[0] ? " (" : "", f->module,
+			 f->module[0] ? ")" : "", more, busy);
+		return;
+	}
+	busiest_files(s, more, sizeof(more));
+	snprintf(out, size, "%.0f %% of a CPU, no function dominates%s; first is %s with %.0f %%",
+		 busy, more, f->name, f->recent_pct);
+}
+
+const char *verdict_cpu_words(const struct snapshot *s, double user_pct, double sys_pct, char *out,
+			      size_t size)
+{
+	const struct snap_function *f = NULL, *alloc;
+	double busy = user_pct + sys_pct, pct = allocator_pct(s, &alloc);
+	const struct snap_latency *call = busiest_syscall(s);
+	const char *caller;
+
+	for (uint32_t i = 0; i < s->nfunctions; i++)
+		if (!f || s->functions[i].recent_pct > f->recent_pct)
+			f = &s->functions[i];
+	if (sys_pct > user_pct && call && call->rate > 0)
+		return in_kernel_words(s, busy, sys_pct, out, size);
+	if (!f || s->cpu.samples < MIN_SAMPLES) {
+		snprintf(out, size, "%.0f %% of a CPU; %s", busy,
+			 is_absent(s) ? "functions are not sampled, see Help"
+				      : "too few samples yet to say where");
+	} else if (alloc && pct >= FUNCTION_PCT && pct > f->recent_pct) {
+		caller = top_caller(s);
+		snprintf(out, size,
+			 "%.0f %% of samples allocate and free memory (%s)%s%.90s; %.0f %% of a "
+			 "CPU used",
+			 pct, alloc->module, caller ? ", most for " : "", caller ? caller : "",
+			 busy);
+	} else {
+		function_words(s, f, busy, out, size);
+	}
+	return "cpu";
+}
