@@ -133,6 +133,13 @@ static void user_sees_who_holds_the_lock(void **state)
 	check_view(SAMPLE_LOCKS, VIEW_blocked, "\r", "_open", false);
 }
 
+static void user_sees_what_one_thread_runs_and_waits_for(void **state)
+{
+	check_view(SAMPLE_REDIS, VIEW_threads, "\r", "_open", false);
+	/* The thread that the stacks saw last. */
+	check_view(SAMPLE_LOCKS, VIEW_threads, "/4713\r\r", "_open", false);
+}
+
 static void user_sees_the_engine(void **state)
 {
 	check_view(SAMPLE_ENGINE, VIEW_overview, "", "", false);
@@ -272,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(user_sees_every_view_of_a_busy_target),
 		cmocka_unit_test(user_sees_who_holds_the_lock),
+		cmocka_unit_test(user_sees_what_one_thread_runs_and_waits_for),
 		cmocka_unit_test(user_sees_the_engine),
 		cmocka_unit_test(user_sees_a_leak_its_site_and_its_stack),
 		cmocka_unit_test(user_without_privilege_sees_reason_and_fix),

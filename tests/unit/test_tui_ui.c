@@ -128,6 +128,41 @@ static void enter_on_overview_leads_to_the_cause(void **state)
 	assert_int_equal(f->ui->view, VIEW_cpu);
 }
 
+static void a_lock_that_is_no_futex_opens_on_its_own_stacks(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->nlocks = s->nsockets = 0;
+	s->locks[s->nlocks++] = (struct snap_lock){.reason = BLOCKED_NET,
+						   .is_mutex = 1,
+						   .pct = 500,
+						   .waits = 1910,
+						   .wait_ns = 39100000000,
+						   .kind = "pg lock",
+						   .site = "ExecUpdate via XactLockTableWait"};
+	s->nwait_stacks = 2;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct snap_wait_stack *st = &s->wait_stacks[i];
+
+		*st = (struct snap_wait_stack){.reason = i ? BLOCKED_NET : BLOCKED_FUTEX,
+					       .ns = i ? 39000000000 : 266000000,
+					       .count = 10,
+					       .nframes = 3};
+		snprintf(st->kind, sizeof(st->kind), i ? "pg lock" : "LWLock");
+		st->frames[0] = snapshot_symbol(s, i ? "epoll_wait" : "sem_wait", "libc.so.6");
+		st->frames[1] = snapshot_symbol(s, "ProcSleep", "postgres");
+		st->frames[2] = snapshot_symbol(s, "ExecUpdate", "postgres");
+	}
+	type(f, "5\r");
+	assert_true(f->ui->states[VIEW_blocked].open);
+	assert_true(shows(f, "epoll_wait"));
+	assert_true(shows(f, "39.0 s in 10 waits"));
+	/* The semaphore of a lightweight lock on the way to it. */
+	assert_false(shows(f, "sem_wait"));
+	assert_false(shows(f, "at 0x"));
+}
+
 static void cursor_follows_its_row_when_the_order_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -300,6 +335,7 @@ int main(void)
 		TEST(filter_narrows_as_typed_and_escape_widens),
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
+		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),
 		TEST(cursor_follows_its_row_when_the_order_changes),
 		TEST(cursor_stays_inside_when_rows_vanish),
 		TEST(sort_keys_walk_the_columns_and_r_reverses),

@@ -9,6 +9,7 @@
 #include "tui/ui.h"
 #include "tui/views/blocked_reasons.h"
 #include "tui/views/blocked_rows.h"
+#include "tui/views/stack_panel.h"
 #include "tui/widgets.h"
 
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
@@ -56,30 +57,6 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 
 /* ---- one row -------------------------------------------------------------------------------- */
 
-static int draw_stack(const struct snapshot *sn, const struct snap_wait_stack *st,
-		      struct surface *s, struct rect r, int skip)
-{
-	uint32_t place = blocked_stack_place(sn, st);
-	int y = 0;
-
-	for (uint32_t i = 0; i < st->nframes && i < SNAP_FRAMES; i++) {
-		const struct snap_symbol *sym;
-		int x = r.x + 2;
-
-		if (st->frames[i] >= sn->nsymbols || skip-- > 0)
-			continue;
-		if (y >= r.h)
-			break;
-		sym = &sn->symbols[st->frames[i]];
-		surface_put(s, r.x, r.y + y, i ? 0x2190 : 0x25b8, STYLE_BORDER);
-		x += surface_name(s, x, r.y + y, r.x + r.w - x,
-				  st->frames[i] == place ? STYLE_STRONG : STYLE_TEXT, sym->name);
-		surface_name(s, x + 2, r.y + y, r.x + r.w - x - 2, STYLE_DIM, sym->module);
-		y++;
-	}
-	return y;
-}
-
 static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap_wait_stack *st,
 			 struct surface *s, struct rect r)
 {
@@ -107,7 +84,8 @@ static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap
 	r.y += 4;
 	r.h -= 4;
 	vs->scroll_max = (int)st->nframes > r.h ? (int)st->nframes - r.h : 0;
-	draw_stack(ui->shown, st, s, r, vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max);
+	stack_panel_wait(ui->shown, st, s, r,
+			 vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max);
 }
 
 static bool is_condvar(const char *kind)
@@ -124,7 +102,8 @@ static bool waits_at(const struct snapshot *sn, const struct snap_wait_stack *st
 {
 	size_t n = strcspn(l->site, " ");
 
-	if (st->reason != BLOCKED_FUTEX || !n ||
+	if (st->reason != l->reason || !n ||
+	    (l->reason != BLOCKED_FUTEX && strcmp(st->kind, l->kind) != 0) ||
 	    (st->kind[0] && l->kind[0] && is_condvar(st->kind) != is_condvar(l->kind)))
 		return false;
 	for (uint32_t i = 0; i < st->nframes && i < SNAP_FRAMES; i++)
@@ -141,14 +120,19 @@ static void lock_detail(struct ui *ui, const struct snap_lock *l, struct surface
 		e[FORMAT_SIZE];
 
 	lock_name_plain(l, name, sizeof(name));
-	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s %s  at 0x%llx%s%s",
-		       l->kind[0] ? l->kind : "futex", name, (unsigned long long)l->addr,
-		       l->name[0] && strcmp(l->name, name) ? " in the " : "",
-		       l->name[0] && strcmp(l->name, name) ? l->name : "");
+	/* A lock that is no futex has no address. */
+	if (!l->addr)
+		surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s %s", l->kind, name);
+	else
+		surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s %s  at 0x%llx%s%s",
+			       l->kind[0] ? l->kind : "futex", name, (unsigned long long)l->addr,
+			       l->name[0] && strcmp(l->name, name) ? " in the " : "",
+			       l->name[0] && strcmp(l->name, name) ? l->name : "");
 	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
-		       "%s waits  ·  %s in all  ·  p50 %s  p99 %s  longest %s",
+		       l->p50 ? "%s waits  ·  %s in all  ·  longest %s  p50 %s  p99 %s"
+			      : "%s waits  ·  %s in all  ·  longest %s",
 		       format_count(a, (double)l->waits), format_ns(b, l->wait_ns),
-		       format_ns(c, l->p50), format_ns(d, l->p99), format_ns(e, l->max_ns));
+		       format_ns(e, l->max_ns), format_ns(c, l->p50), format_ns(d, l->p99));
 	if (l->owner_tid)
 		surface_printf(s, r.x, r.y + 2, r.w, STYLE_LABEL, "last held by thread %d%s%s",
 			       l->owner_tid, l->site[0] ? "  ·  waited for in " : "", l->site);
@@ -167,8 +151,8 @@ static void lock_detail(struct ui *ui, const struct snap_lock *l, struct surface
 			       "%s in %s waits in this function%s%s", format_ns(a, st->ns),
 			       format_count(b, (double)st->count),
 			       st->waker[0] ? ", woken by " : "", st->waker);
-		used = 2 + draw_stack(ui->shown, st, s,
-				      (struct rect){r.x + 2, r.y + 1, r.w - 2, r.h - 1}, 0);
+		used = 2 + stack_panel_wait(ui->shown, st, s,
+					    (struct rect){r.x + 2, r.y + 1, r.w - 2, r.h - 1}, 0);
 		r.y += used;
 		r.h -= used;
 	}

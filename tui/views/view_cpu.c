@@ -7,6 +7,7 @@
 #include "tui/format.h"
 #include "tui/ui.h"
 #include "tui/views/caller_tree.h"
+#include "tui/views/stack_panel.h"
 #include "tui/widgets.h"
 
 enum { COL_SELF, COL_TOTAL, COL_BAR, COL_NAME, COL_MODULE, COL_SAMPLES, COLUMNS };
@@ -43,11 +44,6 @@ static double value(const void *data, uint32_t row, uint32_t col)
 	return col == COL_TOTAL ? f->total_pct : col == COL_SAMPLES ? (double)f->self : f->self_pct;
 }
 
-static enum style heat(double pct)
-{
-	return pct >= 40 ? STYLE_BAD : pct >= 15 ? STYLE_WARN : STYLE_TEXT;
-}
-
 static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell *out)
 {
 	const struct ui *ui = data;
@@ -57,7 +53,7 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 	switch (col) {
 	case COL_SELF:
 		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, f->self_pct));
-		out->style = heat(f->self_pct);
+		out->style = stack_panel_heat(f->self_pct);
 		break;
 	case COL_TOTAL:
 		snprintf(out->text, sizeof(out->text), "%s", format_pct(buf, f->total_pct));
@@ -113,28 +109,6 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	view_list(ui, vs, &model, sections, "no sample yet: the target has not used a CPU", s, r);
 }
 
-static void draw_line(const struct ui *ui, const struct caller_line *l, struct surface *s,
-		      struct rect r, bool root)
-{
-	const struct snapshot *sn = ui->shown;
-	double pct = 100.0 * (double)l->count / (double)sn->cpu.samples;
-	char text[FORMAT_SIZE];
-	int indent = (int)(l->indent > 20 ? 20 : l->indent) * 2, x = r.x + 8;
-
-	/* Along a chain the number stays the same: said once. */
-	if (root || l->count != l[-1].count || l->indent != l[-1].indent)
-		surface_text_right(s, r.x, r.y, 7, root ? STYLE_STRONG : heat(pct),
-				   format_pct(text, pct));
-	for (int i = 0; i < indent; i += 2)
-		surface_put(s, x + i, r.y, 0x2502, STYLE_BORDER);
-	x += indent;
-	surface_put(s, x, r.y, root ? 0x25b8 : 0x2190, STYLE_BORDER);
-	x += 2;
-	x += surface_name(s, x, r.y, r.x + r.w - x, root ? STYLE_STRONG : STYLE_TEXT,
-			  sn->symbols[l->symbol].name);
-	surface_name(s, x + 2, r.y, r.x + r.w - x - 2, STYLE_DIM, sn->symbols[l->symbol].module);
-}
-
 static void detail(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	struct caller_line lines[CALLER_LINES];
@@ -160,9 +134,7 @@ static void detail(struct ui *ui, struct view_state *vs, struct surface *s, stru
 	}
 	vs->scroll_max = (int)n > r.h ? (int)n - r.h : 0;
 	top = vs->scroll < vs->scroll_max ? vs->scroll : vs->scroll_max;
-	for (int i = 0; i < r.h && top + i < (int)n; i++)
-		draw_line(ui, &lines[top + i], s, (struct rect){r.x, r.y + i, r.w, 1},
-			  top + i == 0);
+	stack_panel_callers(ui->shown, lines, n, top, s, r);
 }
 
 const struct view_ops view_ops_cpu = {.draw = draw, .model = &model, .detail = detail};

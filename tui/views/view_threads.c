@@ -2,10 +2,13 @@
 /* view_threads.c: one row for each thread of the target. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tui/format.h"
 #include "tui/ui.h"
 #include "tui/views/process_panel.h"
+#include "tui/views/stack_panel.h"
+#include "tui/widgets.h"
 
 enum {
 	COL_TID,
@@ -132,4 +135,99 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	view_list(ui, vs, &model, sections, "no thread seen", s, r);
 }
 
-const struct view_ops view_ops_threads = {.draw = draw, .model = &model};
+/* ---- one thread ------------------------------------------------------------------------------ */
+
+/* Of functions of that name the one that was sampled most: a thread's row has no file. */
+static const struct snap_function *function_named(const struct snapshot *sn, const char *name)
+{
+	const struct snap_function *top = NULL;
+
+	for (uint32_t i = 0; i < sn->nfunctions && name[0]; i++)
+		if (!strcmp(sn->functions[i].name, name) &&
+		    (!top || sn->functions[i].self > top->self))
+			top = &sn->functions[i];
+	return top;
+}
+
+/* What it computes, with the callers of that in whatever thread; rows used. */
+static int draw_running(const struct snapshot *sn, const struct snap_thread *t, struct surface *s,
+			struct rect r)
+{
+	const struct snap_function *f = function_named(sn, t->top);
+	struct caller_line lines[CALLER_LINES];
+	uint32_t n = 0;
+
+	widget_rule(s, r.x, r.y, r.w, "runs most, with its callers in all threads");
+	if (f && sn->cpu.samples)
+		n = caller_tree_build(sn, f->name, f->module, lines, CALLER_LINES);
+	if (!n) {
+		surface_text(s, r.x, r.y + 1, r.w, t->top[0] ? STYLE_TEXT : STYLE_DIM,
+			     t->top[0] ? t->top : "not sampled: it has not used a CPU");
+		return 2;
+	}
+	stack_panel_callers(sn, lines, n, 0, s, (struct rect){r.x, r.y + 1, r.w, r.h - 1});
+	return 1 + ((int)n < r.h - 1 ? (int)n : r.h - 1);
+}
+
+static void draw_waiting(const struct snapshot *sn, const struct snap_thread *t, struct surface *s,
+			 struct rect r)
+{
+	char ns[FORMAT_SIZE], n[FORMAT_SIZE];
+	int y = r.y + 1, end = r.y + r.h;
+
+	widget_rule(s, r.x, r.y, r.w,
+		    "waits: stacks that it was the last in, times of all threads");
+	for (uint32_t i = 0; i < sn->nwait_stacks && y + 1 < end; i++) {
+		const struct snap_wait_stack *st = &sn->wait_stacks[i];
+
+		if (st->tid != t->tid)
+			continue;
+		surface_printf(s, r.x, y++, r.w, STYLE_STRONG, "for %s, %s in %s waits%s%s",
+			       st->kind[0] ? st->kind : blocked_reason_name(st->reason),
+			       format_ns(ns, st->ns), format_count(n, (double)st->count),
+			       st->waker[0] ? ", woken by " : "", st->waker);
+		y += 1 + stack_panel_wait(sn, st, s, (struct rect){r.x, y, r.w, end - y}, 0);
+	}
+	if (y == r.y + 1 && y < end)
+		widget_wrap(s, (struct rect){r.x, y, r.w, end - y}, STYLE_DIM,
+			    "none: others waited after it in the same places, see Blocked for all "
+			    "of them");
+}
+
+static void detail(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
+{
+	const struct snapshot *sn = ui->shown;
+	char cpu[FORMAT_SIZE], runq[FORMAT_SIZE], blocked[FORMAT_SIZE];
+	const struct snap_thread *t;
+	uint32_t row;
+	int used;
+
+	vs->scroll_max = 0;
+	if (!view_open_row(ui, vs, &model, &row)) {
+		view_empty(s, r, "this thread has ended; Esc goes back");
+		return;
+	}
+	t = &sn->threads[row];
+	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "%s  thread %d", t->comm, t->tid);
+	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
+		       "CPU %s  ·  run queue %s  ·  blocked %s  ·  state %c",
+		       format_pct(cpu, t->cpu_pct), format_pct(runq, t->runq_pct),
+		       format_pct(blocked, t->blocked_pct), t->state > ' ' ? t->state : '?');
+	r.y += 3;
+	r.h -= 3;
+	if (r.h >= 20) {
+		widget_rule(s, r.x, r.y, r.w, "CPU, one column a tick");
+		widget_graph(s, (struct rect){r.x, r.y + 1, r.w, 4},
+			     history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid),
+			     STYLE_GRAPH);
+		r.y += 6;
+		r.h -= 6;
+	}
+	used = draw_running(sn, t, s, (struct rect){r.x, r.y, r.w, r.h / 2});
+	r.y += used + 1;
+	r.h -= used + 1;
+	if (r.h >= 2)
+		draw_waiting(sn, t, s, r);
+}
+
+const struct view_ops view_ops_threads = {.draw = draw, .model = &model, .detail = detail};
