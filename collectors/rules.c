@@ -46,6 +46,19 @@ static void keep(struct rule_state *st, const struct snap_alert *now, uint64_t t
 	st->alert.since_ns = since;
 }
 
+/* The gravest first; of those as grave the one whose rule comes first. */
+static void add(struct snapshot *s, const struct snap_alert *a)
+{
+	uint32_t at = s->nalerts;
+
+	if (at == SNAP_ALERTS)
+		return;
+	for (; at && s->alerts[at - 1].severity < a->severity; at--)
+		s->alerts[at] = s->alerts[at - 1];
+	s->alerts[at] = *a;
+	s->nalerts++;
+}
+
 void rules_run(struct rules *r, struct snapshot *s)
 {
 	for (uint32_t i = 0; i < nrules; i++) {
@@ -66,7 +79,7 @@ void rules_run(struct rules *r, struct snapshot *s)
 			st->missed += !s->finished;
 			st->raised &= st->missed < RULES_CLEAR_AFTER;
 		}
-		if (st->raised && s->nalerts < SNAP_ALERTS)
-			s->alerts[s->nalerts++] = st->alert;
+		if (st->raised)
+			add(s, &st->alert);
 	}
 }

@@ -173,34 +173,37 @@ static void futex_words(const struct snapshot *s, const struct snap_lock *l, cha
 		 l->site[0] ? " in " : "", l->site, n);
 }
 
-/* Its children did the work: the newest that was seen to start. */
+/* The command that watches the children too. One that perftop launched ends with perftop. */
+static void follow_words(const struct snapshot *s, char *out, size_t size)
+{
+	for (uint32_t i = 0; i < s->nevents; i++)
+		if (!strncmp(s->events[i].text, "launched ", 9)) {
+			snprintf(out, size, "perftop --follow-forks -- COMMAND");
+			return;
+		}
+	snprintf(out, size, "perftop --follow-forks -p %d", s->target.pid);
+}
+
+/* Its children did the work: those there, or the newest that was seen to start. */
 static bool say_children(struct verdict *v, const struct snapshot *s, double busy)
 {
-	static const char mark[] = "(newest: pid ";
+	char follow[64];
+	bool forked = false;
 
 	if (s->nprocesses)
 		return false; /* they are watched */
-	if (s->target.children) {
+	for (uint32_t i = 0; i < s->nevents && !forked; i++)
+		forked = strstr(s->events[i].text, "(newest: pid ");
+	follow_words(s, follow, sizeof(follow));
+	if (s->target.children)
 		say(v, VERDICT_WARN, "Mostly idle", "alerts",
-		    "%.1f %% of a CPU by itself; its %u child%s not counted here: "
-		    "perftop --follow-forks -p %d",
-		    busy, s->target.children, s->target.children == 1 ? " is" : "ren are",
-		    s->target.pid);
-		return true;
-	}
-	for (uint32_t i = s->nevents; i-- > 0;) {
-		const char *at = strstr(s->events[i].text, mark);
-		int pid;
-
-		if (!at || sscanf(at + sizeof(mark) - 1, "%d", &pid) != 1)
-			continue;
+		    "%.1f %% of a CPU by itself; its %u child%s not counted here: %s", busy,
+		    s->target.children, s->target.children == 1 ? " is" : "ren are", follow);
+	else if (forked)
 		say(v, VERDICT_WARN, "Mostly idle", "alerts",
-		    "%.1f %% of a CPU, but it starts others, which are not counted here: "
-		    "perftop --follow-forks -p %d",
-		    busy, s->target.pid);
-		return true;
-	}
-	return false;
+		    "%.1f %% of a CPU, but it starts others, which are not counted here: %s", busy,
+		    follow);
+	return s->target.children || forked;
 }
 
 /* All connections to one other end that the target made and waits on. */
@@ -383,13 +386,13 @@ static void say_queue(struct verdict *v, const struct snapshot *s, const struct 
 	char allowed[96] = "";
 
 	if (s->proc.cpus_allowed && s->proc.cpus_allowed < s->proc.ncpu)
-		snprintf(allowed, sizeof(allowed), ", of which it may use %u (CPU %s)",
-			 s->proc.cpus_allowed, s->proc.cpus_list);
+		snprintf(allowed, sizeof(allowed), "; of %u CPUs it may use %u (CPU %s)",
+			 s->proc.ncpu, s->proc.cpus_allowed, s->proc.cpus_list);
 	say(v, VERDICT_BAD, "Waiting for CPU", "alerts",
 	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy, %.0f %% "
-	    "by this program, on %u CPUs%s",
+	    "by this program%s",
 	    100 * t->pct[TIME_RUNQ] / t->active, s->proc.machine_cpu_pct,
-	    own < s->proc.machine_cpu_pct ? own : s->proc.machine_cpu_pct, s->proc.ncpu, allowed);
+	    own < s->proc.machine_cpu_pct ? own : s->proc.machine_cpu_pct, allowed);
 }
 
 /* Rules whose finding the verdict's own words give. */

@@ -169,6 +169,23 @@ static void a_used_up_cpu_quota_is_named_with_its_group(void **state)
 	assert_null(alert("cpu_quota"));
 }
 
+static void the_gravest_alert_comes_first(void **state)
+{
+	s->proc.ncpu = 2;
+	s->cpu.runq_wait_pct = 0;
+	busy(50);
+	s->nlocks = 1;
+	s->locks[0] = (struct snap_lock){.addr = 0x7f00, .pct = 600, .is_mutex = 1, .kind = "GIL"};
+	run(1);
+	run(2);
+	assert_int_equal(alert("cpu_bound")->severity, ALERT_WARNING);
+	assert_string_equal(s->alerts[0].rule, "lock_wait");
+	assert_string_equal(s->alerts[1].rule, "cpu_bound");
+	s->nlocks = 0;
+	for (uint64_t i = 3; i < 10; i++)
+		run(i);
+}
+
 static void a_full_machine_is_blamed_on_who_fills_it(void **state)
 {
 	s->nfunctions = 0;
@@ -281,6 +298,7 @@ int main(void)
 		T(dropped_trajectories_are_reported),
 		T(the_last_screen_keeps_what_was_wrong),
 		T(a_used_up_cpu_quota_is_named_with_its_group),
+		T(the_gravest_alert_comes_first),
 		T(a_full_machine_is_blamed_on_who_fills_it),
 		T(stolen_cpu_time_is_blamed_on_the_hypervisor),
 		T(what_is_used_up_is_hidden_by_calls_that_fail_more),

@@ -77,10 +77,11 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
-	expect(s, VERDICT_BAD, "Waiting for CPU", "63 % busy, 30 % by this program, on 2 CPUs");
+	expect(s, VERDICT_BAD, "Waiting for CPU", "the machine is 63 % busy, 30 % by this program");
 	s->proc.cpus_allowed = 1;
 	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
-	expect(s, VERDICT_BAD, "Waiting for CPU", "CPUs, of which it may use 1 (CPU 1)");
+	expect(s, VERDICT_BAD, "Waiting for CPU",
+	       "by this program; of 2 CPUs it may use 1 (CPU 1)");
 	/* The queue is its control group's: another machine would not help. */
 	s->proc.throttled_pct = 93;
 	s->proc.quota_cpus = 0.6;
@@ -245,7 +246,11 @@ static void idle_parent_points_at_its_children(void **state)
 	expect(f->s, VERDICT_WARN, "Mostly idle", "starts others, which are not counted here");
 	f->s->nevents = 0;
 	f->s->target.children = 5;
-	expect(f->s, VERDICT_WARN, "Mostly idle", "its 5 children are not counted here");
+	expect(f->s, VERDICT_WARN, "Mostly idle",
+	       "its 5 children are not counted here: perftop --follow-forks -p 4711");
+	f->s->nevents = 1;
+	snprintf(f->s->events[0].text, SNAP_TEXT, "launched make");
+	expect(f->s, VERDICT_WARN, "Mostly idle", "perftop --follow-forks -- COMMAND");
 	f->s->nprocesses = 6;
 	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
 }

@@ -77,17 +77,21 @@ static void draw_events(const struct ui *ui, struct page *p)
 		widget_rule(p->s, p->r.x, p->r.y + p->y - p->top, p->r.w,
 			    "what happened, newest first");
 	p->y++;
-	for (uint32_t i = ui->shown->nevents; i-- > 0; p->y++) {
+	for (uint32_t i = ui->shown->nevents; i-- > 0;) {
 		const struct snap_event *e = &ui->shown->events[i];
-		struct rect r = line_at(p, 0, 1);
+		struct rect r = line_at(p, 15, p->r.h - (p->y - p->top));
+		int used;
 
-		if (!visible(p))
+		if (!visible(p)) {
+			p->y += 1 + text_width(e->text) / (r.w > 1 ? r.w : 1);
 			continue;
+		}
 		if (ui->shown->time_ns >= e->time_ns)
-			surface_text_right(p->s, r.x, r.y, 10, STYLE_LABEL,
+			surface_text_right(p->s, p->r.x, r.y, 10, STYLE_LABEL,
 					   format_age(age, ui->shown->time_ns - e->time_ns));
-		surface_name(p->s, r.x + 15, r.y, r.w - 15, STYLE_TEXT, e->text);
-		surface_text(p->s, r.x + 11, r.y, 3, STYLE_DIM, "ago");
+		surface_text(p->s, p->r.x + 11, r.y, 3, STYLE_DIM, "ago");
+		used = widget_wrap(p->s, r, STYLE_TEXT, e->text);
+		p->y += used ? used : 1;
 	}
 }
 
