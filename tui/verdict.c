@@ -404,6 +404,12 @@ static bool is_said(const struct verdict *v, const char *rule)
 	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
 }
 
+bool verdict_says(const struct verdict *v, const struct snap_alert *a)
+{
+	return is_said(v, a->rule) ||
+	       (v->also[0] && !strncmp(v->also, a->evidence, strlen(v->also)));
+}
+
 static void say_also(struct verdict *v, const struct snapshot *s)
 {
 	const struct snap_alert *top = NULL;

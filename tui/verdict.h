@@ -3,6 +3,8 @@
 #ifndef PERFTOP_VERDICT_H
 #define PERFTOP_VERDICT_H
 
+#include <stdbool.h>
+
 #include "collectors/snapshot.h"
 
 enum verdict_mood { VERDICT_NONE, VERDICT_GOOD, VERDICT_WARN, VERDICT_BAD };
@@ -18,5 +20,8 @@ struct verdict {
 
 /* Pure: the same snapshot gives the same words. */
 void verdict_compute(struct verdict *v, const struct snapshot *s);
+
+/* Is the alert's finding in the verdict's own words, or in its second line? */
+bool verdict_says(const struct verdict *v, const struct snap_alert *a);
 
 #endif

@@ -10,6 +10,7 @@
 #include "tui/widgets.h"
 
 enum { TOP_MAX = 64, NUMBER_W = 8, SPARK_W = 16 };
+#define BUSY_PCT 20.0 /* of a CPU */
 
 typedef double (*rank_fn)(const struct snapshot *s, uint32_t row);
 
@@ -123,6 +124,7 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 {
 	const struct snapshot *sn = ui->shown;
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nfunctions, rank_function, r.h, rows);
+	double busy = sn->proc.user_pct + sn->proc.sys_pct;
 	char buf[FORMAT_SIZE];
 
 	while (n && sn->functions[rows[n - 1]].recent_pct < 0.05)
@@ -134,7 +136,8 @@ static void functions(const struct ui *ui, struct surface *s, struct rect r)
 		struct rect line = {r.x, r.y + (int)i, r.w, 1};
 		int bar = r.w >= 56 ? 12 : 0;
 
-		number(s, &line, f->recent_pct >= 40 ? STYLE_BAD : STYLE_STRONG,
+		/* Most samples of a program that hardly runs are no trouble. */
+		number(s, &line, f->recent_pct >= 40 && busy >= BUSY_PCT ? STYLE_BAD : STYLE_STRONG,
 		       format_pct(buf, f->recent_pct));
 		if (bar) {
 			line.w -= bar + 1;
@@ -276,9 +279,16 @@ static void engine(const struct ui *ui, struct surface *s, struct rect r)
 	engine_panel_draw(ui, s, r);
 }
 
+/* Those that the lines at the top have not told already. */
 static int alerts_rows(const struct snapshot *s)
 {
-	return 2 * (int)s->nalerts;
+	struct verdict v;
+	int rows = 0;
+
+	verdict_compute(&v, s);
+	for (uint32_t i = 0; i < s->nalerts; i++)
+		rows += verdict_says(&v, &s->alerts[i]) ? 0 : 2;
+	return rows;
 }
 
 static void alerts(const struct ui *ui, struct surface *s, struct rect r)
@@ -287,6 +297,8 @@ static void alerts(const struct ui *ui, struct surface *s, struct rect r)
 		const struct snap_alert *a = &ui->shown->alerts[i];
 		int used;
 
+		if (verdict_says(&ui->verdict, a))
+			continue;
 		surface_put(s, r.x, r.y, 0x25cf,
 			    a->severity == ALERT_CRITICAL ? STYLE_BAD : STYLE_WARN);
 		used = widget_wrap(s, (struct rect){r.x + 2, r.y, r.w - 2, r.h > 2 ? 2 : r.h},

@@ -45,7 +45,9 @@ static void draw_verdict(const struct ui *ui, struct surface *s, struct rect *r)
 	label_w = surface_text(s, r->x, r->y, r->w, moods[v->mood], label) + 1;
 	hint_w = text_width(hint);
 	surface_text(s, r->x + r->w - hint_w, r->y, hint_w, STYLE_TAB_KEY, hint);
-	take(r, widget_wrap(s, (struct rect){r->x + label_w, r->y, r->w - label_w - hint_w - 2, 2},
+	take(r, widget_wrap(s,
+			    (struct rect){r->x + label_w, r->y, r->w - label_w - hint_w - 2,
+					  r->h >= 18 ? 3 : 2},
 			    STYLE_STRONG, v->text));
 	if (!v->also[0] || r->h < 4)
 		return;
