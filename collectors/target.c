@@ -80,8 +80,10 @@ int target_init(struct target *t, pid_t pid, char *why, size_t why_size)
 		return err == -ENOENT ? -ESRCH : err;
 	}
 	if (is_dead(&st)) {
-		snprintf(why, why_size, "process %d (%s) has exited and waits for its parent", pid,
-			 st.comm);
+		snprintf(why, why_size,
+			 "process %d (%s) has exited: a zombie, until its parent %d asks for its "
+			 "status; watch that: perftop -p %d",
+			 pid, st.comm, st.ppid, st.ppid);
 		return -ESRCH;
 	}
 	if (process_of(pid) != pid) {

@@ -26,12 +26,12 @@ enum { COL_PID, COL_USER, COL_CPU, COL_RSS, COL_THREADS, COL_NAME, COL_COMMAND, 
 
 static const struct grid_column columns[COLUMNS] = {
 	[COL_PID] = {"PID", 8},
-	[COL_USER] = {"USER", 10, .text = true, .unsorted = true, .drop = 2},
+	[COL_USER] = {"USER", 10, .text = true, .unsorted = true, .drop = 1},
 	[COL_CPU] = {"CPU", 7},
 	[COL_RSS] = {"RSS", 8},
-	[COL_THREADS] = {"THR", 4, .drop = 1},
+	[COL_THREADS] = {"THR", 4, .drop = 2},
 	[COL_NAME] = {"NAME", 16, .text = true},
-	[COL_COMMAND] = {"COMMAND", 12, .text = true, .unsorted = true, .flex = true},
+	[COL_COMMAND] = {"COMMAND", 24, .text = true, .unsorted = true, .flex = true},
 };
 
 static uint32_t rows(const void *data)
@@ -138,6 +138,8 @@ static void draw(struct picker *p, struct surface *s)
 	surface_fill(s, (struct rect){0, 0, s->w, 1}, ' ', STYLE_HEADER);
 	surface_text(s, 1, 0, s->w - 2, STYLE_HEADER_STRONG, "perftop: which process?");
 	grid_draw(&p->grid, &model, p, s, (struct rect){1, 1, s->w - 2, s->h - 2});
+	if (!p->grid.n)
+		surface_text(s, 1, 3, s->w - 2, STYLE_DIM, "no process matches the filter");
 	if (p->filtering)
 		surface_printf(s, 1, s->h - 1, s->w - 2, STYLE_STRONG,
 			       "Filter: %s_   Enter keep  Esc clear", p->grid.filter);
@@ -185,6 +187,8 @@ static int take_key(struct picker *p, uint32_t key, uint32_t *row)
 		grid_update(&p->grid, &model, p);
 		return grid_selected(&p->grid, row) ? 1 : 0;
 	case '/':
+	case KEYC_F1 + 2:
+	case KEYC_F1 + 3:
 		p->filtering = true;
 		return 0;
 	case KEYC_ESC:

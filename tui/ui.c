@@ -261,6 +261,8 @@ enum ui_action ui_key(struct ui *ui, uint32_t key)
 	ui->filtering = false;
 	switch (key) {
 	case '/':
+	case KEYC_F1 + 2: /* as in other process viewers */
+	case KEYC_F1 + 3:
 		ui->filtering = list;
 		return UI_NONE;
 	case KEYC_ENTER:

@@ -45,6 +45,7 @@ eventually 10 grep -q '^State:.Z' "/proc/$z/status"
 run "$p" -p "$z"
 equal "a zombie cannot be watched" "$rc" 1
 check "and that is said" one_line 'has exited'
+check "with what can be" one_line "perftop -p $(awk '{ print $4 }' "/proc/$z/stat")$"
 kill "$parent"
 
 # ---- names

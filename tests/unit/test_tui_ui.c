@@ -163,6 +163,21 @@ static void a_lock_that_is_no_futex_opens_on_its_own_stacks(void **state)
 	assert_false(shows(f, "at 0x"));
 }
 
+static void the_function_keys_of_process_viewers_filter_too(void **state)
+{
+	struct fixture *f = *state;
+
+	type(f, "3");
+	ui_key(f->ui, KEYC_F1 + 3);
+	type(f, "dict");
+	assert_true(shows(f, "/dict: 1 of ") || shows(f, "Filter: dict"));
+	assert_true(f->ui->filtering);
+	ui_key(f->ui, KEYC_ESC);
+	assert_false(f->ui->filtering);
+	ui_key(f->ui, KEYC_F1 + 2);
+	assert_true(f->ui->filtering);
+}
+
 static void cursor_follows_its_row_when_the_order_changes(void **state)
 {
 	struct fixture *f = *state;
@@ -336,6 +351,7 @@ int main(void)
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
 		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),
+		TEST(the_function_keys_of_process_viewers_filter_too),
 		TEST(cursor_follows_its_row_when_the_order_changes),
 		TEST(cursor_stays_inside_when_rows_vanish),
 		TEST(sort_keys_walk_the_columns_and_r_reverses),
