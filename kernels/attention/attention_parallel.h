@@ -26,7 +26,8 @@ size_t attention_parallel_scratch(const struct kernel *k, const struct attention
 
 /*
  * The fastest block sizes for calls like a with kernel k, timed on one head of a itself within
- * about budget_ns (every candidate once at least): a->out gets that head's result again and again.
+ * about budget_ns, but that every candidate has a turn and the best of them eight (with a budget
+ * of 0, one): a->out gets that head's result again and again.
  * The tuned defaults win unless others beat them by 2 %. Block sizes change speed and rounding,
  * nothing else. 0 or -EINVAL, as above.
  */
