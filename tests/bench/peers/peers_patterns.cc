@@ -15,6 +15,7 @@
 #include <hnswlib/hnswlib.h>
 #include <omp.h>
 #include <time.h>
+#include <unistd.h>
 
 extern "C" {
 #include "kernels/kernels.h"
@@ -224,6 +225,13 @@ static struct hnsw *empty(uint32_t n, enum hnsw_storage storage)
 	return h;
 }
 
+// 100,000 vectors take minutes: who waits at a terminal sees how many there are.
+static void progress(uint32_t done, uint32_t n)
+{
+	if (isatty(2))
+		fprintf(stderr, done < n ? "\r%u of %u inserted" : "\r\033[K", done, n);
+}
+
 // In turn, some at a time: a busy minute of the machine hits all alike.
 static void build(const float *x, uint32_t n, struct hnsw **index,
 		  hnswlib::HierarchicalNSW<float> &peer, std::vector<contender> &all)
@@ -248,6 +256,7 @@ static void build(const float *x, uint32_t n, struct hnsw **index,
 			}
 			all[c].build_ns += cpu_ns() - t0;
 		}
+		progress(to, n);
 	}
 }
 
@@ -342,9 +351,11 @@ static bool wanted(int argc, char **argv, const char *what)
 }
 
 // Arguments pick of: kmeans scan hnsw10000 hnsw20000 hnsw100000 random; none is all but the smaller
-// indices, and takes some minutes.
+// indices. Times told are the thread's, so a run may be stopped and go on. On 3 GHz without company
+// hnsw10000 takes 10 s, hnsw100000 four minutes, nearly all of it the three builds.
 int main(int argc, char **argv)
 {
+	setvbuf(stdout, nullptr, _IOLBF, 0);
 	omp_set_num_threads(1);
 	printf("instruction set in use: %s; peak %.0f GFLOP/s\n", isa_name(isa_best()),
 	       peak_measure_gflops(kernels_select("peak", isa_best())->run.peak, 20000000));
