@@ -70,6 +70,7 @@ void *engine_worker_run(void *arg)
 		if (serve(w))
 			return (void *)"a kernel refused its arguments";
 		end = perftop_now_ns();
+		PERFTOP_USDT(engine, query, end - due);
 		perftop_record(m->service, end - start);
 		perftop_record(m->response, end - due);
 		perftop_inc(m->completed);

@@ -16,6 +16,7 @@
 #include "collectors/procfs.h"
 #include "collectors/session.h"
 #include "tui/doctor_sampler.h"
+#include "tui/doctor_trace.h"
 
 enum {
 	DOCTOR_TICKS = 3,
@@ -54,14 +55,19 @@ static uint64_t saw_syscalls(const struct snapshot *s)
 	return n;
 }
 
-static uint64_t saw_calls(const struct snapshot *s)
+static uint64_t count_of(const struct snapshot *s, enum latency_source source)
 {
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < s->nlatency; i++)
-		if (s->latency[i].source == LATENCY_UPROBE)
+		if (s->latency[i].source == source)
 			n += s->latency[i].count;
 	return n;
+}
+
+static uint64_t saw_calls(const struct snapshot *s)
+{
+	return count_of(s, LATENCY_UPROBE);
 }
 
 static uint64_t saw_counters(const struct snapshot *s)
@@ -168,6 +174,31 @@ static void print_uprobes(struct doctor *d, const struct snapshot *s)
 	     bpf_has_uprobe_multi() ? NULL : "use Linux 6.6 or later for -e");
 }
 
+/* They are placed by the same part as the probes of functions: its reasons are theirs. */
+static void print_markers(struct doctor *d, const struct snapshot *s)
+{
+	const struct snap_section *func = snapshot_find_section(s, "func");
+	uint64_t seen = count_of(s, LATENCY_USDT);
+	char text[2 * SNAP_TEXT];
+
+	if (func && func->status != SECTION_ABSENT)
+		snprintf(text, sizeof(text), "USDT (seen: %" PRIu64 " queries of the engine)",
+			 seen);
+	else
+		snprintf(text, sizeof(text), "USDT: %s", func ? func->reason : "not tried");
+	line(d, seen ? SECTION_LIVE : SECTION_ABSENT, "markers", text, func ? func->fix : NULL);
+}
+
+static void print_trace(struct doctor *d, struct session *se)
+{
+	char text[2 * SNAP_TEXT] = "--heap=trace: turned off by --no-bpf", fix[SNAP_TEXT] = "";
+	enum section_status status = SECTION_ABSENT;
+
+	if (!session_config(se)->no_bpf)
+		status = doctor_try_trace(text, sizeof(text), fix, sizeof(fix));
+	line(d, status, "trace", text, fix);
+}
+
 static void print_limits(struct doctor *d)
 {
 	struct rlimit files;
@@ -235,6 +266,8 @@ int doctor_run(struct session *se, FILE *out)
 	print_uprobes(&d, s);
 	for (uint32_t i = 0; i < s->nsections; i++)
 		print_section(&d, &s->sections[i], s);
+	print_markers(&d, s);
+	print_trace(&d, se);
 	print_sampler(&d, se);
 	print_limits(&d);
 	fprintf(out, "\n%u work, %u in part, %u do not\n", d.works, d.partly, d.missing);

@@ -7,8 +7,10 @@
 
 struct session;
 
-/* What doctor probes in its subject: a function that the engine's threads call all the time. */
-#define DOCTOR_PROBE "libc.so.6:clock_nanosleep"
+/* What doctor probes in its subject: a function that the engine's threads call all the time, and
+ * the engine's own marker. */
+#define DOCTOR_FUNCTION "libc.so.6:clock_nanosleep"
+#define DOCTOR_MARKER	"usdt:*:engine:query"
 
 /*
  * Watch the running session's subject, the built-in engine, for some two seconds and print one

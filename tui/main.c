@@ -168,8 +168,9 @@ static int choose_target(struct run *r)
 	if (r->opt.launch)
 		return start_command(r);
 	if (r->opt.command == OPTIONS_DOCTOR) {
-		r->opt.session.probes[0] = DOCTOR_PROBE;
-		r->opt.session.nprobes = 1;
+		r->opt.session.probes[0] = DOCTOR_FUNCTION;
+		r->opt.session.probes[1] = DOCTOR_MARKER;
+		r->opt.session.nprobes = 2;
 	}
 	return r->opt.watch || r->opt.command == OPTIONS_DOCTOR ? start_engine(r) : pick(r);
 }

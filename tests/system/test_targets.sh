@@ -135,6 +135,8 @@ check "who gives a container's name is told how to get its ID" grep -qF "docker 
 "$PERFTOP" --doctor >"$T/out" 2>"$T/err"
 check "the doctor tries the parts and says that eBPF works" grep -q '^WORKS *bpf' "$T/out"
 check "and that a probed function was seen" grep -Eq '^WORKS *func .*seen: [1-9]' "$T/out"
+check "and that a marker was" grep -Eq '^WORKS *markers .*seen: [1-9]' "$T/out"
+check "and that --heap=trace counted" grep -Eq '^WORKS *trace .*4 functions counted by eBPF.*seen: [1-9]' "$T/out"
 check "and that the heap sampler could be loaded" grep -Eq '^WORKS *sampler .*stood still for [0-9.]+ ms' "$T/out"
 cp "$PERFTOP" "$T/perftop"
 chmod 755 "$T"
@@ -142,6 +144,10 @@ setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-se
 	"$T/perftop" --doctor >"$T/out" 2>"$T/err"
 equal "without privilege it tells so by its status" $? 1
 check "and names the command that grants what is missing" grep -q 'fix: sudo setcap' "$T/out"
+for part in func markers trace; do
+	check "$part is missing, with its fix" \
+		grep -q 'fix: sudo setcap' <(grep -A1 "^MISSING *$part .*needs eBPF" "$T/out")
+done
 check "without its library the heap sampler is missing" grep -q '^MISSING *sampler .*libperftop_heap.so' "$T/out"
 
 # Copies of one program have their locks at one address, and wait for each other's no more for that.
