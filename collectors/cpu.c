@@ -16,7 +16,7 @@
 #include "collectors/unwind.h"
 #include "probes/contract.h"
 
-enum { CPU_CUT_MAX = 4, UNNAMED_SAMPLES = 50 };
+enum { CPU_CUT_MAX = 4, UNNAMED_SAMPLES = 50, PATIENCE_MAX = 32 };
 
 /* Percent of the samples in code without names, from which on it is worth a word, and below which
  * no more. */
@@ -39,8 +39,9 @@ struct cpu {
 	uint64_t lost_base;
 	uint32_t cut; /* stacks that went on behind their slice */
 	enum section_status status;
-	char how[SNAP_TEXT]; /* it samples */
-	bool unnamed;	     /* much of the code has no names, which was said */
+	char how[SNAP_TEXT];		   /* it samples */
+	bool unnamed;			   /* much of the code has no names, which was said */
+	uint32_t ticks, look_at, patience; /* when to look for mappings that came since */
 	uint32_t short_ends[SHORT_KINDS], short_ticks;
 	bool is_short; /* many stacks end too soon, which was said */
 };
@@ -73,6 +74,27 @@ static void note_short(struct cpu *c, struct symbols *syms, uint64_t pc, uint32_
 						: SHORT_OF_RULES]++;
 }
 
+/*
+ * A compiler maps memory for its code as it goes: what cannot be followed may lie there. Once a
+ * tick, and more seldom where it was in vain.
+ */
+static bool has_new_code(struct cpu *c, struct symbols *syms)
+{
+	uint64_t generation = symbols_generation(syms);
+	bool changed;
+
+	if (c->ticks < c->look_at)
+		return false;
+	symbols_expect(syms);
+	symbols_refresh(syms);
+	changed = symbols_generation(syms) != generation;
+	c->patience = changed ? 1 : 2 * c->patience;
+	if (c->patience > PATIENCE_MAX)
+		c->patience = PATIENCE_MAX;
+	c->look_at = c->ticks + c->patience;
+	return changed;
+}
+
 static void add_user_frames(struct cpu *c, const struct sampler_sample *from, struct frames *f,
 			    enum unwind_end *end)
 {
@@ -94,6 +116,9 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *from, st
 	leave_probes(syms, in);
 	n = unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs, UNWIND_MAX_FRAMES,
 			 end);
+	if (*end == UNWIND_FAILED && has_new_code(c, syms))
+		n = unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs,
+				 UNWIND_MAX_FRAMES, end);
 	for (uint32_t i = 0; i < n; i++) {
 		/* Return addresses point behind the call; each frame still to come needs a place.
 		 */
@@ -263,6 +288,7 @@ static int cpu_start(struct session *se, void **priv)
 	if (!c)
 		return err;
 	c->se = se;
+	c->patience = 1;
 	err = open_sampler(se, c, why, sizeof(why));
 	if (!err) {
 		c->profile = profile_new();
@@ -287,6 +313,7 @@ static void cpu_tick(struct session *se, void *priv, struct snapshot *s)
 	uint64_t taken, lost;
 	struct session_cost cost = {0};
 
+	c->ticks++;
 	sampler_follow_threads(c->sampler);
 	/* Children that are followed came with their parents. */
 	if (!session_target_set(se)->follow)

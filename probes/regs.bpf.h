@@ -10,6 +10,7 @@
  * regs_read      all that a sample holds, by probing reads
  * regs_copy      the same from the context of a uprobe program
  * regs_row       the same for the task iterator
+ * regs_thread_pointer  of the current task
  */
 #if defined(__TARGET_ARCH_x86)
 
@@ -70,6 +71,11 @@ static __always_inline void regs_copy(struct contract_sample *s, const struct pt
 static __always_inline void regs_row(struct contract_thread *row, const struct pt_regs *r)
 {
 	REGS_COPY(row, *r);
+}
+
+static __always_inline u64 regs_thread_pointer(const struct task_struct *current)
+{
+	return current->thread.fsbase;
 }
 
 /* Volatile: the compiler would load one byte, and only whole words may be read. */
@@ -134,6 +140,11 @@ static __always_inline void regs_copy(struct contract_sample *s, const struct pt
 static __always_inline void regs_row(struct contract_thread *row, const struct pt_regs *r)
 {
 	REGS_COPY(row, r->user_regs);
+}
+
+static __always_inline u64 regs_thread_pointer(const struct task_struct *current)
+{
+	return current->thread.uw.tp_value;
 }
 
 /* PSTATE.M: 0 is EL0, user space. */

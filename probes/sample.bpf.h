@@ -3,11 +3,17 @@
 #ifndef PERFTOP_SAMPLE_BPF_H
 #define PERFTOP_SAMPLE_BPF_H
 
-/* Bytes of stack to copy, up to CONTRACT_DEEP_BYTES; the reader raises it where stacks come cut. */
+/*
+ * Bytes to copy of a stack whose end is not known, up to CONTRACT_DEEP_BYTES; the reader raises it
+ * where stacks come cut.
+ */
 __u32 sample_slice_bytes = CONTRACT_SLICE_BYTES;
 __u64 samples_taken = 0, samples_lost = 0;
 
-enum { SAMPLE_RETURNS = 16 }; /* nested calls with a return probe that are put right */
+enum {
+	SAMPLE_RETURNS = 16,	    /* nested calls with a return probe that are put right */
+	SAMPLE_STACK_MAX = 8 << 20, /* the usual limit of a stack */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -123,13 +129,28 @@ static __always_inline u32 forked_from(struct task_struct *task)
 	return BPF_CORE_READ(task, real_parent, tgid);
 }
 
+/*
+ * Bytes up to where the stack began, 0 where that is not known. The first thread's begins where the
+ * kernel put its arguments; those of others lie below what their thread pointer points to, with
+ * glibc and musl alike. Stacks that a program makes for itself are neither.
+ */
+static __always_inline u32 sample_depth(struct task_struct *task, u64 sp)
+{
+	struct task_struct *t = kfunc_plain(task);
+	u64 depth = t->mm->start_stack - sp;
+
+	if (depth > SAMPLE_STACK_MAX)
+		depth = regs_thread_pointer(t) - sp;
+	return depth > SAMPLE_STACK_MAX ? 0 : (u32)depth;
+}
+
 SEC("perf_event")
 int on_cpu_clock(struct bpf_perf_event_data *ctx)
 {
 	struct sample_deep *b;
 	struct contract_sample *s;
 	u64 id = bpf_get_current_pid_tgid();
-	u32 cpu = bpf_get_smp_processor_id(), want = sample_slice_bytes, len;
+	u32 cpu = bpf_get_smp_processor_id(), want, len;
 	long n = 0;
 
 	if (!is_target(id >> 32))
@@ -150,6 +171,9 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx)
 		n = bpf_get_stack(ctx, s->kstack, sizeof(s->kstack), 0);
 		s->nkernel = n > 0 ? (u32)n / 8 : 0;
 	}
+	want = sample_depth(bpf_get_current_task_btf(), s->sp);
+	if (!want)
+		want = sample_slice_bytes;
 	if (want > CONTRACT_DEEP_BYTES)
 		want = CONTRACT_DEEP_BYTES;
 	s->slice = sample_slice_of(b->slice, s->sp, want, CONTRACT_DEEP_BYTES);

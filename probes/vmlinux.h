@@ -117,8 +117,25 @@ struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags, rq_flags, __data_len;
 };
+struct mm_struct {
+	unsigned long start_stack;
+};
+/* The thread pointer, as it was when the thread last left a CPU: it is set once. */
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#else
+struct thread_struct {
+	struct {
+		unsigned long tp_value;
+	} uw;
+};
+#endif
 struct task_struct {
 	int pid, tgid;
+	struct mm_struct *mm;
+	struct thread_struct thread;
 	struct files_struct *files;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
