@@ -437,7 +437,8 @@ static void adapt(struct session *se, struct sched *sc, const struct snapshot *s
 
 	if (sc->window.timer_fd < 0 || sc->threads.gone || session_config(se)->force)
 		return;
-	sched_window_weigh(&sc->window, rate, cost->ns_each, cost->allowance_ns);
+	sched_window_weigh(&sc->window, rate, cost->ns_each, cost->allowance_ns,
+			   session_interval_ns(se));
 	if (was == 1 && sc->window.weight == 1)
 		return;
 	if (was == 1) {

@@ -12,8 +12,10 @@
 #include "perftop.skel.h"
 
 enum {
-	WEIGHT_MAX = 25, /* shorter windows would be made of attaching and detaching */
-	OVER_TICKS = 3,	 /* a burst is none of it */
+	WEIGHT_MAX = 25,
+	SHORTEST_MS = 20, /* else a window would be made of attaching and detaching */
+	OVER_TICKS = 3,	  /* a burst is none of it */
+	LATE_MOST = 8,	  /* a window is at least this part of what it would be, however late */
 };
 /* The windows aim at this part of the budget, and end when all could be seen for CALM of it. */
 #define AIM  0.9
@@ -39,9 +41,10 @@ void sched_window_add(struct sched_window *w, const char *program)
 }
 
 void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns_each,
-			double allowance_ns_per_s)
+			double allowance_ns_per_s, uint64_t interval_ns)
 {
 	double all_ns = switches_per_s * ns_each, weight;
+	double most = fmin(WEIGHT_MAX, (double)interval_ns / 1e6 / SHORTEST_MS);
 
 	if (allowance_ns_per_s <= 0 || all_ns <= allowance_ns_per_s * (w->weight > 1 ? CALM : 1)) {
 		w->over = 0;
@@ -50,28 +53,54 @@ void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns
 	}
 	if (++w->over < OVER_TICKS)
 		return;
-	weight = ceil(all_ns / (AIM * allowance_ns_per_s));
-	w->weight = weight < 2 ? 2 : weight > WEIGHT_MAX ? WEIGHT_MAX : (uint32_t)weight;
+	weight = fmin(ceil(all_ns / (AIM * allowance_ns_per_s)), most);
+	w->weight = weight < 2 ? 2 : (uint32_t)weight;
+}
+
+uint64_t sched_window_length(struct sched_window *w, uint64_t now_ns, uint64_t interval_ns)
+{
+	int64_t least = (int64_t)interval_ns / LATE_MOST, most = 2 * (int64_t)interval_ns, want;
+
+	if (w->seen_ns && w->seen_weight > 1)
+		w->ahead_ns +=
+			(int64_t)(w->seen_ns * w->seen_weight) - (int64_t)(now_ns - w->opened_ns);
+	else
+		w->ahead_ns = 0;
+	want = (int64_t)interval_ns - w->ahead_ns;
+	want = want < least ? least : want > most ? most : want;
+	return (uint64_t)want / w->weight;
+}
+
+static int attach(struct sched_window *w, struct bpf *b, char *why, size_t why_size)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < w->nprograms; i++)
+		err = bpf_attach_tp(b, w->programs[i], why, why_size);
+	return err;
 }
 
 int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_ns, char *why,
 		      size_t why_size)
 {
-	struct itimerspec in = {.it_value.tv_nsec = 0};
-	uint64_t ns = interval_ns / w->weight;
-	int err = 0;
+	uint64_t ns = sched_window_length(w, clock_mono_ns(), interval_ns);
+	struct itimerspec in = {.it_value.tv_nsec = (long)(ns % 1000000000u),
+				.it_value.tv_sec = (time_t)(ns / 1000000000u)};
+	int err;
 
+	w->seen_weight = w->weight;
+	/* Nothing counts until all are attached, which on a busy machine takes some milliseconds.
+	 */
+	w->skel->data->sched_weight = 0;
+	w->skel->bss->sched_window++;
+	w->skel->bss->attach_ns = clock_mono_ns();
+	err = attach(w, b, why, why_size);
 	w->opened_ns = clock_mono_ns();
 	w->skel->bss->attach_ns = w->opened_ns;
 	w->skel->data->sched_weight = w->weight;
-	w->skel->bss->sched_window++;
-	for (uint32_t i = 0; !err && i < w->nprograms; i++)
-		err = bpf_attach_tp(b, w->programs[i], why, why_size);
 	if (err)
 		return err;
 	w->open = w->weight > 1;
-	in.it_value.tv_sec = (time_t)(ns / 1000000000u);
-	in.it_value.tv_nsec = (long)(ns % 1000000000u);
 	if (w->open)
 		timerfd_settime(w->timer_fd, 0, &in, NULL);
 	return 0;

@@ -22,10 +22,12 @@ struct sched_window {
 	uint32_t weight;
 	const char *programs[SCHED_WINDOW_PROGRAMS];
 	uint32_t nprograms;
-	bool open;	    /* and is to be closed again */
-	uint64_t opened_ns; /* CLOCK_MONOTONIC */
-	uint64_t seen_ns;   /* length of the last one that was closed */
-	uint32_t over;	    /* decisions in a row for windows */
+	bool open;	      /* and is to be closed again */
+	uint64_t opened_ns;   /* CLOCK_MONOTONIC */
+	uint64_t seen_ns;     /* length of the last one that was closed */
+	uint32_t seen_weight; /* when it was opened; 0: all were seen */
+	int64_t ahead_ns;     /* what windows stood for until now, beyond the time that passed */
+	uint32_t over;	      /* decisions in a row for windows */
 };
 
 /* 0 or -errno: there are no windows then. */
@@ -37,7 +39,13 @@ void sched_window_add(struct sched_window *w, const char *program);
 
 /* Next weight, from the rate of switches (of all, seen or not) and what they may take together. */
 void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns_each,
-			double allowance_ns_per_s);
+			double allowance_ns_per_s, uint64_t interval_ns);
+
+/*
+ * Length of the next window at now_ns, that the last ones, which can have been closed late, and it
+ * stand for the time from the first one's beginning until interval_ns from now.
+ */
+uint64_t sched_window_length(struct sched_window *w, uint64_t now_ns, uint64_t interval_ns);
 
 /* Attach for 1/weight of interval_ns. 0, or -errno with the reason: nothing is seen then. */
 int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_ns, char *why,

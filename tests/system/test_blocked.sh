@@ -158,32 +158,34 @@ fi
 start ping "$BUILD/tests/targets/storm_events" ping
 runs_as storm_events
 "$PERFTOP" -p "$pid" --json -d 200ms --duration 4s --syscalls=off --max-overhead 0.1 >"$T/over.json" 2>&1
-equal "what it costs beyond the budget is said, with what spares it" \
-	"$(tail -1 "$T/over.json" | jq -r '.sections.cost | .status + ", " + (.reason | sub(":.* go"; ": go")) + ", " + .fix')" \
-	"degraded, over the budget: go to context switches, --no-offcpu spares them; --max-overhead PCT allows more"
+# Context switches are thinned; what most of the rest goes to depends on the machine.
+check "what it costs beyond the budget is said, with what spares it" \
+	jq -e '.sections.cost | .status == "degraded" and (.reason | test("^over the budget: .* go to [a-zA-Z ]+$")) and
+		(.fix | test("^--.*; --max-overhead PCT allows more$|^--max-overhead PCT allows more; --no-bpf spares all$"))' \
+	<<<"$(tail -1 "$T/over.json")"
 equal "as an event too" "$(tail -1 "$T/over.json" | jq 'any(.events[]; .text | test("^over the budget: .* 0.1 % were"))')" true
 "$PERFTOP" -p "$pid" --json -d 200ms --duration 2s --no-offcpu --syscalls=off --max-overhead 90 >"$T/over.json" 2>&1
 equal "and not within it" "$(tail -1 "$T/over.json" | jq -r .sections.cost.status)" live
 
 # Over the budget they are seen in windows: estimates, and marked so, but of the right size.
-"$PERFTOP" -p "$pid" --json -d 250ms --duration 6s --syscalls=off --max-overhead 2 >"$T/thin.json" 2>&1
+"$PERFTOP" -p "$pid" --json -d 500ms --duration 9s --syscalls=off --max-overhead 3 >"$T/thin.json" 2>&1
 thin=$(tail -1 "$T/thin.json")
 check "context switches over the budget are thinned, and it is said" \
 	jq -e '.sections.blocked | .status == "degraded" and (.reason | test("seen for 1/[0-9]+ of the time"))' <<<"$thin"
 equal "as an event, once" "$(jq '[.events[] | select(.text | startswith("context switches throttled"))] | length' <<<"$thin")" 1
 between "what they take falls, to the budget or near it, percent of what it was" \
 	"$(jq -s '([.[].cost.target_pct_est] | max) as $all | 100 * last.cost.target_pct_est / $all' "$T/thin.json")" 0 50
-# One of the two threads waits at any time; a third sleeps.
+# One of the two threads waits at any time, or for a CPU on a busy machine; a third sleeps.
 windows=$(jq -c 'select(.sections.blocked.reason | test("seen for"))' "$T/thin.json" | tail -n +2 | head -n -1)
 reason() { jq -s "[.[].blocked.rows[] | select(.reason == \"$1\") | .pct] | add / length" <<<"$windows"; }
-between "time that threads wait, percent" "$(reason futex)" 90 130
+between "time that threads wait, percent" "$(jq -n "$(reason futex) + $(reason runq)")" 90 135
 between "a sleep that is longer than the windows has all of its time, percent" "$(reason sleep)" 97 103
 between "each thread's shares still add up, percent" \
 	"$(jq -s '[.[].threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$windows")" 98 102
 # Too low by what watching slows the target, which does nothing else.
 between "waits, of the voluntary context switches that the kernel counted, ratio" \
 	"$(jq -s '(last.proc.ctxsw_voluntary - first.proc.ctxsw_voluntary) as $all |
-		([last, first] | map([.blocked.rows[].count] | add) | .[0] - .[1]) / $all' <<<"$windows")" 0.7 1.2
+		([last, first] | map([.blocked.rows[] | select(.reason != "runq") | .count] | add) | .[0] - .[1]) / $all' <<<"$windows")" 0.6 1.4
 equal "the lock keeps its name" "$(jq -r '.blocked.locks[0].name' <<<"$thin")" turn
 "$PERFTOP" -p "$pid" --json -d 250ms --duration 3s --syscalls=off --max-overhead 0 >"$T/full.json" 2>&1
 equal "without a limit all are seen" "$(tail -1 "$T/full.json" | jq -r .sections.blocked.status)" live

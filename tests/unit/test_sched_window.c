@@ -11,13 +11,14 @@
 #include "probes/contract.h"
 
 /* Ns a second of a percent of a CPU. */
-#define PCT 1e7
+#define PCT    1e7
+#define SECOND 1000000000ull
 
 /* The weight after so many ticks with this rate, at 300 ns a switch and a budget of 5 %. */
 static uint32_t weight_after(struct sched_window *w, uint32_t ticks, double switches_per_s)
 {
 	while (ticks--)
-		sched_window_weigh(w, switches_per_s, 300, 5 * PCT);
+		sched_window_weigh(w, switches_per_s, 300, 5 * PCT, SECOND);
 	return w->weight;
 }
 
@@ -59,6 +60,11 @@ static void windows_do_not_become_too_short_to_see_anything(void **state)
 
 	(void)state;
 	assert_int_equal(weight_after(&w, 3, 1e9), 25);
+	/* Of a shorter interval: 20 ms. */
+	sched_window_weigh(&w, 1e9, 300, 5 * PCT, SECOND / 5);
+	assert_int_equal(w.weight, 10);
+	sched_window_weigh(&w, 1e9, 300, 5 * PCT, SECOND / 100);
+	assert_int_equal(w.weight, 2);
 }
 
 static void all_are_seen_again_when_they_are_clearly_fewer(void **state)
@@ -77,11 +83,33 @@ static void without_a_limit_or_a_known_cost_all_are_seen(void **state)
 
 	(void)state;
 	for (int i = 0; i < 9; i++)
-		sched_window_weigh(&w, 1e6, 300, 0);
+		sched_window_weigh(&w, 1e6, 300, 0, SECOND);
 	assert_int_equal(w.weight, 1);
 	for (int i = 0; i < 9; i++)
-		sched_window_weigh(&w, 1e6, 0, 5 * PCT);
+		sched_window_weigh(&w, 1e6, 0, 5 * PCT, SECOND);
 	assert_int_equal(w.weight, 1);
+}
+
+static void windows_that_were_closed_late_are_made_up_for(void **state)
+{
+	const uint64_t began = 5 * SECOND;
+	struct sched_window w = {.weight = 10};
+	uint64_t now = began, stood_for = 0;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		uint64_t late = i % 7 ? 0 : 40000000, ns = sched_window_length(&w, now, SECOND);
+
+		w.opened_ns = now;
+		w.seen_ns = ns + late;
+		w.seen_weight = w.weight;
+		stood_for += w.seen_ns * w.weight;
+		now += SECOND;
+	}
+	/* The last two alone can be off. */
+	assert_true(stood_for > now - began - SECOND / 2);
+	assert_true(stood_for < now - began + SECOND / 2);
+	assert_true(sched_window_length(&w, now, SECOND) >= SECOND / 10 / 8);
 }
 
 static void a_long_wait_counts_for_the_part_within_the_window(void **state)
@@ -126,6 +154,7 @@ int main(void)
 		cmocka_unit_test(windows_do_not_become_too_short_to_see_anything),
 		cmocka_unit_test(all_are_seen_again_when_they_are_clearly_fewer),
 		cmocka_unit_test(without_a_limit_or_a_known_cost_all_are_seen),
+		cmocka_unit_test(windows_that_were_closed_late_are_made_up_for),
 		cmocka_unit_test(a_long_wait_counts_for_the_part_within_the_window),
 		cmocka_unit_test(a_wait_that_began_within_the_window_counts_whole),
 	};
