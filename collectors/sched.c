@@ -423,7 +423,7 @@ static void show(struct session *se, struct sched *sc, uint64_t interval_ns, str
 	if (sc->stacks)
 		told_locks_fill(sc->stacks, interval_ns, s);
 	deadlock_fill(sc->deadlock, &sc->threads, sc->locks, s);
-	sockets_fill(sc->sockets, session_pid(se), interval_ns, s);
+	sockets_fill(sc->sockets, &sc->threads, interval_ns, s);
 	report_forks(se, sc);
 	report_locks(se, sc);
 }

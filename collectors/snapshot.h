@@ -246,6 +246,10 @@ struct snap_socket {
 	char peer[SNAP_PEER]; /* its other end, of a TCP connection made from here; else "" */
 	uint64_t waits, wait_ns, max_ns;
 	double pct; /* of one thread's wall time over the last interval */
+	/* Of a TCP connection, all 0 of others; since it was first seen here, but for the first. */
+	uint64_t rtt_ns; /* shortest round trip of the last minutes, 0 = not known */
+	uint64_t retransmits, out_of_order;
+	double loss_pct; /* those two, of all segments sent and received */
 };
 
 /* One of several processes that are watched together. */

@@ -279,6 +279,10 @@ static const struct field socket_fields[] = {
 	F(snap_socket, wait_ns, FIELD_U64),
 	F(snap_socket, max_ns, FIELD_U64),
 	F(snap_socket, pct, FIELD_F64),
+	F(snap_socket, rtt_ns, FIELD_U64),
+	F(snap_socket, retransmits, FIELD_U64),
+	F(snap_socket, out_of_order, FIELD_U64),
+	F(snap_socket, loss_pct, FIELD_F64),
 };
 
 static const struct field process_fields[] = {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "collectors/socket_names.h"
+#include "collectors/tcp_info.h"
 #include "collectors/threads.h"
 #include "probes/contract.h"
 
@@ -29,6 +30,9 @@ struct socket_row {
 	uint64_t prev_ns, base_ns, base_waits;
 	bool idle; /* nothing happened since the tick before */
 	bool named;
+	bool no_tcp; /* or it cannot be asked: not again */
+	bool met;    /* first has what it knew then */
+	struct tcp_facts first, last;
 	char name[SNAP_NAME], peer[SNAP_PEER];
 };
 
@@ -243,7 +247,41 @@ static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, pid_t 
 		*want[i].found = true;
 }
 
-void sockets_fill(struct sockets *s, pid_t pid, uint64_t interval_ns, struct snapshot *snap)
+/* Ask the kernel about a connection that is waited on now. */
+static void look_at_tcp(struct socket_row *r, const struct threads *t)
+{
+	struct tcp_facts now;
+	int err;
+
+	if (r->no_tcp || r->idle || !r->key.inode || r->key.fd < 0)
+		return;
+	err = tcp_info_read(threads_pid_of(t, r->key.tgid), r->key.fd, r->key.inode, &now);
+	if (err) {
+		r->no_tcp = err != -ESTALE;
+		return;
+	}
+	if (!r->met)
+		r->first = now;
+	r->met = true;
+	r->last = now;
+}
+
+static void fill_tcp(const struct socket_row *r, struct snap_socket *out)
+{
+	const struct tcp_facts *last = &r->last, *first = &r->first;
+	uint64_t segments =
+		(uint64_t)(last->sent - first->sent) + (last->received - first->received);
+
+	out->rtt_ns = last->rtt_ns;
+	out->retransmits = last->retransmits - first->retransmits;
+	out->out_of_order = last->out_of_order - first->out_of_order;
+	if (segments)
+		out->loss_pct =
+			100.0 * (double)(out->retransmits + out->out_of_order) / (double)segments;
+}
+
+void sockets_fill(struct sockets *s, const struct threads *t, uint64_t interval_ns,
+		  struct snapshot *snap)
 {
 	uint32_t top[SNAP_SOCKETS], n = 0;
 
@@ -264,10 +302,13 @@ void sockets_fill(struct sockets *s, pid_t pid, uint64_t interval_ns, struct sna
 		memmove(top + at + 1, top + at, (n - 1 - at) * sizeof(*top));
 		top[at] = i;
 	}
-	name_new(s, top, n, pid);
+	name_new(s, top, n, t->pid);
 	for (uint32_t i = 0; i < n; i++) {
-		const struct socket_row *r = &s->rows[top[i]];
+		struct socket_row *r = &s->rows[top[i]];
 		struct snap_socket *out = &snap->sockets[snap->nsockets++];
+
+		look_at_tcp(r, t);
+		fill_tcp(r, out);
 
 		out->fd = r->key.fd;
 		snapshot_string(out->name, sizeof(out->name), r->name);

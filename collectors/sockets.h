@@ -26,7 +26,8 @@ void sockets_add_waiting(struct sockets *s, const struct threads *t);
 void sockets_carry(struct sockets *s);
 void sockets_reset(struct sockets *s);
 
-/* Fill snap->sockets, by time waited in the last interval. */
-void sockets_fill(struct sockets *s, pid_t pid, uint64_t interval_ns, struct snapshot *snap);
+/* Fill snap->sockets, by time waited in the last interval; the kernel is asked about these. */
+void sockets_fill(struct sockets *s, const struct threads *t, uint64_t interval_ns,
+		  struct snapshot *snap);
 
 #endif

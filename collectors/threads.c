@@ -14,6 +14,7 @@
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/procfs.h"
+#include "collectors/target_set.h"
 
 enum { THREADS_FIRST = 64 };
 
@@ -216,6 +217,11 @@ const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_
 		if (t->now[i].ns_tid == ns_tid)
 			return &t->now[i];
 	return NULL;
+}
+
+pid_t threads_pid_of(const struct threads *t, uint32_t tgid)
+{
+	return t->set ? target_set_pid_of(t->set, tgid) : t->pid;
 }
 
 void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued)

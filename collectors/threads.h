@@ -44,6 +44,9 @@ const struct contract_thread *threads_before(const struct threads *t, uint32_t t
 /* Row of the thread that knows itself by this tid: in a container it is another than ours. */
 const struct contract_thread *threads_by_ns_tid(const struct threads *t, uint32_t ns_tid);
 
+/* The process with this number in the kernel, as this namespace numbers it. */
+pid_t threads_pid_of(const struct threads *t, uint32_t tgid);
+
 /* Time this thread had been blocked, and queued, in the wait that it was in when it was read. */
 void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued);
 /* Of it, what counts. */

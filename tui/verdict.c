@@ -11,6 +11,7 @@
 #include "tui/time_split.h"
 #include "tui/verdict_cpu.h"
 #include "tui/views/blocked_rows.h"
+#include "tui/verdict_peer.h"
 
 /* Percent of one thread: below it, nothing is going on that could be made faster. */
 #define IDLE_PCT 5.0
@@ -206,76 +207,15 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 	return s->target.children || forked;
 }
 
-/* All connections to one other end that the target made and waits on. */
-struct peer_wait {
-	const char *peer;
-	uint64_t waits, wait_ns, max_ns;
-	double pct;
-};
-
-static struct peer_wait longest_peer(const struct snapshot *s)
-{
-	struct peer_wait top = {.pct = 0};
-
-	for (uint32_t i = 0; i < s->nsockets; i++) {
-		struct peer_wait p = {.peer = s->sockets[i].peer};
-
-		for (uint32_t k = i; k < s->nsockets && p.peer[0]; k++) {
-			const struct snap_socket *so = &s->sockets[k];
-
-			if (strcmp(so->peer, p.peer) != 0)
-				continue;
-			p.pct += so->pct;
-			p.waits += so->waits;
-			p.wait_ns += so->wait_ns;
-			p.max_ns = so->max_ns > p.max_ns ? so->max_ns : p.max_ns;
-		}
-		if (p.pct > top.pct)
-			top = p;
-	}
-	return top;
-}
-
-/* Answers that an event loop waits for, through one descriptor for all its connections. */
-static bool say_answers(struct verdict *v, const struct snapshot *s)
-{
-	static const char prefix[] = "answers of ";
-	const struct snap_latency *top = NULL;
-	char rate[FORMAT_SIZE], p50[FORMAT_SIZE], p99[FORMAT_SIZE];
-	double most = WAIT_PCT;
-
-	for (uint32_t i = 0; i < s->nlatency; i++) {
-		const struct snap_latency *l = &s->latency[i];
-		double pct = l->rate * (double)l->mean / 1e7;
-
-		if (l->source == LATENCY_SOCKET && pct >= most &&
-		    !strncmp(l->name, prefix, sizeof(prefix) - 1)) {
-			top = l;
-			most = pct;
-		}
-	}
-	if (!top)
-		return false;
-	say(v, VERDICT_WARN, "Waiting for a peer", "latency",
-	    "%.1f answers of %s are waited for at a time: %s, half of them take %s, the slowest "
-	    "1 %% %s",
-	    most / 100, top->name + sizeof(prefix) - 1, format_rate(rate, top->rate),
-	    format_ns(p50, top->p50), format_ns(p99, top->p99));
-	return true;
-}
-
 /* Who asked another program and waits for it is not idle: that is where its time goes. */
 static bool say_peer(struct verdict *v, const struct snapshot *s)
 {
-	struct peer_wait p = longest_peer(s);
-	char each[FORMAT_SIZE], max[FORMAT_SIZE], n[FORMAT_SIZE];
+	char text[sizeof(v->text)];
+	const char *view = verdict_peer(s, WAIT_PCT, text, sizeof(text));
 
-	if (p.pct < WAIT_PCT || !p.waits)
-		return say_answers(v, s);
-	say(v, VERDICT_WARN, "Waiting for a peer", "blocked",
-	    "%.0f %% of a thread's time waits for data from %s: %s waits, %s each, longest %s",
-	    p.pct, p.peer, format_count(n, (double)p.waits), format_ns(each, p.wait_ns / p.waits),
-	    format_ns(max, p.max_ns));
+	if (!view)
+		return false;
+	say(v, VERDICT_WARN, "Waiting for a peer", view, "%s", text);
 	return true;
 }
 

@@ -141,7 +141,7 @@ if command -v python3 >/dev/null; then
 	read -r client port <"$T/server.out"
 	started+=("$client")
 	peer() { "$PERFTOP" --json -p "$1" -d 500ms --duration 3s 2>/dev/null | tail -1 |
-		jq -c '[.blocked.sockets[] | select(.name | startswith("tcp"))][0] | [.peer, .pct, .wait_ns / .waits / 1e6]'; }
+		jq -c '[.blocked.sockets[] | select(.name | startswith("tcp"))][0] | [.peer, .pct, .wait_ns / .waits / 1e6, .rtt_ns / 1e6]'; }
 	from=$(wc -l <"$T/server.out")
 	asked=$(peer "$client")
 	took=$(tail -n +"$((from + 1))" "$T/server.out" | jq -s 'add / length')
@@ -149,6 +149,13 @@ if command -v python3 >/dev/null; then
 	between "nearly all of its time" "$(jq '.[1]' <<<"$asked")" 70 101
 	# Its own time has waits for a CPU in it, and is of a little more than perftop saw.
 	between "for as long as that takes to answer, ms" "$(jq '.[2]' <<<"$asked")" 19 "$(jq -n "$took * 1.1")"
+	# The kernel's smoothed time has the answer's in it, which comes with the acknowledgement.
+	if command -v ss >/dev/null; then
+		equal "of which the network takes what ss says, ms" "$(jq '.[3]' <<<"$asked")" \
+			"$(ss -tin "dport = :$port" | grep -o 'minrtt:[0-9.]*' | cut -d: -f2)"
+	else
+		between "of which the network takes next to nothing, ms" "$(jq '.[3]' <<<"$asked")" 0.001 5
+	fi
 	equal "the server does not wait for it" "$(jq -r '.[0]' <<<"$(peer "$pid")")" ""
 else
 	skip "no python3 here"

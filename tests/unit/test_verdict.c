@@ -201,6 +201,18 @@ static void a_client_that_waits_for_its_server_is_not_idle(void **state)
 	expect(s, VERDICT_WARN, "Waiting for a peer",
 	       "98 % of a thread's time waits for data from 10.0.0.5:5432: 20 waits, 80.0 ms each, "
 	       "longest 90.0 ms");
+	s->sockets[0].rtt_ns = 300000;
+	s->sockets[1].rtt_ns = 200000;
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "longest 90.0 ms; of each the network's round trip takes 200 µs");
+	s->sockets[0].rtt_ns = s->sockets[1].rtt_ns = 70000000;
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "longest 90.0 ms; most of each is the network's round trip, 70.0 ms");
+	s->sockets[1].retransmits = 2;
+	s->sockets[1].out_of_order = 2;
+	s->sockets[1].loss_pct = 3.1;
+	expect(s, VERDICT_WARN, "Waiting for a peer",
+	       "longest 90.0 ms; the network loses or reorders 3.1 % of the packets");
 	s->sockets[0].peer[0] = s->sockets[1].peer[0] = '\0';
 	s->latency[s->nlatency++] = (struct snap_latency){.name = "answers of 10.0.0.5:80",
 							  .source = LATENCY_SOCKET,

@@ -311,6 +311,18 @@ static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 	}
 }
 
+/* Of a connection: how long the network takes, and what it loses. */
+static void network_cell(const struct snap_socket *so, struct grid_cell *out)
+{
+	char rtt[FORMAT_SIZE];
+
+	if (so->rtt_ns && so->loss_pct >= 0.1)
+		snprintf(out->text, sizeof(out->text), "rtt %s, %.1f %% lost",
+			 format_ns(rtt, so->rtt_ns), so->loss_pct);
+	else if (so->rtt_ns)
+		snprintf(out->text, sizeof(out->text), "rtt %s", format_ns(rtt, so->rtt_ns));
+}
+
 static void who_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
 		     struct grid_cell *out)
 {
@@ -324,6 +336,8 @@ static void who_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t 
 		snprintf(out->text, sizeof(out->text), "%d %s", tid, comm);
 	else if (kind == BLOCKED_ROW_STACK && s->wait_stacks[i].waker[0])
 		snprintf(out->text, sizeof(out->text), "by %s", s->wait_stacks[i].waker);
+	else if (kind == BLOCKED_ROW_SOCKET)
+		network_cell(&s->sockets[i], out);
 }
 
 static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell *out)
