@@ -10,8 +10,8 @@
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/verdict_cpu.h"
-#include "tui/views/blocked_rows.h"
 #include "tui/verdict_peer.h"
+#include "tui/views/blocked_rows.h"
 
 /* Percent of one thread: below it, nothing is going on that could be made faster. */
 #define IDLE_PCT 5.0
