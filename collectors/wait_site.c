@@ -283,6 +283,21 @@ bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reaso
 	}
 }
 
+bool wait_site_is_inlined_library(const char *name)
+{
+	static const char *const prefixes[] = {
+		"std::",       "__gthread", "__gnu_cxx::", "core::",  "alloc::", "lock_api::",
+		"parking_lot", "boost::",   "absl::",	   "folly::", "__cxx",	 "pthread_"};
+
+	if (!strstr(name, "(inlined)"))
+		return false;
+	name += *name == '<'; /* Rust: <std::sync::Mutex<T>>::lock */
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(name, prefixes[i]))
+			return true;
+	return false;
+}
+
 bool wait_site_is_lock(const char *kind)
 {
 	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	     "LWLock",

@@ -28,6 +28,12 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reason,
 			 struct wait_site *out);
 
+/*
+ * Is a function "foo (inlined)" a lock's own, or a language's library's around it? Its caller is
+ * the place in the program.
+ */
+bool wait_site_is_inlined_library(const char *name);
+
 /* Who waits for this kind would run if he could; else he may be idle. */
 bool wait_site_is_lock(const char *kind);
 

@@ -122,10 +122,14 @@ static struct entry *entry_of(struct wait_stacks *w, uint32_t reason, const uint
 	return least;
 }
 
-/* What a stack is made of, as it is found. */
+/*
+ * What a stack is made of, as it is found: the n frames that it has, and nids functions with those
+ * that were inlined into them. Frame i's begin at ids[first[i]], the innermost first, itself last.
+ */
 struct walk {
 	struct symbol frames[SNAP_FRAMES];
-	uint32_t ids[SNAP_FRAMES], n;
+	uint32_t first[SNAP_FRAMES], n;
+	uint32_t ids[SNAP_FRAMES], nids;
 };
 
 /* A mapping that came since they were read: once a tick they are read again for it. */
@@ -138,6 +142,21 @@ static bool is_new_code(struct wait_stacks *w, struct symbols *syms, uint64_t pc
 	return !symbols_refresh(syms);
 }
 
+static void name_frames(struct symbols *syms, const uint64_t *pcs, struct walk *out)
+{
+	for (uint32_t i = 0; i < out->n; i++) {
+		/* Return addresses point behind the call. */
+		uint64_t pc = pcs[i] - (i > 0);
+		uint32_t room = SNAP_FRAMES - out->nids, max = SYMBOLS_INLINES + 1;
+
+		symbols_lookup(syms, pc, &out->frames[i]);
+		out->first[i] = out->nids;
+		if (room)
+			out->nids += symbols_expand(syms, pc, out->ids + out->nids,
+						    room < max ? room : max);
+	}
+}
+
 static void walk_stack(struct wait_stacks *w, uint32_t tgid, const struct unwind_regs *regs,
 		       const void *slice, size_t bytes, struct walk *out)
 {
@@ -147,17 +166,30 @@ static void walk_stack(struct wait_stacks *w, uint32_t tgid, const struct unwind
 	uint64_t pcs[SNAP_FRAMES];
 	enum unwind_end end;
 
-	out->n = 0;
+	out->n = out->nids = 0;
 	if (!syms || !unwinder)
 		return;
 	out->n = unwind_stack(unwinder, regs, slice, bytes, pcs, SNAP_FRAMES, &end);
 	if (out->n && is_new_code(w, syms, pcs[out->n - 1]))
 		out->n = unwind_stack(unwinder, regs, slice, bytes, pcs, SNAP_FRAMES, &end);
-	for (uint32_t i = 0; i < out->n; i++) {
-		/* Return addresses point behind the call. */
-		symbols_lookup(syms, pcs[i] - (i > 0), &out->frames[i]);
-		out->ids[i] = out->frames[i].id;
+	name_frames(syms, pcs, out);
+}
+
+/*
+ * The function of the source that frame i waits in: the innermost that was inlined there and is no
+ * lock's own, as std::lock_guard is, or else the frame's. It owns the name.
+ */
+static const char *source_function(struct symbols *syms, const struct walk *k, uint32_t i)
+{
+	uint32_t end = i + 1 < k->n ? k->first[i + 1] : k->nids;
+	struct symbol s;
+
+	for (uint32_t at = k->first[i]; at + 1 < end; at++) {
+		symbols_by_id(syms, k->ids[at], &s);
+		if (!wait_site_is_inlined_library(s.name))
+			return s.name;
 	}
+	return k->frames[i].name;
 }
 
 /* Of a wait on a futex: to the lock's row, who waits for it; to the stack's, for what kind. */
@@ -165,6 +197,7 @@ static void tell_site(struct wait_stacks *w, struct entry *e, const struct walk 
 		      double ns)
 {
 	struct wait_site site;
+	struct symbols *syms;
 
 	if (e->reason != BLOCKED_FUTEX && wait_site_find_told(k->frames, k->n, e->reason, &site)) {
 		e->kind = site.kind;
@@ -174,14 +207,15 @@ static void tell_site(struct wait_stacks *w, struct entry *e, const struct walk 
 	if (!lock)
 		return;
 	wait_site_find(k->frames, k->n, &site);
+	syms = session_symbols(w->se);
 	e->kind = site.kind;
 	locks_note_site(w->locks, lock,
-			&(struct lock_site){.kind = site.kind,
-					    .site = site.site < k->n ? k->frames[site.site].name
-								     : "",
-					    .via = site.via < k->n ? k->frames[site.via].name : "",
-					    .condvar = site.condvar,
-					    .ns = ns});
+			&(struct lock_site){
+				.kind = site.kind,
+				.site = site.site < k->n ? source_function(syms, k, site.site) : "",
+				.via = site.via < k->n ? k->frames[site.via].name : "",
+				.condvar = site.condvar,
+				.ns = ns});
 }
 
 /* ---- waits that are over -------------------------------------------------------------------- */
@@ -214,9 +248,9 @@ static int on_stack(void *ctx, void *data, size_t size)
 	sampler_set_registers(&regs, in->sample.ip, in->sample.sp, in->sample.bp,
 			      (const uint64_t *)in->sample.regs);
 	walk_stack(w, in->sample.pid, &regs, in + 1, in->sample.slice, &k);
-	if (!k.n)
-		k.ids[k.n++] = 0; /* "[unknown]" */
-	e = entry_of(w, sched_reason(in->wait), k.ids, k.n);
+	if (!k.nids)
+		k.ids[k.nids++] = 0; /* "[unknown]" */
+	e = entry_of(w, sched_reason(in->wait), k.ids, k.nids);
 	e->tick_ns += (double)in->weight_ns;
 	e->tick_count += (double)in->weight_ns / (double)in->ns;
 	if (in->ns > e->max_ns)
@@ -321,7 +355,7 @@ static bool read_sleeper(struct wait_stacks *w, const struct contract_thread *ro
 	walk_stack(w, row->tgid, &regs, w->slice, (size_t)n, &k);
 	if (!k.n)
 		return false;
-	e = entry_of(w, sched_reason(row->wait), k.ids, k.n);
+	e = entry_of(w, sched_reason(row->wait), k.ids, k.nids);
 	s->entry = (uint32_t)(e - w->entries);
 	s->hash = e->hash;
 	tell_site(w, e, &k, row->wait == WAIT_FUTEX ? row->lock : 0, (double)SLEEP_NS);

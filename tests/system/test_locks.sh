@@ -17,6 +17,16 @@ between "its wait is all there is, percent" "$(lock "file lock" .pct)" 95 101
 equal "and counts as a lock" "$(lock "file lock" '"\(.is_mutex) \(.reason)"')" "1 other"
 check "an alert says so" jq -e 'any(.alerts[]; .rule == "lock_wait" and (.subject | startswith("file lock")))' <<<"$last"
 
+start guarded "$BUILD/tests/targets/guarded"
+eventually 10 grep -q ready "$T/guarded.out"
+last=$(last_of "$pid")
+equal "a lock's place is the function of the source, inlined, and not its guard" \
+	"$(lock mutex '"\(.name) \(.site)"')" "registry_lock update_registry (inlined)"
+equal "as its stack has it" "$(jq -r '[.blocked.stacks[] | select(.kind == "mutex")][0].frames
+	| map(sub(" \\(guarded\\)$"; "")) | .[index("__gthread_mutex_lock (inlined)"):] | .[:3] | join(" < ")' <<<"$last")" \
+	"__gthread_mutex_lock (inlined) < update_registry (inlined) < work"
+kill "$pid"
+
 # Two that write to one database, each holding it for 200 ms of 250: the other sleeps meanwhile.
 cat >"$T/write.py" <<'P'
 import sqlite3, sys, time

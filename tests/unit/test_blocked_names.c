@@ -100,6 +100,17 @@ static void pythons_gil_is_told_from_the_mutex_that_guards_it(void **state)
 	assert_false(wait_site_is_lock("condvar"));
 }
 
+static void inlined_guards_are_passed_on_the_way_to_the_program(void **state)
+{
+	(void)state;
+	assert_true(
+		wait_site_is_inlined_library("std::lock_guard<std::mutex>::lock_guard (inlined)"));
+	assert_true(wait_site_is_inlined_library("__gthread_mutex_lock (inlined)"));
+	assert_true(wait_site_is_inlined_library("<std::sync::Mutex<T>>::lock (inlined)"));
+	assert_false(wait_site_is_inlined_library("update_registry (inlined)"));
+	assert_false(wait_site_is_inlined_library("std::thread::_Invoker::operator()"));
+}
+
 static void a_semaphore_of_postgres_is_the_lock_it_serves(void **state)
 {
 	(void)state;
@@ -340,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_mutex_is_named_by_the_function_that_locks_it),
 		cmocka_unit_test(pythons_gil_is_told_from_the_mutex_that_guards_it),
+		cmocka_unit_test(inlined_guards_are_passed_on_the_way_to_the_program),
 		cmocka_unit_test(a_semaphore_of_postgres_is_the_lock_it_serves),
 		cmocka_unit_test(locks_of_java_and_rust_are_taken_for_waits_of_the_idle),
 		cmocka_unit_test(a_databases_locks_are_taken_for_network_and_sleep),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collectors/lock_name.h"
+#include "collectors/wait_site.h"
 #include "tui/format.h"
 #include "tui/ui.h"
 
@@ -61,7 +62,8 @@ static bool is_library(const char *module)
 uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_stack *st)
 {
 	for (uint32_t i = 0; i < frames_of(st); i++)
-		if (st->frames[i] < s->nsymbols && !is_library(s->symbols[st->frames[i]].module))
+		if (st->frames[i] < s->nsymbols && !is_library(s->symbols[st->frames[i]].module) &&
+		    !wait_site_is_inlined_library(s->symbols[st->frames[i]].name))
 			return st->frames[i];
 	return frames_of(st) && st->frames[0] < s->nsymbols ? st->frames[0] : UINT32_MAX;
 }
@@ -199,6 +201,24 @@ static bool is_named_in_file(const struct snapshot *s, const uint32_t *frames, u
 	return false;
 }
 
+static const char inlined[] = " (inlined)";
+
+/* A list has no room to say that a function was inlined; what is opened does. */
+static int plain_length(const char *name)
+{
+	const char *at = strstr(name, inlined);
+
+	return at ? (int)(at - name) : (int)strlen(name);
+}
+
+/* " via LWLockAcquire" of a site that was inlined. */
+static const char *after(const char *site)
+{
+	const char *via = strstr(site, " via ");
+
+	return via && via - site >= plain_length(site) ? via : "";
+}
+
 /*
  * "compete < worker < main": where the program waits, and who called it. Functions of a stripped
  * file that have no name are left to the stack, where others of it have one.
@@ -209,6 +229,7 @@ static void stack_text(const struct snapshot *s, const struct snap_wait_stack *s
 	uint32_t place = blocked_stack_place(s, st), n = 0;
 	bool on = false, named = is_named_in_file(s, st->frames, frames_of(st), place);
 	size_t len = 0;
+	int length;
 
 	out[0] = '\0';
 	for (uint32_t i = 0; i < frames_of(st) && n < 4; i++) {
@@ -218,8 +239,9 @@ static void stack_text(const struct snapshot *s, const struct snap_wait_stack *s
 		if (!on || f >= s->nsymbols || (f != place && is_library(s->symbols[f].module)) ||
 		    (named && is_unnamed(s->symbols[f].name)))
 			continue;
-		len += (size_t)snprintf(out + len, size - len, "%s%.60s", n++ ? " ← " : "",
-					s->symbols[f].name);
+		length = plain_length(s->symbols[f].name);
+		len += (size_t)snprintf(out + len, size - len, "%s%.*s", n++ ? " ← " : "",
+					length > 60 ? 60 : length, s->symbols[f].name);
 		if (len >= size)
 			return;
 	}
@@ -263,11 +285,11 @@ static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 		lock_name_plain(&s->locks[i], lock, sizeof(lock));
 		if (s->locks[i].pid)
 			snprintf(of, sizeof(of), " of pid %d", s->locks[i].pid);
-		snprintf(out->text, sizeof(out->text), "%s%s%s%s", lock, of,
+		snprintf(out->text, sizeof(out->text), "%s%s%s%.*s%s", lock, of,
 			 !s->locks[i].site[0] ? ""
 			 : lock[0]	      ? "  in "
 					      : "in ",
-			 s->locks[i].site);
+			 plain_length(s->locks[i].site), s->locks[i].site, after(s->locks[i].site));
 		break;
 	case BLOCKED_ROW_STACK:
 		stack_text(s, &s->wait_stacks[i], out->text, sizeof(out->text));

@@ -100,7 +100,8 @@ static bool is_condvar(const char *kind)
 static bool waits_at(const struct snapshot *sn, const struct snap_wait_stack *st,
 		     const struct snap_lock *l)
 {
-	size_t n = strcspn(l->site, " ");
+	const char *via = strstr(l->site, " via ");
+	size_t n = via ? (size_t)(via - l->site) : strlen(l->site);
 
 	if (st->reason != l->reason || !n ||
 	    (l->reason != BLOCKED_FUTEX && strcmp(st->kind, l->kind) != 0) ||
