@@ -317,6 +317,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 		return;
 	}
 	fill_cpu(p, &st, ns, out);
+	out->nice = st.nice;
 	out->minflt = st.minflt;
 	out->majflt = st.majflt;
 	out->minflt_rate = rate(st.minflt, p->stat.minflt, ns);

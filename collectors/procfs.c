@@ -86,6 +86,7 @@ int procfs_parse_stat(const char *text, struct procfs_stat *out)
 	out->majflt = f[12];
 	out->utime = f[14];
 	out->stime = f[15];
+	out->nice = (int32_t)f[19];
 	out->num_threads = (uint32_t)f[20];
 	out->starttime = f[22];
 	out->vsize_bytes = f[23];

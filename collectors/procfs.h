@@ -16,6 +16,7 @@ struct procfs_stat {
 	uint64_t minflt, majflt, utime, stime, starttime;
 	uint64_t vsize_bytes, rss_pages;
 	uint64_t startstack; /* 0 without permission to ptrace */
+	int32_t nice;
 	uint32_t num_threads;
 };
 

@@ -20,6 +20,11 @@ static void advise(const struct snap_proc *p, double own_share, char *out, size_
 			 "it may use %u of %u CPUs (%.60s): allow more (taskset -ap, cpuset.cpus), "
 			 "or run no more threads than that",
 			 p->cpus_allowed, p->ncpu, p->cpus_list);
+	else if (p->nice > 0 && own_share < OWN_SHARE)
+		snprintf(out, size,
+			 "its nice value is %d, so that others go first: renice -n 0 -p PID (and "
+			 "of its threads), or move it to another machine",
+			 p->nice);
 	else if (own_share >= OWN_SHARE)
 		snprintf(out, size,
 			 "its own threads queue for %u CPUs: run no more of them at once than "

@@ -93,6 +93,7 @@ struct snap_proc {
 	double ctxsw_voluntary_rate, ctxsw_involuntary_rate;
 	uint32_t fds;
 	uint32_t ncpu;		/* CPUs online */
+	int32_t nice;		/* priority of its first thread: -20 first to 19 last */
 	uint32_t cpus_allowed;	/* of them, those that its first thread may run on; 0: not known */
 	char cpus_list[32];	/* which: "0-3,8", cut at its end */
 	double machine_cpu_pct; /* busy share of the whole machine, 100 = every CPU */

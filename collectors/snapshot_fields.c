@@ -127,6 +127,7 @@ static const struct field proc_fields[] = {
 	F(snap_proc, ctxsw_involuntary_rate, FIELD_F64),
 	F(snap_proc, fds, FIELD_U32),
 	F(snap_proc, ncpu, FIELD_U32),
+	F(snap_proc, nice, FIELD_I32),
 	F(snap_proc, cpus_allowed, FIELD_U32),
 	FS(snap_proc, cpus_list),
 	F(snap_proc, machine_cpu_pct, FIELD_F64),

@@ -328,6 +328,9 @@ static void say_queue(struct verdict *v, const struct snapshot *s, const struct 
 	if (s->proc.cpus_allowed && s->proc.cpus_allowed < s->proc.ncpu)
 		snprintf(allowed, sizeof(allowed), "; of %u CPUs it may use %u (CPU %s)",
 			 s->proc.ncpu, s->proc.cpus_allowed, s->proc.cpus_list);
+	else if (s->proc.nice > 0)
+		snprintf(allowed, sizeof(allowed), "; others go first: its nice value is %d",
+			 s->proc.nice);
 	say(v, VERDICT_BAD, "Waiting for CPU", "alerts",
 	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy, %.0f %% "
 	    "by this program%s",

@@ -14,7 +14,7 @@
 #include "probes/contract.h"
 
 static const char line[] =
-	"77 (a) b (c) S 1 77 77 0 -1 4194304 11 12 13 14 150 160 17 18 20 0 5 0 9876 "
+	"77 (a) b (c) S 1 77 77 0 -1 4194304 11 12 13 14 150 160 17 18 20 -5 5 0 9876 "
 	"4096000 321 18446744073709551615 94 95 140700000000 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0";
 
 static void a_name_with_spaces_and_parentheses_does_not_shift_fields(void **state)
@@ -29,6 +29,7 @@ static void a_name_with_spaces_and_parentheses_does_not_shift_fields(void **stat
 	assert_int_equal(st.majflt, 13);
 	assert_int_equal(st.utime, 150);
 	assert_int_equal(st.stime, 160);
+	assert_int_equal(st.nice, -5);
 	assert_int_equal(st.num_threads, 5);
 	assert_int_equal(st.starttime, 9876);
 	assert_int_equal(st.vsize_bytes, 4096000);

@@ -201,6 +201,13 @@ static void a_full_machine_is_blamed_on_who_fills_it(void **state)
 	assert_non_null(strstr(alert("cpu_queue")->evidence, "0.55 threads are ready"));
 	assert_non_null(strstr(alert("cpu_queue")->evidence, "100 % busy, 20 % with this program"));
 	assert_non_null(strstr(alert("cpu_queue")->advice, "others use the CPUs"));
+	s->proc.nice = 19;
+	run(2);
+	assert_non_null(strstr(alert("cpu_queue")->advice, "its nice value is 19"));
+	s->proc.nice = -5;
+	run(2);
+	assert_non_null(strstr(alert("cpu_queue")->advice, "others use the CPUs"));
+	s->proc.nice = 0;
 	s->proc.user_pct = 190;
 	s->cpu.runq_wait_pct = 600;
 	run(3);

@@ -78,6 +78,8 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
 	expect(s, VERDICT_BAD, "Waiting for CPU", "the machine is 63 % busy, 30 % by this program");
+	s->proc.nice = 19;
+	expect(s, VERDICT_BAD, "Waiting for CPU", "others go first: its nice value is 19");
 	s->proc.cpus_allowed = 1;
 	snprintf(s->proc.cpus_list, sizeof(s->proc.cpus_list), "1");
 	expect(s, VERDICT_BAD, "Waiting for CPU",
