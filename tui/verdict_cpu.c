@@ -126,38 +126,61 @@ static const char *frame_name(const struct snapshot *s, const struct snap_stack 
 		       : NULL;
 }
 
-/* Who calls the allocator in a stack that ends in it; UINT32_MAX: it does not. */
-static uint32_t caller_in(const struct snapshot *s, const struct snap_stack *st)
+/* That these call what a program does goes without saying. */
+static bool is_start(const char *name)
+{
+	static const char *const names[] = {"main", "_start", "start_thread", "clone3",
+					    "__libc_start_call_main"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+/* Is it part of what the callers are looked for of: a function, or NULL the allocator? */
+static bool is_callee(const char *name, const char *function)
+{
+	return function ? !strcmp(name, function) : is_allocator(name);
+}
+
+/* Who calls it in a stack that ends in it; UINT32_MAX: it does not end there. */
+static uint32_t caller_in(const struct snapshot *s, const struct snap_stack *st,
+			  const char *function)
 {
 	const char *name = frame_name(s, st, 0);
 	uint32_t i = 0;
 
-	if (!name || !is_allocator(name))
+	if (!name || !is_callee(name, function))
 		return UINT32_MAX;
-	while ((name = frame_name(s, st, i)) && (is_allocator(name) || begins(name, "fn@")))
+	while ((name = frame_name(s, st, i)) && (is_callee(name, function) || begins(name, "fn@")))
 		i++;
 	return name ? st->frames[i] : UINT32_MAX;
 }
 
-/* The function that most of the allocator's samples come from; NULL: not known. */
-static const char *top_caller(const struct snapshot *s)
+/* ", mostly called by NAME": the function that more than half of its samples come through. */
+static void mostly_by(const struct snapshot *s, const char *function, char *out, size_t size)
 {
-	uint64_t most = 0;
+	uint64_t most = 0, all = 0;
 	const char *top = NULL;
 
+	out[0] = '\0';
 	for (uint32_t i = 0; i < s->nstacks; i++) {
-		uint32_t caller = caller_in(s, &s->stacks[i]);
+		uint32_t caller = caller_in(s, &s->stacks[i], function);
 		uint64_t n = 0;
 
 		for (uint32_t k = i; k < s->nstacks && caller != UINT32_MAX; k++)
-			if (caller_in(s, &s->stacks[k]) == caller)
+			if (caller_in(s, &s->stacks[k], function) == caller)
 				n += s->stacks[k].count;
+		if (caller != UINT32_MAX)
+			all += s->stacks[i].count;
 		if (n > most) {
 			most = n;
 			top = s->symbols[caller].name;
 		}
 	}
-	return top;
+	if (top && 2 * most > all && !is_start(top))
+		snprintf(out, size, ", mostly called by %.90s", top);
 }
 
 static double allocator_pct(const struct snapshot *s, const struct snap_function **first)
@@ -274,6 +297,8 @@ static void function_words(const struct snapshot *s, const struct snap_function 
 
 	if (f->recent_pct >= FUNCTION_PCT) {
 		named_around(s, f, more, sizeof(more));
+		if (!more[0])
+			mostly_by(s, f->name, more, sizeof(more));
 		snprintf(out, size, "%.0f %% of samples in %s%s%s%s%s; %.0f %% of a CPU used",
 			 f->recent_pct, f->name, f->module[0] ? " (" : "", f->module,
 			 f->module[0] ? ")" : "", more, busy);
@@ -290,7 +315,7 @@ const char *verdict_cpu_words(const struct snapshot *s, double user_pct, double 
 	const struct snap_function *f = NULL, *alloc;
 	double busy = user_pct + sys_pct, pct = allocator_pct(s, &alloc);
 	const struct snap_latency *call = busiest_syscall(s);
-	const char *caller;
+	char caller[128];
 
 	for (uint32_t i = 0; i < s->nfunctions; i++)
 		if (!f || s->functions[i].recent_pct > f->recent_pct)
@@ -302,12 +327,11 @@ const char *verdict_cpu_words(const struct snapshot *s, double user_pct, double 
 			 is_absent(s) ? "functions are not sampled, see Help"
 				      : "too few samples yet to say where");
 	} else if (alloc && pct >= FUNCTION_PCT && pct > f->recent_pct) {
-		caller = top_caller(s);
-		snprintf(out, size,
-			 "%.0f %% of samples allocate and free memory (%s)%s%.90s; %.0f %% of a "
-			 "CPU used",
-			 pct, alloc->module, caller ? ", most for " : "", caller ? caller : "",
-			 busy);
+		mostly_by(s, NULL, caller, sizeof(caller));
+		snprintf(
+			out, size,
+			"%.0f %% of samples allocate and free memory (%s)%s; %.0f %% of a CPU used",
+			pct, alloc->module, caller, busy);
 	} else {
 		function_words(s, f, busy, out, size);
 	}

@@ -310,11 +310,20 @@ static void a_busy_allocator_is_named_with_who_calls_it(void **state)
 	s->stacks[1].frames[0] = snapshot_symbol(s, "malloc", "libc.so.6");
 	s->stacks[1].frames[1] = snapshot_symbol(s, "main", "app");
 	expect(s, VERDICT_BAD, "CPU-bound",
-	       "36 % of samples allocate and free memory (libc.so.6), most for build_nodes; ");
+	       "36 % of samples allocate and free memory (libc.so.6), mostly called by "
+	       "build_nodes; ");
 	/* One function alone takes more. */
 	set_function(s, 0, "build_nodes", "app", 50, 95);
 	s->nfunctions = 4;
-	expect(s, VERDICT_BAD, "CPU-bound", "50 % of samples in build_nodes (app)");
+	expect(s, VERDICT_BAD, "CPU-bound", "50 % of samples in build_nodes (app); ");
+	s->stacks[0].nframes = 1;
+	s->stacks[0].frames[0] = snapshot_symbol(s, "build_nodes", "app");
+	s->stacks[0].frames[s->stacks[0].nframes++] = snapshot_symbol(s, "serve", "app");
+	expect(s, VERDICT_BAD, "CPU-bound",
+	       "50 % of samples in build_nodes (app), mostly called by serve; ");
+	/* That main() calls it says nothing. */
+	s->stacks[0].frames[1] = snapshot_symbol(s, "main", "app");
+	expect(s, VERDICT_BAD, "CPU-bound", "50 % of samples in build_nodes (app); ");
 }
 
 static void time_in_the_kernel_is_told_by_its_dearest_calls(void **state)
