@@ -71,10 +71,13 @@ static void draw_titles(const struct grid *g, const struct grid_model *m, struct
 	}
 }
 
-/* "leaf ← caller ← its caller": what matters most comes first, so the end is cut. */
+/*
+ * "leaf ← caller ← its caller", "lock  in function via primitive": what matters most comes first,
+ * so the end is cut.
+ */
 static bool is_chain(const char *text)
 {
-	return strstr(text, " ← ");
+	return strstr(text, " ← ") || strstr(text, " via ");
 }
 
 static void draw_chain(struct surface *s, int x, int y, int w, enum style st, const char *text)

@@ -169,29 +169,40 @@ static int draw_running(const struct snapshot *sn, const struct snap_thread *t, 
 	return 1 + ((int)n < r.h - 1 ? (int)n : r.h - 1);
 }
 
+static int draw_wait_stack(const struct snapshot *sn, const struct snap_wait_stack *st,
+			   struct surface *s, struct rect r)
+{
+	char ns[FORMAT_SIZE], n[FORMAT_SIZE];
+
+	surface_printf(s, r.x, r.y, r.w, STYLE_STRONG, "for %s, %s in %s waits%s%s",
+		       st->kind[0] ? st->kind : blocked_reason_name(st->reason),
+		       format_ns(ns, st->ns), format_count(n, (double)st->count),
+		       st->waker[0] ? ", woken by " : "", st->waker);
+	return 2 + stack_panel_wait(sn, st, s, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, 0);
+}
+
 static void draw_waiting(const struct snapshot *sn, const struct snap_thread *t, struct surface *s,
 			 struct rect r)
 {
-	char ns[FORMAT_SIZE], n[FORMAT_SIZE];
-	int y = r.y + 1, end = r.y + r.h;
+	bool own = false;
+	int end = r.y + r.h;
 
-	widget_rule(s, r.x, r.y, r.w,
-		    "waits: stacks that it was the last in, times of all threads");
-	for (uint32_t i = 0; i < sn->nwait_stacks && y + 1 < end; i++) {
-		const struct snap_wait_stack *st = &sn->wait_stacks[i];
-
-		if (st->tid != t->tid)
+	for (uint32_t i = 0; i < sn->nwait_stacks && !own; i++)
+		own = sn->wait_stacks[i].tid == t->tid;
+	/* Of many threads in one place the last alone is known. */
+	widget_rule(s, r.x, r.y++, r.w,
+		    !sn->nwait_stacks ? "waits"
+		    : own ? "waits: stacks that it was the last in, times of all threads"
+			  : "waits: its own are not known, others came after it; of all threads");
+	for (uint32_t i = 0; i < sn->nwait_stacks && r.y + 1 < end; i++) {
+		if (own && sn->wait_stacks[i].tid != t->tid)
 			continue;
-		surface_printf(s, r.x, y++, r.w, STYLE_STRONG, "for %s, %s in %s waits%s%s",
-			       st->kind[0] ? st->kind : blocked_reason_name(st->reason),
-			       format_ns(ns, st->ns), format_count(n, (double)st->count),
-			       st->waker[0] ? ", woken by " : "", st->waker);
-		y += 1 + stack_panel_wait(sn, st, s, (struct rect){r.x, y, r.w, end - y}, 0);
+		r.h = end - r.y;
+		r.y += draw_wait_stack(sn, &sn->wait_stacks[i], s, r);
 	}
-	if (y == r.y + 1 && y < end)
-		widget_wrap(s, (struct rect){r.x, y, r.w, end - y}, STYLE_DIM,
-			    "none: others waited after it in the same places, see Blocked for all "
-			    "of them");
+	if (!sn->nwait_stacks && r.y < end)
+		surface_text(s, r.x, r.y, r.w, STYLE_DIM,
+			     "no stack was seen to wait; Help says what is measured");
 }
 
 static void detail(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
