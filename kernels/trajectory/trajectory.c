@@ -3,8 +3,13 @@
 #include "kernels/trajectory/trajectory.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 float quantize_i8_scalar(const float *x, int8_t *codes, uint32_t n)
 {
@@ -86,15 +91,18 @@ int trajectory_add_steps(struct trajectory *t, quantize_rows_fn *quantize, const
 	return 0;
 }
 
-enum { COLUMNS = 32 };
+enum { LANES = 4, COLUMNS = 32 };
 
 /*
- * The eighth largest of the maxima of columns: at least eight weights are no less, so none that is
- * less is among the eight heaviest. *sum is that of all.
+ * No more than the eighth largest weight, and near it: each of four lanes has two columns whose
+ * maxima are no less than the second of its own, so the least of these seconds is reached by
+ * eight. Of a number of weights that is no multiple of COLUMNS, the rest is left out. *sum is that
+ * of all.
  */
-static float eighth_of_columns(const float *weights, uint32_t n, float *sum)
+static float below_eighth(const float *weights, uint32_t n, float *sum)
 {
-	float max[COLUMNS] = {0}, total[COLUMNS] = {0}, top[TRAJECTORY_TOP] = {0};
+	float max[COLUMNS] = {0}, total[COLUMNS] = {0}, first[LANES] = {0}, second[LANES] = {0};
+	float least;
 	uint32_t i = 0;
 
 	for (; i + COLUMNS <= n; i += COLUMNS) {
@@ -103,54 +111,109 @@ static float eighth_of_columns(const float *weights, uint32_t n, float *sum)
 			total[c] += weights[i + c];
 		}
 	}
-	for (uint32_t c = 0; i + c < n; c++) {
-		max[c] = weights[i + c] > max[c] ? weights[i + c] : max[c];
-		total[c] += weights[i + c];
-	}
-	*sum = 0;
-	for (uint32_t c = 0; c < COLUMNS; c++) {
-		float m = max[c];
+	for (; i < n; i++)
+		total[0] += weights[i];
+	for (uint32_t c = 0; c < COLUMNS; c += LANES) {
+		for (uint32_t l = 0; l < LANES; l++) {
+			float m = max[c + l], low = m < first[l] ? m : first[l];
 
-		*sum += total[c];
-		/* Into its place, without a branch to guess. */
-		for (uint32_t k = 0; k < TRAJECTORY_TOP; k++) {
-			float high = m > top[k] ? m : top[k];
-
-			m = m > top[k] ? top[k] : m;
-			top[k] = high;
+			first[l] = m > first[l] ? m : first[l];
+			second[l] = low > second[l] ? low : second[l];
 		}
 	}
-	return top[TRAJECTORY_TOP - 1];
+	*sum = 0;
+	for (uint32_t c = 0; c < COLUMNS; c++)
+		*sum += total[c];
+	least = second[0];
+	for (uint32_t l = 1; l < LANES; l++)
+		least = second[l] < least ? second[l] : least;
+	return least;
 }
 
-/* Of the few that may be among the heaviest, each is inserted in order; the first of equals stays.
+/* Which of COLUMNS weights are no less: bit c is of the one at c. */
+static uint32_t marks_from(const float *weights, float least)
+{
+	uint32_t marks = 0;
+
+#if defined(__SSE2__) /* which is in every x86-64; of the loop the compiler makes 32 branches */
+	const __m128 limit = _mm_set1_ps(least);
+
+	for (uint32_t c = 0; c < COLUMNS; c += 4)
+		marks |= (uint32_t)_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(weights + c), limit))
+			 << c;
+#else
+	for (uint32_t c = 0; c < COLUMNS; c++)
+		marks |= (uint32_t)(weights[c] >= least) << c;
+#endif
+	return marks;
+}
+
+/*
+ * A weight above its key: for numbers above 0 their bits are in the same order, and of equal
+ * weights the first key is the greater.
  */
+static uint64_t pack_weight(float weight, uint32_t key)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &weight, sizeof(bits));
+	return (uint64_t)bits << 32 | (UINT32_MAX - key);
+}
+
+static float packed_weight(uint64_t packed)
+{
+	const uint32_t bits = (uint32_t)(packed >> 32);
+	float weight;
+
+	memcpy(&weight, &bits, sizeof(weight));
+	return weight;
+}
+
+/* Into its place in the order, without a branch to guess. */
+static inline void offer_weight(uint64_t top[TRAJECTORY_TOP], uint64_t packed)
+{
+#pragma GCC unroll 8
+	for (int i = 0; i < TRAJECTORY_TOP; i++) {
+		const uint64_t other = top[i];
+
+		top[i] = packed > other ? packed : other;
+		packed = packed > other ? other : packed;
+	}
+}
+
+static uint16_t share_of(float x)
+{
+	return (uint16_t)((x > 0 ? x < 1 ? x : 1 : 0) * 65535 + 0.5f);
+}
+
 void trajectory_keep_weights(struct trajectory_attention *a, uint32_t head, const float *weights,
 			     uint32_t n)
 {
-	float best[TRAJECTORY_TOP] = {0}, rest;
-	uint16_t keys[TRAJECTORY_TOP] = {0};
-	const float least = eighth_of_columns(weights, n, &rest);
+	uint64_t top[TRAJECTORY_TOP];
+	float rest, least = below_eighth(weights, n, &rest);
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const float w = weights[i];
-		int at = TRAJECTORY_TOP - 1;
+	least = least > 0 ? least : FLT_TRUE_MIN;
+	for (int k = 0; k < TRAJECTORY_TOP; k++)
+		top[k] = UINT32_MAX; /* key 0, of no weight */
+	for (; i + COLUMNS <= n; i += COLUMNS) {
+		for (uint32_t m = marks_from(weights + i, least); m; m &= m - 1) {
+			const uint32_t key = i + (uint32_t)__builtin_ctz(m);
 
-		if (w < least || w <= best[at])
-			continue;
-		for (; at > 0 && best[at - 1] < w; at--) {
-			best[at] = best[at - 1];
-			keys[at] = keys[at - 1];
+			offer_weight(top, pack_weight(weights[key], key));
 		}
-		best[at] = w;
-		keys[at] = (uint16_t)i;
 	}
-	for (int i = 0; i < TRAJECTORY_TOP; i++) {
-		rest -= best[i];
-		a->top[head][i] = (struct trajectory_weight){
-			keys[i], (uint16_t)lrintf(fminf(best[i], 1) * 65535)};
+	for (; i < n; i++)
+		if (weights[i] >= least)
+			offer_weight(top, pack_weight(weights[i], i));
+	for (int k = 0; k < TRAJECTORY_TOP; k++) {
+		const float weight = packed_weight(top[k]);
+
+		rest -= weight;
+		a->top[head][k] = (struct trajectory_weight){
+			(uint16_t)(UINT32_MAX - (uint32_t)top[k]), share_of(weight)};
 	}
-	a->rest[head] = (uint16_t)lrintf(fmaxf(0, fminf(rest, 1)) * 65535);
+	a->rest[head] = share_of(rest);
 }
 
 static void read_codes(const int8_t *codes, float scale, uint32_t n, float *x)

@@ -148,6 +148,41 @@ static void heavy_attention_weights_are_lost(void **state)
 	assert_true(l1 <= 2 * (float)a.rest[3] / 65535 + 9 / 131070.0f + 1e-6f);
 }
 
+/* Against looking for the largest eight times; few values, so that many are equal; zeros and NaN.
+ */
+static void check_heaviest(uint32_t n, uint32_t values)
+{
+	float w[300];
+	bool taken[300] = {false};
+	struct trajectory_attention a;
+
+	for (uint32_t i = 0; i < n; i++)
+		w[i] = floorf((random_float() + 1) / 2 * (float)values) / (float)(values * 64);
+	if (n > 20)
+		w[n / 2] = NAN;
+	trajectory_keep_weights(&a, 1, w, n);
+	for (int k = 0; k < TRAJECTORY_TOP; k++) {
+		uint32_t best = n;
+
+		for (uint32_t i = 0; i < n; i++)
+			if (!taken[i] && w[i] > (best < n ? w[best] : 0))
+				best = i;
+		assert_int_equal(a.top[1][k].key, best < n ? best : 0);
+		assert_int_equal(a.top[1][k].weight, best < n ? lrintf(w[best] * 65535) : 0);
+		if (best < n)
+			taken[best] = true;
+	}
+}
+
+static void kept_weights_are_not_the_heaviest(void **state)
+{
+	static const uint32_t values[] = {1, 2, 7, 50, 100000};
+
+	for (uint32_t n = 1; n <= 300; n++)
+		for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++)
+			check_heaviest(n, values[v]);
+}
+
 static void a_record_overflows(void **state)
 {
 	static float x[TRAJECTORY_DIM + 1];
@@ -413,6 +448,7 @@ int main(void)
 		cmocka_unit_test(instruction_sets_record_different_codes),
 		cmocka_unit_test(steps_recorded_together_differ),
 		cmocka_unit_test(heavy_attention_weights_are_lost),
+		cmocka_unit_test(kept_weights_are_not_the_heaviest),
 		cmocka_unit_test(a_record_overflows),
 		cmocka_unit_test(ten_thousand_records_exceed_the_budget),
 		cmocka_unit_test(a_full_buffer_overwrites_or_does_not_count),
