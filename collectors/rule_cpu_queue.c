@@ -8,6 +8,7 @@
 #define CRITICAL_PCT 100.0
 /* Of the run queue's time and the time on a CPU: below it, waiting costs little. */
 #define LOST_SHARE 0.25
+#define LOCK_SHARE 0.25
 /* A control group that is stopped for the rest of its period queues for that. */
 #define THROTTLED_PCT 20.0
 /* Of what the machine does: more is its own threads' doing. */
@@ -40,9 +41,12 @@ bool rule_cpu_queue_check(const struct snapshot *s, struct snap_alert *a)
 {
 	const struct snap_proc *p = &s->proc;
 	double busy = p->user_pct + p->sys_pct, waits = s->cpu.runq_wait_pct;
-	double own = p->ncpu ? busy / p->ncpu : busy;
+	double own = p->ncpu ? busy / p->ncpu : busy, locks = 0;
 
-	if (waits < WARN_PCT || waits < LOST_SHARE * (waits + busy) ||
+	for (uint32_t i = 0; i < s->nlocks; i++)
+		locks += s->locks[i].is_mutex ? s->locks[i].pct : 0;
+	/* Who waits much longer for locks would gain little from more CPUs. */
+	if (waits < WARN_PCT || waits < LOCK_SHARE * locks || waits < LOST_SHARE * (waits + busy) ||
 	    p->throttled_pct >= THROTTLED_PCT)
 		return false;
 	if (own > p->machine_cpu_pct)

@@ -40,7 +40,7 @@ bool rule_heap_growth_check(const struct snapshot *s, struct snap_alert *a)
 		 "%.200s; at this rate memory is full in %.0f min", h->words, minutes);
 	snprintf(a->advice, sizeof(a->advice), "%s",
 		 h->mode == HEAP_SAMPLE
-			 ? "see Heap for the call sites that grow: who should free what they "
+			 ? "see Memory for the call sites that grow: who should free what they "
 			   "allocate?"
 			 : "find the call site: perftop --heap=sample with the same target");
 	return true;

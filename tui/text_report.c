@@ -122,7 +122,7 @@ static void write_verdict(const struct text_report *r, const struct snapshot *s,
 		text_line_add(&l, v.also);
 		text_line_end(&l, r->ascii, out);
 	}
-	if (s->nheap && s->heap.verdict > HEAP_STEADY) {
+	if (s->nheap && s->heap.verdict > HEAP_STEADY && strcmp(v.view, "heap") != 0) {
 		text_line_begin(&l, "heap");
 		text_line_add(&l, s->heap.words);
 		text_line_end(&l, r->ascii, out);

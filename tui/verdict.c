@@ -12,6 +12,7 @@
 #include "tui/verdict_cpu.h"
 #include "tui/verdict_peer.h"
 #include "tui/views/blocked_rows.h"
+#include "tui/views/heap_panel.h"
 
 /* Percent of one thread: below it, nothing is going on that could be made faster. */
 #define IDLE_PCT 5.0
@@ -24,6 +25,8 @@
 /* A futex that is no mutex is worth naming when half a thread waits on it, again and again. */
 #define FUTEX_PCT  50.0
 #define FUTEX_RATE 5.0
+/* Live memory that grows so fast is worth the first line, as it is an alert. */
+#define GROWTH_BYTES_S 65536.0
 
 static void say(struct verdict *v, enum verdict_mood mood, const char *label, const char *view,
 		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -219,6 +222,20 @@ static bool say_peer(struct verdict *v, const struct snapshot *s)
 	return true;
 }
 
+/* A program that does little has something to fix yet when its memory grows. */
+static bool say_growth(struct verdict *v, const struct snapshot *s, double busy)
+{
+	const struct snap_heap *h = &s->heap;
+
+	if (!s->nheap || (h->verdict != HEAP_GROWING && h->verdict != HEAP_LEAKING) ||
+	    !(h->growth_bytes_s >= GROWTH_BYTES_S))
+		return false;
+	say(v, h->verdict == HEAP_LEAKING ? VERDICT_BAD : VERDICT_WARN,
+	    heap_panel_label(h->verdict), "heap", "%s; %.1f %% of a CPU used", heap_panel_words(h),
+	    busy);
+	return true;
+}
+
 /* A server between requests, or a client whose answers come through one descriptor for all. */
 static void say_waiting(struct verdict *v, const struct time_split *t,
 			const struct snap_latency *call, const char *in, double busy)
@@ -245,6 +262,8 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 		snprintf(in, sizeof(in), "%s; ",
 			 t->pct[TIME_SLEEP] > t->pct[TIME_NET] ? "sleeps"
 							       : "waits for the network");
+	if (say_growth(v, s, busy))
+		return;
 	if (futex) {
 		futex_words(s, futex, words, sizeof(words));
 		say(v, VERDICT_GOOD, "Not saturated", "blocked", "%.0f %% of a CPU; %s", busy,
@@ -344,6 +363,7 @@ static bool is_said(const struct verdict *v, const char *rule)
 	return !strcmp(rule, "cpu_bound") || !strcmp(rule, "lock_wait") ||
 	       !strcmp(rule, "deadlock") ||
 	       (!strcmp(rule, "cpu_queue") && !strcmp(v->label, "Waiting for CPU")) ||
+	       (!strcmp(rule, "heap_growth") && !strcmp(v->view, "heap")) ||
 	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
 }
 

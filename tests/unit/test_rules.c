@@ -228,6 +228,13 @@ static void a_full_machine_is_blamed_on_who_fills_it(void **state)
 	run(12);
 	run(13);
 	assert_null(alert("cpu_queue"));
+	s->proc.user_pct = 10;
+	s->nlocks = 1;
+	s->locks[0] = (struct snap_lock){.addr = 1, .pct = 600, .is_mutex = 1};
+	run(14);
+	run(15);
+	assert_null(alert("cpu_queue"));
+	s->nlocks = 0;
 	s->proc.cpus_allowed = 0;
 }
 

@@ -388,6 +388,18 @@ static void waiting_for_a_disk_names_the_call_and_the_function(void **state)
 	expect(s, VERDICT_BAD, "I/O-bound", ", most in fn@0xab050 (");
 }
 
+static void an_idle_program_that_leaks_has_something_to_fix(void **state)
+{
+	struct fixture *f = *state;
+
+	sample_snapshot_fill(f->s, SAMPLE_LEAK, 1);
+	expect(f->s, VERDICT_BAD, "Leak suspected",
+	       "session_clone keeps 100 % of what it allocates");
+	expect(f->s, VERDICT_BAD, "Leak suspected", "; 0.5 % of a CPU used");
+	f->s->heap.verdict = HEAP_STEADY;
+	expect(f->s, VERDICT_GOOD, "Mostly idle", "waits in epoll_wait for requests");
+}
+
 static void parked_threads_of_go_are_not_taken_for_a_lock(void **state)
 {
 	struct fixture *f = *state;
@@ -430,6 +442,7 @@ int main(void)
 		TEST(time_in_the_kernel_is_told_by_its_dearest_calls),
 		TEST(a_spread_profile_is_told_by_its_files),
 		TEST(waiting_for_a_disk_names_the_call_and_the_function),
+		TEST(an_idle_program_that_leaks_has_something_to_fix),
 		TEST(parked_threads_of_go_are_not_taken_for_a_lock),
 		TEST(missed_goal_is_said_beside_the_cause),
 	};

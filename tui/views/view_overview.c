@@ -67,7 +67,8 @@ static void draw_heap(const struct ui *ui, struct surface *s, struct rect *r)
 	char label[32], hint[32];
 	int label_w, hint_w;
 
-	if (!ui->shown->nheap || h->verdict <= HEAP_STEADY || r->h < 4)
+	if (!ui->shown->nheap || h->verdict <= HEAP_STEADY || r->h < 4 ||
+	    !strcmp(ui->verdict.view, "heap"))
 		return;
 	snprintf(label, sizeof(label), " %s ", heap_panel_label(h->verdict));
 	snprintf(hint, sizeof(hint), "%c %s", (char)views[VIEW_heap].key, views[VIEW_heap].title);
@@ -114,7 +115,7 @@ static void draw_gauges(const struct ui *ui, struct surface *s, struct rect *r)
 	int columns = r->w >= 110 ? 4 : 2, w = r->w / columns;
 	char text[4][FORMAT_SIZE];
 	float p99 = series_at(worst, 0);
-	static const char *const labels[4] = {"CPU", "RSS", "switch", "p99"};
+	static const char *const labels[4] = {"CPU", "RSS", "ctxsw", "p99"};
 	static const enum history_kind kinds[4] = {HISTORY_CPU, HISTORY_RSS, HISTORY_CTXSW,
 						   HISTORY_P99};
 	const struct snap_section *proc = view_section(ui, "proc");
