@@ -129,6 +129,8 @@ static int func_open(struct func *f, struct session *se, char *why, size_t why_s
 	func_attach_calibrate(f->attach, &f->hists, &f->costs);
 	func_rows_price(f, 0);
 	err = func_attach_sites(f->attach, 0, why, why_size);
+	if (!err)
+		err = func_late_init(f, se);
 	return err ? err : func_windows_init(f, se);
 }
 
@@ -154,11 +156,13 @@ static int func_start(struct session *se, void **priv)
 	}
 	f = calloc(1, sizeof(*f));
 	if (f)
-		f->timer_fd = -1;
+		f->timer_fd = f->late_fd = -1;
 	err = f ? func_open(f, se, why, sizeof(why)) : -ENOMEM;
 	if (err) {
 		session_section(se, "func", SECTION_ABSENT, NULL, "%s",
 				why[0] ? why : strerror(-err));
+		if (f)
+			func_late_fini(f, se);
 		func_free(f);
 		return err;
 	}
@@ -203,6 +207,7 @@ static void func_stop(struct session *se, void *priv)
 	struct func *f = priv;
 
 	func_windows_fini(f, se);
+	func_late_fini(f, se);
 	func_free(f);
 }
 

@@ -1,21 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* func_late.c: probes go on libraries as the target loads them, and off with them. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "collectors/func_priv.h"
+#include "collectors/procfs.h"
 #include "collectors/symbols.h"
 
-void func_late_look(struct func *f, struct session *se)
+/*
+ * A library that is waited for is called as soon as it is loaded: between ticks it is looked
+ * whether the address space has grown, which costs some 10 us; a look at the mappings costs more,
+ * and is not repeated at once when it found nothing.
+ */
+enum { LATE_EVERY_NS = 10 * 1000 * 1000, LATE_REST = 5 };
+
+static bool is_waiting(const struct func *f)
+{
+	char names[64];
+
+	return probe_plan_waiting(f->plan, names, sizeof(names)) > 0;
+}
+
+static void arm(struct func *f, bool on)
+{
+	const struct itimerspec every = {{0, on ? LATE_EVERY_NS : 0}, {0, on ? LATE_EVERY_NS : 0}};
+
+	if (on == f->late_armed || f->late_fd < 0)
+		return;
+	timerfd_settime(f->late_fd, 0, &every, NULL);
+	f->late_armed = on;
+}
+
+/* Pages of the target's address space are other than they were. */
+static bool has_grown(struct func *f, struct session *se)
+{
+	char text[128];
+	uint64_t pages, was = f->late_pages;
+
+	if (procfs_read(session_pid(se), "statm", text, sizeof(text)) <= 0)
+		return false;
+	pages = strtoull(text, NULL, 10);
+	f->late_pages = pages;
+	return pages != was;
+}
+
+static void on_timer(struct session *se, void *priv)
+{
+	struct func *f = priv;
+	uint64_t expirations, known = f->generation;
+
+	if (read(f->late_fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	if (f->late_rest) {
+		f->late_rest--;
+		return;
+	}
+	if (!has_grown(f, se))
+		return;
+	func_late_look(f, se);
+	if (f->generation == known)
+		f->late_rest = LATE_REST;
+}
+
+int func_late_init(struct func *f, struct session *se)
+{
+	f->late_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (f->late_fd < 0)
+		return -errno;
+	arm(f, is_waiting(f));
+	return session_watch(se, f->late_fd, on_timer, f);
+}
+
+void func_late_fini(struct func *f, struct session *se)
+{
+	if (f->late_fd < 0)
+		return;
+	session_unwatch(se, f->late_fd);
+	close(f->late_fd);
+	f->late_fd = -1;
+}
+
+static void look(struct func *f, struct session *se)
 {
 	struct symbols *syms = session_symbols(se);
-	char why[SNAP_TEXT], names[64];
+	char why[SNAP_TEXT];
 	uint32_t from, before = f->nrows, sites;
 
 	if (!syms)
 		return;
 	/* Who loads late also unloads: see that soon, too. */
-	f->watchful |= probe_plan_waiting(f->plan, names, sizeof(names)) > 0;
+	f->watchful |= is_waiting(f);
 	if (f->watchful) {
 		symbols_expect(syms);
 		symbols_refresh(syms);
@@ -36,4 +114,10 @@ void func_late_look(struct func *f, struct session *se)
 		session_event(se, "%.250s", why);
 	snprintf(f->late_trouble, sizeof(f->late_trouble), "%s", why);
 	func_say(se, f);
+}
+
+void func_late_look(struct func *f, struct session *se)
+{
+	look(f, se);
+	arm(f, is_waiting(f));
 }

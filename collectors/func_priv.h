@@ -45,6 +45,10 @@ struct func {
 	uint64_t generation;	       /* of the mappings that the plan knows */
 	bool watchful; /* a library was waited for: look at the mappings each tick */
 	char late_trouble[SNAP_TEXT];
+	int late_fd; /* a timer, see func_late.c */
+	bool late_armed;
+	uint32_t late_rest; /* of its times to let pass */
+	uint64_t late_pages;
 
 	/* Windows, see func_window.c. */
 	int timer_fd;
@@ -77,6 +81,9 @@ void func_windows_tick(struct func *f, struct session *se);
 
 /* ---- func_late.c ---- */
 
+/* Look for libraries that are waited for between ticks too. 0 or -errno. */
+int func_late_init(struct func *f, struct session *se);
+void func_late_fini(struct func *f, struct session *se);
 /* Libraries that came or went. */
 void func_late_look(struct func *f, struct session *se);
 
