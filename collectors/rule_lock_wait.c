@@ -36,6 +36,9 @@ static const char *advice(const char *kind)
 	if (!strcmp(kind, "mdl lock"))
 		return "another connection uses the table while one wants to change it: SHOW "
 		       "PROCESSLIST tells both, KILL ends one";
+	if (!strcmp(kind, "innodb lock"))
+		return "another transaction holds the row or the table: in SQL, select * from "
+		       "information_schema.innodb_lock_waits and innodb_trx; commit sooner";
 	if (!strcmp(kind, "sqlite lock"))
 		return "another connection writes: shorten its transactions, or use WAL, in which "
 		       "readers do not wait";

@@ -199,6 +199,52 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 	return is_unnamed_gil(f, kind) || is_rust_lock(f->name, kind);
 }
 
+static bool is_nameless(const struct symbol *f)
+{
+	return begins(f->name, "fn@");
+}
+
+/* The statement that a thread of MariaDB carries out: mysql_update, mysql_insert… */
+static uint32_t statement_of(const struct symbol *frames, uint32_t n, uint32_t i)
+{
+	static const char *const around[] = {"mysql_execute_command", "mysql_parse",
+					     "mysql_make_view"};
+
+	for (; i < n; i++)
+		if (begins(frames[i].name, "mysql_") &&
+		    !is_one_of(frames[i].name, around, sizeof(around) / sizeof(around[0])))
+			return i;
+	return n;
+}
+
+/*
+ * InnoDB's locks on rows and tables, which frames[i] waits for on a condition variable. As packages
+ * have it, MariaDB's own functions have no names but for those that plugins may call: there it is
+ * told by a wait with a limit to it, innodb_lock_wait_timeout, within a call of the storage engine;
+ * its other waits in such calls have none.
+ */
+static bool find_innodb_lock(const struct symbol *frames, uint32_t n, uint32_t i,
+			     struct wait_site *out)
+{
+	uint32_t at = i, statement;
+	bool named;
+
+	if (!i || i >= n || strcmp(frames[i].module, "mariadbd") != 0)
+		return false;
+	named = !strcmp(frames[i].name, "lock_wait");
+	if (!named && !begins(plain(frames[i - 1].name), "pthread_cond_timedwait"))
+		return false;
+	while (at < n && (named ? !begins(frames[at].name, "handler::") : is_nameless(&frames[at])))
+		at++;
+	if (at == i || at == n || !begins(frames[at].name, "handler::"))
+		return false;
+	statement = statement_of(frames, n, at);
+	out->kind = "innodb lock";
+	out->via = at;
+	out->site = statement < n ? statement : at;
+	return true;
+}
+
 void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *out)
 {
 	const char *kind = NULL;
@@ -208,8 +254,10 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 	while (i < n && is_primitive(&frames[i], &kind))
 		i++;
 	out->condvar = kind && !strcmp(kind, "condvar");
+	if (out->condvar && find_innodb_lock(frames, n, i, out))
+		return;
 	for (; i < n && is_wrapper(&frames[i], &kind); i++)
-		if (strncmp(frames[i].name, "fn@", 3) != 0)
+		if (!is_nameless(&frames[i]))
 			out->via = i;
 	if (i < n)
 		out->site = i;
@@ -300,10 +348,10 @@ bool wait_site_is_inlined_library(const char *name)
 
 bool wait_site_is_lock(const char *kind)
 {
-	static const char *const locks[] = {"mutex",   "rwlock",       "GIL",	     "LWLock",
-					    "pg lock", "malloc",       "go mutex",   "stdio",
-					    "loader",  "java monitor", "rust mutex", "rust rwlock",
-					    "g mutex", "sqlite lock",  "file lock",  "mdl lock"};
+	static const char *const locks[] = {
+		"mutex",    "rwlock",	   "GIL",	"LWLock",	"pg lock",    "malloc",
+		"go mutex", "stdio",	   "loader",	"java monitor", "rust mutex", "rust rwlock",
+		"g mutex",  "sqlite lock", "file lock", "mdl lock",	"innodb lock"};
 
 	return is_one_of(kind, locks, sizeof(locks) / sizeof(locks[0]));
 }

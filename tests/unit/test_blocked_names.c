@@ -243,6 +243,37 @@ static void a_databases_locks_are_taken_for_network_and_sleep(void **state)
 		    "mdl lock", "open_table", "MDL_context::acquire_lock");
 }
 
+/* MariaDB of Debian, whose storage engine has no names; and the same with them. */
+static void a_row_lock_of_innodb_is_taken_for_an_idle_wait(void **state)
+{
+	static const char mariadb[] = "mariadbd", timed[] = "pthread_cond_timedwait@@GLIBC_2.3.2";
+
+	(void)state;
+	assert_site((const char *const[]){"__futex_abstimed_wait_common", LIBC, timed, LIBC,
+					  "fn@0xd5ad50", mariadb, "fn@0xdb63c0", mariadb,
+					  "handler::ha_index_read_map", mariadb,
+					  "handler::read_range_first", mariadb, "fn@0x76cde0",
+					  mariadb, "mysql_update", mariadb, "mysql_execute_command",
+					  mariadb, NULL},
+		    "innodb lock", "mysql_update", "handler::ha_index_read_map");
+	assert_site((const char *const[]){timed, LIBC, "lock_wait", mariadb,
+					  "row_mysql_handle_errors", mariadb,
+					  "ha_innobase::write_row", mariadb,
+					  "handler::ha_write_row", mariadb, "mysql_execute_command",
+					  mariadb, NULL},
+		    "innodb lock", "handler::ha_write_row", "handler::ha_write_row");
+	/* Without a limit it waits for a page; outside of a call of the engine it is idle. */
+	assert_site((const char *const[]){"pthread_cond_wait", LIBC, "fn@0xd5ad50", mariadb,
+					  "handler::ha_write_row", mariadb, NULL},
+		    "condvar", "fn@0xd5ad50", "");
+	assert_site((const char *const[]){timed, LIBC, "fn@0xc1f4e0", mariadb, "start_thread", LIBC,
+					  NULL},
+		    "condvar", "fn@0xc1f4e0", "");
+	assert_site((const char *const[]){timed, LIBC, "fn@0xc1f4e0", "app", "handler::ha_run",
+					  "app", NULL},
+		    "condvar", "fn@0xc1f4e0", "");
+}
+
 static void who_holds_a_file_lock_is_misread(void **state)
 {
 	static const char text[] = "1: POSIX  ADVISORY  READ 2231 fe:00:31 1073741826 1073742335\n"
@@ -356,6 +387,7 @@ int main(void)
 		cmocka_unit_test(locks_of_java_and_rust_are_taken_for_waits_of_the_idle),
 		cmocka_unit_test(a_databases_locks_are_taken_for_network_and_sleep),
 		cmocka_unit_test(who_holds_a_file_lock_is_misread),
+		cmocka_unit_test(a_row_lock_of_innodb_is_taken_for_an_idle_wait),
 		cmocka_unit_test(a_stack_without_names_says_futex),
 		cmocka_unit_test(a_lock_is_called_what_its_variable_is),
 		cmocka_unit_test(sockets_are_named_by_both_their_ends),
