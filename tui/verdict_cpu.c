@@ -15,7 +15,7 @@
 #define CALL_PCT     10.0
 #define MIN_SAMPLES  30
 
-enum { FILES_MAX = 32 };
+enum { SHARES_MAX = 32 };
 
 static bool begins(const char *s, const char *with)
 {
@@ -29,40 +29,85 @@ static bool is_unnamed(const struct snap_function *f)
 
 /* ---- system calls ---------------------------------------------------------------------------- */
 
-/* "write" of "__x64_sys_write", the kernel's function for it; NULL: another function. */
-static const char *call_of(const char *name)
+/*
+ * "write" of the kernel's "__x64_sys_write" or "ksys_write", or of libc's "write", whose total has
+ * the way in and out of the kernel too; NULL: another function.
+ */
+static const char *call_of(const struct snapshot *s, const struct snap_function *f)
 {
-	static const char *const prefixes[] = {"__x64_sys_", "__arm64_sys_", "__ia32_sys_"};
+	static const char *const prefixes[] = {"__x64_sys_", "__arm64_sys_", "ksys_"};
 
+	if (!strcmp(f->name, "asm_exc_page_fault"))
+		return "page faults";
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (begins(name, prefixes[i]))
-			return name + strlen(prefixes[i]);
-	return !strcmp(name, "asm_exc_page_fault") ? "page faults" : NULL;
+		if (begins(f->name, prefixes[i]))
+			return f->name + strlen(prefixes[i]);
+	for (uint32_t i = 0; i < s->nsyscalls && begins(f->module, "libc."); i++)
+		if (!strcmp(s->syscalls[i].name, f->name))
+			return f->name;
+	return NULL;
 }
 
-/* The dearest two of what it asks the kernel for: ", 45 % of samples in write, 12 % in read". */
-static void dearest_calls(const struct snapshot *s, char *out, size_t size)
+struct share {
+	const char *name;
+	double pct;
+};
+
+/* Shares by name; what does not fit is left out. */
+struct shares {
+	struct share v[SHARES_MAX];
+	uint32_t n;
+};
+
+static struct share *share_of(struct shares *all, const char *name)
 {
-	const struct snap_function *top[2] = {NULL, NULL};
+	for (uint32_t i = 0; i < all->n; i++)
+		if (!strcmp(all->v[i].name, name))
+			return &all->v[i];
+	if (all->n == SHARES_MAX)
+		return NULL;
+	all->v[all->n] = (struct share){name, 0};
+	return &all->v[all->n++];
+}
+
+/* "; 52 % WHERE in python3.11, 35 % in _json.so": the two largest of at least `least`. */
+static void largest_words(const struct shares *all, double least, const char *where, char *out,
+			  size_t size)
+{
+	const struct share *top[2] = {NULL, NULL};
 	size_t n = 0;
 
 	out[0] = '\0';
-	for (uint32_t i = 0; i < s->nfunctions && s->cpu.samples >= MIN_SAMPLES; i++) {
-		const struct snap_function *f = &s->functions[i];
+	for (uint32_t i = 0; i < all->n; i++) {
+		const struct share *v = &all->v[i];
 
-		if (!call_of(f->name) || f->total_pct < CALL_PCT)
-			continue;
-		if (!top[0] || f->total_pct > top[0]->total_pct) {
+		if (!top[0] || v->pct > top[0]->pct) {
 			top[1] = top[0];
-			top[0] = f;
-		} else if (!top[1] || f->total_pct > top[1]->total_pct) {
-			top[1] = f;
+			top[0] = v;
+		} else if (!top[1] || v->pct > top[1]->pct) {
+			top[1] = v;
 		}
 	}
-	for (int i = 0; i < 2 && top[i] && n < size; i++)
-		n += (size_t)snprintf(out + n, size - n, "%s %.0f %% %s %.40s", i ? "," : ";",
-				      top[i]->total_pct, i ? "in" : "of samples in",
-				      call_of(top[i]->name));
+	for (int i = 0; i < 2 && top[i] && top[i]->pct >= least && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s %.0f %% %sin %.47s", i ? "," : ";",
+				      top[i]->pct, i ? "" : where, top[i]->name);
+}
+
+/* What it asks the kernel for that takes most: "; 45 % of samples in write, 12 % in read". */
+static void dearest_calls(const struct snapshot *s, char *out, size_t size)
+{
+	struct shares calls = {.n = 0};
+
+	for (uint32_t i = 0; i < s->nfunctions && s->cpu.samples >= MIN_SAMPLES; i++) {
+		const struct snap_function *f = &s->functions[i];
+		const char *call = f->total_pct >= CALL_PCT ? call_of(s, f) : NULL;
+		struct share *v = call ? share_of(&calls, call) : NULL;
+
+		/* One of them lies within the other. */
+		if (v && f->total_pct > v->pct)
+			v->pct = f->total_pct;
+	}
+	largest_words(&calls, CALL_PCT, "of samples ", out, size);
 }
 
 static const struct snap_latency *busiest_syscall(const struct snapshot *s)
@@ -222,45 +267,25 @@ static void named_around(const struct snapshot *s, const struct snap_function *f
 		snprintf(out, size, ", under %.90s", top->name);
 }
 
-struct file_share {
-	const char *module;
-	double pct;
-};
-
 /* The two files that most samples are in: "; 52 % in python3.11, 35 % in _json.so". */
 static void busiest_files(const struct snapshot *s, char *out, size_t size)
 {
-	struct file_share files[FILES_MAX], *top[2] = {NULL, NULL};
-	uint32_t n = 0;
-	size_t at = 0;
+	struct shares files = {.n = 0};
+	double most = 0;
 
-	out[0] = '\0';
 	for (uint32_t i = 0; i < s->nfunctions; i++) {
 		const struct snap_function *f = &s->functions[i];
-		uint32_t k = 0;
+		struct share *v = f->module[0] ? share_of(&files, f->module) : NULL;
 
-		while (k < n && strcmp(files[k].module, f->module) != 0)
-			k++;
-		if (k == FILES_MAX || !f->module[0])
+		if (!v)
 			continue;
-		if (k == n)
-			files[n++] = (struct file_share){f->module, 0};
-		files[k].pct += f->recent_pct;
+		v->pct += f->recent_pct;
+		most = v->pct > most ? v->pct : most;
 	}
-	for (uint32_t k = 0; k < n; k++) {
-		if (!top[0] || files[k].pct > top[0]->pct) {
-			top[1] = top[0];
-			top[0] = &files[k];
-		} else if (!top[1] || files[k].pct > top[1]->pct) {
-			top[1] = &files[k];
-		}
-	}
+	out[0] = '\0';
 	/* That all is in its own file goes without saying. */
-	if (!top[0] || top[0]->pct >= ONE_FILE_PCT)
-		return;
-	for (int i = 0; i < 2 && top[i] && top[i]->pct >= FILE_PCT && at < size; i++)
-		at += (size_t)snprintf(out + at, size - at, "%s %.0f %% in %.47s", i ? "," : ";",
-				       top[i]->pct, top[i]->module);
+	if (most < ONE_FILE_PCT)
+		largest_words(&files, FILE_PCT, "", out, size);
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */

@@ -337,9 +337,14 @@ static void time_in_the_kernel_is_told_by_its_dearest_calls(void **state)
 	set_function(s, 1, "__x64_sys_read", "[kernel]", 0, 12);
 	set_function(s, 2, "__x64_sys_sendto", "[kernel]", 0, 45);
 	set_function(s, 3, "__x64_sys_close", "[kernel]", 0, 2);
+	set_function(s, 4, "ksys_read", "[kernel]", 0, 11);
 	expect(s, VERDICT_BAD, "CPU-bound",
 	       "most of it in the kernel (75 %); 45 % of samples in sendto, 12 % in read; most "
 	       "frequent call ");
+	/* Entering the kernel is part of the call: libc's function has it, and is the same call. */
+	set_function(s, 5, "read", "libc.so.6", 4, 52);
+	set_function(s, 6, "write", "app", 4, 60);
+	expect(s, VERDICT_BAD, "CPU-bound", "; 52 % of samples in read, 45 % in sendto; ");
 }
 
 static void a_spread_profile_is_told_by_its_files(void **state)
