@@ -183,6 +183,19 @@ static bool is_start(const char *name)
 	return false;
 }
 
+/* Of a language's own library: containers and iterators say less than who uses them. */
+static bool is_language(const char *name)
+{
+	static const char *const prefixes[] = {
+		"std::", "__gnu_cxx::", "core::", "alloc::", "hashbrown::", "operator "};
+
+	name += *name == '<'; /* Rust: <alloc::vec::Vec<T>>::push */
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(name, prefixes[i]))
+			return true;
+	return false;
+}
+
 /* Is it part of what the callers are looked for of: a function, or NULL the allocator? */
 static bool is_callee(const char *name, const char *function)
 {
@@ -198,7 +211,8 @@ static uint32_t caller_in(const struct snapshot *s, const struct snap_stack *st,
 
 	if (!name || !is_callee(name, function))
 		return UINT32_MAX;
-	while ((name = frame_name(s, st, i)) && (is_callee(name, function) || begins(name, "fn@")))
+	while ((name = frame_name(s, st, i)) &&
+	       (is_callee(name, function) || is_language(name) || begins(name, "fn@")))
 		i++;
 	return name ? st->frames[i] : UINT32_MAX;
 }

@@ -302,10 +302,11 @@ static void a_busy_allocator_is_named_with_who_calls_it(void **state)
 	set_function(s, 2, "_int_free", "libc.so.6", 17, 20);
 	set_function(s, 3, "freeReplyObject", "app", 9, 9); /* its own, whatever it begins with */
 	s->nstacks = 2;
-	s->stacks[0] = (struct snap_stack){.count = 30, .nframes = 3};
+	s->stacks[0] = (struct snap_stack){.count = 30, .nframes = 4};
 	s->stacks[0].frames[0] = snapshot_symbol(s, "_int_free", "libc.so.6");
 	s->stacks[0].frames[1] = snapshot_symbol(s, "free", "libc.so.6");
-	s->stacks[0].frames[2] = snapshot_symbol(s, "build_nodes", "app");
+	s->stacks[0].frames[2] = snapshot_symbol(s, "std::vector<int>::~vector (inlined)", "app");
+	s->stacks[0].frames[3] = snapshot_symbol(s, "build_nodes", "app");
 	s->stacks[1] = (struct snap_stack){.count = 20, .nframes = 2};
 	s->stacks[1].frames[0] = snapshot_symbol(s, "malloc", "libc.so.6");
 	s->stacks[1].frames[1] = snapshot_symbol(s, "main", "app");
