@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tui/ui.h"
 #include "tui/widgets.h"
@@ -18,7 +19,7 @@ const struct view views[NVIEWS] = {
 int view_find(const char *name)
 {
 	for (int i = 0; i < NVIEWS; i++)
-		if (!strcmp(views[i].name, name))
+		if (!strcmp(views[i].name, name) || !strcasecmp(views[i].title, name))
 			return i;
 	return -1;
 }

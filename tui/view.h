@@ -45,7 +45,7 @@ enum view_id {
 
 extern const struct view views[NVIEWS];
 
-/* Index of a view by name, or -1. */
+/* Index of a view by its name, or by what its tab says in whatever case; -1: none. */
 int view_find(const char *name);
 
 /* View names are the ids in small letters; each file defines its own operations. */

@@ -163,6 +163,17 @@ static void a_lock_that_is_no_futex_opens_on_its_own_stacks(void **state)
 	assert_false(shows(f, "at 0x"));
 }
 
+static void a_view_is_found_by_what_its_tab_says(void **state)
+{
+	(void)state;
+	assert_int_equal(view_find("heap"), VIEW_heap);
+	assert_int_equal(view_find("memory"), VIEW_heap);
+	assert_int_equal(view_find("i/o"), VIEW_io);
+	assert_int_equal(view_find("CPU"), VIEW_cpu);
+	assert_int_equal(view_find(""), -1);
+	assert_int_equal(view_find("mem"), -1);
+}
+
 static void the_function_keys_of_process_viewers_filter_too(void **state)
 {
 	struct fixture *f = *state;
@@ -351,6 +362,7 @@ int main(void)
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
 		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),
+		TEST(a_view_is_found_by_what_its_tab_says),
 		TEST(the_function_keys_of_process_viewers_filter_too),
 		TEST(cursor_follows_its_row_when_the_order_changes),
 		TEST(cursor_stays_inside_when_rows_vanish),
