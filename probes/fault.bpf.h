@@ -47,7 +47,7 @@ static __always_inline long fault_stack(u32 kind, u64 weight)
 	s->in_kernel = kind;
 	s->nkernel = 0;
 	regs_read(s, (struct pt_regs *)bpf_task_pt_regs(task));
-	s->slice = sample_slice(b->slice, s->sp, CONTRACT_SLICE_BYTES);
+	s->slice = sample_slice(b->slice, s->sp);
 	sample_restore_returns(b, task);
 	len = sizeof(*s) + s->slice;
 	if (len > sizeof(*b))

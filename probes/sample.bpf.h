@@ -67,8 +67,28 @@ static __always_inline u32 sample_slice_of(u8 *to, u64 sp, u32 want, const u32 m
 	return have;
 }
 
-static __always_inline u32 sample_slice(u8 *to, u64 sp, u32 want)
+/*
+ * Bytes up to where the stack began, 0 where that is not known. The first thread's begins where the
+ * kernel put its arguments; those of others lie below what their thread pointer points to, with
+ * glibc and musl alike. Stacks that a program makes for itself are neither.
+ */
+static __always_inline u32 sample_depth(struct task_struct *task, u64 sp)
 {
+	struct task_struct *t = kfunc_plain(task);
+	u64 depth = t->mm->start_stack - sp;
+
+	if (depth > SAMPLE_STACK_MAX)
+		depth = regs_thread_pointer(t) - sp;
+	return depth > SAMPLE_STACK_MAX ? 0 : (u32)depth;
+}
+
+/* Of the current task. */
+static __always_inline u32 sample_slice(u8 *to, u64 sp)
+{
+	u32 want = sample_depth(bpf_get_current_task_btf(), sp);
+
+	if (!want || want > CONTRACT_SLICE_BYTES)
+		want = CONTRACT_SLICE_BYTES;
 	return sample_slice_of(to, sp, want, CONTRACT_SLICE_BYTES);
 }
 
@@ -127,21 +147,6 @@ static __always_inline u32 forked_from(struct task_struct *task)
 	if (!target_many || !(task->flags & FORKED_NO_EXEC))
 		return 0;
 	return BPF_CORE_READ(task, real_parent, tgid);
-}
-
-/*
- * Bytes up to where the stack began, 0 where that is not known. The first thread's begins where the
- * kernel put its arguments; those of others lie below what their thread pointer points to, with
- * glibc and musl alike. Stacks that a program makes for itself are neither.
- */
-static __always_inline u32 sample_depth(struct task_struct *task, u64 sp)
-{
-	struct task_struct *t = kfunc_plain(task);
-	u64 depth = t->mm->start_stack - sp;
-
-	if (depth > SAMPLE_STACK_MAX)
-		depth = regs_thread_pointer(t) - sp;
-	return depth > SAMPLE_STACK_MAX ? 0 : (u32)depth;
 }
 
 SEC("perf_event")

@@ -165,7 +165,7 @@ static __always_inline void tail_stack(struct sample_buffer *b, struct pt_regs *
 	s->tid = (u32)id;
 	s->in_kernel = s->nkernel = 0;
 	regs_copy(s, regs);
-	s->slice = sample_slice(b->slice, s->sp, CONTRACT_SLICE_BYTES);
+	s->slice = sample_slice(b->slice, s->sp);
 	sample_restore_returns(b, bpf_get_current_task_btf());
 }
 

@@ -39,7 +39,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 	s->tid = task->pid;
 	s->in_kernel = s->nkernel = 0;
 	regs_read(s, (struct pt_regs *)bpf_task_pt_regs(task));
-	s->slice = sample_slice(b->sample.slice, s->sp, CONTRACT_SLICE_BYTES);
+	s->slice = sample_slice(b->sample.slice, s->sp);
 	sample_restore_returns(&b->sample, task);
 	len = sizeof(*w) + s->slice;
 	if (len > sizeof(*b))
