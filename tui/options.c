@@ -448,20 +448,17 @@ static void set_defaults(struct options *o)
 static int parse_rest(struct parser *p, int argc, char **argv)
 {
 	const char *rest = argv[optind];
+	bool dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
 
 	if (optind == argc)
-		return optind > 1 && !strcmp(argv[optind - 1], "--")
-			       ? bad(p, "-- without a command; give one: perftop -- make")
-			       : 0;
-	if (!strcmp(argv[optind - 1], "--")) {
+		return dashes ? bad(p, "-- without a command; give one: perftop -- make") : 0;
+	if (dashes) {
 		p->o->launch = argv + optind;
 		return 0;
 	}
 	if (!rest[strspn(rest, "0123456789,")])
 		return bad(p, "%.60s: to watch that process: perftop -p %.60s", rest, rest);
-	return bad(p,
-		   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: "
-		   "perftop -n %.60s",
+	return bad(p, "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: -n %.60s",
 		   rest, rest, rest);
 }
 

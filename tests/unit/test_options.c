@@ -159,7 +159,7 @@ static void mistakes_are_told_with_their_fix(void **state)
 	refuse("-p -5", "no pid");
 	refuse("1234", "perftop -p 1234");
 	refuse("12,34", "perftop -p 12,34");
-	refuse("12x", "perftop -n 12x");
+	refuse("12x", "-n 12x");
 	refuse("-p 99999999999999999999", "no pid");
 	refuse("-p", "needs a value");
 	refuse("--pid", "needs a value");
