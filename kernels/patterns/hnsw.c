@@ -15,6 +15,7 @@ enum {
 	HUGE_FROM = 4 << 20, /* bytes in use from which the memory lost at the end is worth it */
 	MAX_CAPACITY = 1 << 30,
 	SLACK_BLOCKS = 64,
+	SUMS = 8,
 };
 
 static size_t round_up(size_t n, size_t to)
@@ -150,11 +151,17 @@ void hnsw_free(struct hnsw *h)
 
 bool hnsw_finite(const float *vector, uint32_t dim)
 {
-	float s = 0;
+	float sum[SUMS] = {0}, all = 0; /* one sum would wait for itself at each step */
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < dim; i++)
-		s += vector[i] * vector[i];
-	return isfinite(s);
+	for (; i + SUMS <= dim; i += SUMS)
+		for (uint32_t l = 0; l < SUMS; l++)
+			sum[l] += vector[i + l] * vector[i + l];
+	for (; i < dim; i++)
+		all += vector[i] * vector[i];
+	for (uint32_t l = 0; l < SUMS; l++)
+		all += sum[l];
+	return isfinite(all);
 }
 
 const void *hnsw_encode(const struct hnsw *h, const float *vector, void *code)

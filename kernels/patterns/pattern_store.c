@@ -9,7 +9,7 @@
 
 #include "kernels/patterns/pattern_store_state.h"
 
-enum { EVICT_SHARE = 64 };
+enum { EVICT_SHARE = 64, SUMS = 8 };
 
 static struct hnsw *index_new(const struct pattern_store_options *o, int *err)
 {
@@ -112,11 +112,17 @@ void pattern_searcher_free(struct pattern_searcher *p)
 /* To length 1. False without length, or where it is not finite. */
 static bool to_unit(const float *x, uint32_t dim, float *unit)
 {
-	double sum = 0;
+	double part[SUMS] = {0}, sum = 0; /* one sum would wait for itself at each step */
 	float share;
+	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < dim; i++)
-		sum += (double)x[i] * x[i];
+	for (; at + SUMS <= dim; at += SUMS)
+		for (uint32_t l = 0; l < SUMS; l++)
+			part[l] += (double)x[at + l] * x[at + l];
+	for (; at < dim; at++)
+		sum += (double)x[at] * x[at];
+	for (uint32_t l = 0; l < SUMS; l++)
+		sum += part[l];
 	share = (float)(1 / sqrt(sum));
 	if (!(sum > 0) || !isfinite(sum) || !isfinite(share))
 		return false;
