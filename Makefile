@@ -313,7 +313,7 @@ help:
 	'make test       install, build, run every test' \
 	'make deps       install the Debian packages that building and testing need' \
 	'make bench      measured costs and comparisons, side by side; ARGS="name…" picks' \
-	'make bench-peers kernels beside OpenBLAS, oneDNN, hnswlib and faiss; ARGS="name…" picks' \
+	'make bench-peers kernels beside OpenBLAS, oneDNN, hnswlib and faiss; ARGS="lora patterns=kmeans" picks' \
 	'make lint       format, clang-tidy, cppcheck, and the rules of the house' \
 	'make format     apply clang-format' \
 	'make asan|tsan  the tests under AddressSanitizer+UBSan, or ThreadSanitizer' \
