@@ -13,25 +13,14 @@
 #include "collectors/collector.h"
 #include "collectors/latency.h"
 #include "collectors/session.h"
+#include "collectors/syscall_depth.h"
 #include "collectors/syscall_errors.h"
 #include "collectors/syscalls.h"
 #include "collectors/turns.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
-/*
- * What a call costs the target: counting it at its exit some 80 ns, timing it another 170. So with
- * more calls a second, less is done, and it is said:
- *   EVERY  all are counted and timed
- *   COUNT  all are counted; those that begin in a short window every few seconds are timed. A call
- *          belongs to a window by its start, so long ones are not favoured.
- *   WINDOW they are seen in the windows alone: counts are scaled to the time between them, and a
- *          call that outlasts its window is counted but not timed.
- * A window costs perftop some 0.4 ms: attaching and detaching rewrites the kernel's code.
- */
-enum depth { DEPTH_EVERY, DEPTH_COUNT, DEPTH_WINDOW };
-static const double depth_rate[] = {0, 20000, 60000}; /* from these rates on */
-
+/* A window costs perftop some 0.4 ms: attaching and detaching rewrites the kernel's code. */
 enum {
 	WINDOW_NS = 40 * 1000 * 1000,
 	WINDOW_TAIL_NS = 10 * 1000 * 1000, /* more, for calls under way to end */
@@ -52,14 +41,15 @@ struct syscalls_priv {
 	const uint64_t *keys;			     /* CONTRACT_SYSCALL_SLOTS, see syscall_key */
 	const struct contract_syscall_start *places; /* CONTRACT_SYSCALL_PLACES */
 	uint32_t ncpu;
-	enum depth depth;
+	enum syscall_depth depth;
+	struct syscall_limits limits;
 	bool counting, timing;	       /* on_sys_exit, on_sys_enter are attached */
 	int timer_fd;		       /* ends a window, and its tail */
 	uint64_t read_ns, interval_ns; /* when the counts were read, and since the time before */
 	uint64_t on_since_ns, on_ns;   /* time on_sys_exit was attached in this interval */
 	double scale;		       /* interval by on_ns, 1 when it was attached throughout */
 	bool seeing, timed;	       /* on_sys_exit, on_sys_enter was attached in this interval */
-	double bare_ns, path_ns; /* of an own call before, and what the kernel's hook adds to it */
+	double bare_ns, path_ns; /* of an own call before; what the kernel's hook adds to any */
 	uint64_t fresh;		 /* calls seen in this interval */
 	struct turns *turns;	 /* NULL: calls are not timed */
 	uint64_t timing_since_ns, timing_ns; /* as on_since_ns and on_ns, of on_sys_enter */
@@ -73,7 +63,7 @@ struct syscalls_priv {
 	struct latency_sum sum; /* scratch */
 };
 
-static void say_depth(struct session *se, enum depth depth);
+static void say_depth(struct session *se, enum syscall_depth depth);
 
 /* Attach again, for a window. Nothing is seen where that fails, and it is said until it works. */
 static bool attached(struct session *se, struct syscalls_priv *p, const char *program)
@@ -180,11 +170,12 @@ static void open_window(struct session *se, struct syscalls_priv *p)
  * is in no program's run time: what it adds to a call of ours, where the program only looks whose
  * it is.
  */
-static void measure_path(struct syscalls_priv *p)
+static void measure_path(struct session *se, struct syscalls_priv *p)
 {
 	double now = calibrate_syscall_ns();
 
-	p->path_ns = now > p->bare_ns ? now - p->bare_ns : 0;
+	p->path_ns = syscall_depth_path_ns(now - p->bare_ns);
+	syscall_depth_limits(&p->limits, p->path_ns, session_config(se)->max_overhead_pct);
 }
 
 static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t why_size)
@@ -218,7 +209,7 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 	err = bpf_attach_tp(b, "on_sys_exit", why, why_size);
 	p->counting = !err;
 	p->on_since_ns = p->read_ns = clock_mono_ns();
-	measure_path(p);
+	measure_path(se, p);
 	if (err || mode == SYSCALL_COUNT)
 		return err;
 	p->turns = turns_new(se, why, why_size);
@@ -360,7 +351,7 @@ static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slo
 	return fresh ? row->rate : 0;
 }
 
-static void say_depth(struct session *se, enum depth depth)
+static void say_depth(struct session *se, enum syscall_depth depth)
 {
 	switch (depth) {
 	case DEPTH_EVERY:
@@ -368,14 +359,14 @@ static void say_depth(struct session *se, enum depth depth)
 		break;
 	case DEPTH_COUNT:
 		session_section(se, "syscalls", SECTION_LIVE,
-				"--syscalls=full times every call, for some 170 ns each",
+				"--syscalls=full times every call, for some 0.4 us each",
 				"every call counted; at this rate those of %d ms in 6 s timed",
 				WINDOW_NS / 1000000);
 		break;
 	case DEPTH_WINDOW:
 		session_section(
 			se, "syscalls", SECTION_DEGRADED,
-			"--syscalls=count counts every call, for some 80 ns each; full times them",
+			"--syscalls=count counts every call, for some 0.4 us each; full times them",
 			"at this rate seen for %d ms in 6 s: counts are estimates, low by what "
 			"watching slows the target; calls that last longer are not timed",
 			WINDOW_NS / 1000000);
@@ -383,17 +374,13 @@ static void say_depth(struct session *se, enum depth depth)
 	}
 }
 
-/* Less for each call when there are more of them; levels some way apart, so as not to flicker. */
+/* Less for each call when there are more of them. */
 static void adapt(struct session *se, struct syscalls_priv *p, double rate)
 {
-	enum depth depth = p->depth;
+	enum syscall_depth depth = syscall_depth_next(&p->limits, p->depth, rate);
 
 	if (session_config(se)->syscalls != SYSCALL_AUTO || p->timer_fd < 0)
 		return;
-	while (depth < DEPTH_WINDOW && rate > depth_rate[depth + 1] * 1.3)
-		depth++;
-	while (depth > DEPTH_EVERY && rate < depth_rate[depth] * 0.7)
-		depth--;
 	if (depth != p->depth)
 		say_depth(se, depth);
 	/* Not one call more is timed for having come from timing all. */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syscall_depth.c: how closely system calls are watched, by their rate and the budget. */
+#include "collectors/syscall_depth.h"
+
+#include <math.h>
+
+/* Of the budget, for system calls. */
+#define DEPTH_SHARE 0.33
+
+/*
+ * In a tight loop all that a call touches stays in the CPU's nearest caches. An empty program on
+ * sys_exit adds 110 ns to a call there, and to one of those in a postgres transaction 200 (+-50).
+ */
+#define DEPTH_AMONG_OTHERS 2
+enum { PATH_LEAST_NS = 60, PATH_MOST_NS = 300 }; /* a busy machine is measured badly */
+
+/* Run times of the programs in such a transaction: a call's count, and its latency on top. */
+enum { COUNT_NS = 250, TIME_NS = 350 };
+
+double syscall_depth_path_ns(double loop_ns)
+{
+	return fmin(fmax(loop_ns * DEPTH_AMONG_OTHERS, PATH_LEAST_NS), PATH_MOST_NS);
+}
+
+void syscall_depth_limits(struct syscall_limits *l, double path_ns, double budget_pct)
+{
+	double ns_per_s = budget_pct > 0 ? budget_pct * 1e7 * DEPTH_SHARE : INFINITY;
+	double count_ns = path_ns + COUNT_NS;
+
+	l->from_rate[DEPTH_EVERY] = 0;
+	l->from_rate[DEPTH_COUNT] = ns_per_s / (count_ns + TIME_NS);
+	l->from_rate[DEPTH_WINDOW] = ns_per_s / count_ns;
+}
+
+enum syscall_depth syscall_depth_next(const struct syscall_limits *l, enum syscall_depth now,
+				      double calls_per_s)
+{
+	enum syscall_depth depth = now;
+
+	while (depth < DEPTH_WINDOW && calls_per_s > l->from_rate[depth + 1] * 1.3)
+		depth++;
+	while (depth > DEPTH_EVERY && calls_per_s < l->from_rate[depth] * 0.7)
+		depth--;
+	return depth;
+}
