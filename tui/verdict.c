@@ -283,12 +283,10 @@ static bool say_state(struct verdict *v, const struct snapshot *s)
 {
 	const struct snap_section *proc = snapshot_find_section(s, "proc");
 
-	/* The last tick of a --duration is one like the others. */
-	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE ||
-	    (s->finished && s->replaying))
-		say(v, VERDICT_NONE, s->replaying ? "End of the recording" : "Ended", "", "%s",
+	/* The last tick of a --duration or of a recording is one like the others. */
+	if (s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE)
+		say(v, VERDICT_NONE, "Ended", "", "%s",
 		    s->target.note[0] ? s->target.note
-		    : s->replaying    ? "no more snapshots"
 				      : "the target has exited; last numbers shown");
 	else if (s->target.state == TARGET_STOPPED)
 		say(v, VERDICT_WARN, "Stopped", "",
