@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,10 +18,13 @@
 #include "collectors/sampler_priv.h"
 
 enum {
-	PERF_RING_PAGES = 32,	/* data pages a CPU; within what a user may lock by default */
+	/* Data pages a CPU; half of what a user may lock by default, less where that is used up. */
+	PERF_RING_PAGES = 64,
+	PERF_RING_PAGES_MIN = 16,
 	PERF_MAX_EVENTS = 1024, /* file descriptors */
 	PERF_SPARE_FDS = 128,	/* left to the rest of perftop, of what the limit allows */
-	PERF_STACK_BYTES = 8192,
+	PERF_STACK_BYTES = 32768,
+	PERF_DRAIN_EVENTS = 64, /* CPUs that want to be read, taken note of at once */
 };
 
 #if defined(__x86_64__)
@@ -39,6 +43,7 @@ static const uint8_t dwarf_of[PERF_REG_ARM64_MAX] = {0,	 1,  2,	 3,  4,	 5,  6,	
 
 struct perf_ring {
 	struct perf_event_mmap_page *page; /* NULL until the CPU has an event */
+	size_t bytes;			   /* of data */
 	int fd;				   /* the event that owns the buffer */
 };
 
@@ -54,8 +59,6 @@ struct sampler_perf {
 	uint64_t taken, lost;
 	char *scratch; /* one record, when it wraps */
 };
-
-static const size_t ring_bytes = (size_t)PERF_RING_PAGES * 4096;
 
 static int open_thread(const struct sampler_perf *s, pid_t tid, int cpu)
 {
@@ -84,20 +87,38 @@ static int open_thread(const struct sampler_perf *s, pid_t tid, int cpu)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* The first event of a CPU owns its buffer, the others write into it. */
+static int map_ring(struct perf_ring *r, int fd)
+{
+	void *p = MAP_FAILED;
+	size_t pages;
+
+	for (pages = PERF_RING_PAGES; pages >= PERF_RING_PAGES_MIN; pages /= 2) {
+		p = mmap(NULL, (pages + 1) * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p != MAP_FAILED || errno != EPERM)
+			break;
+	}
+	if (p == MAP_FAILED)
+		return -errno;
+	*r = (struct perf_ring){.page = p, .bytes = pages * 4096, .fd = fd};
+	return 0;
+}
+
+/*
+ * The first event of a CPU owns its buffer, the others write into it. Once it is half full it wants
+ * to be read. Edge-triggered: of a thread that has ended the event would be ready for ever.
+ */
 static int join_ring(struct sampler_perf *s, uint32_t cpu, int fd)
 {
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 	struct perf_ring *r = &s->rings[cpu];
-	void *p;
+	int err;
 
 	if (r->page)
 		return ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, r->fd) ? -errno : 0;
-	p = mmap(NULL, ring_bytes + 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	r->page = p;
-	r->fd = fd;
-	return 0;
+	err = map_ring(r, fd);
+	if (!err && epoll_ctl(s->base.fd, EPOLL_CTL_ADD, fd, &ev))
+		err = -errno;
+	return err;
 }
 
 static int add_thread(struct sampler_perf *s, pid_t tid)
@@ -164,9 +185,11 @@ static void perf_free(struct sampler *base)
 
 	for (uint32_t i = 0; s->rings && i < s->ncpu; i++)
 		if (s->rings[i].page)
-			munmap(s->rings[i].page, ring_bytes + 4096);
+			munmap(s->rings[i].page, s->rings[i].bytes + 4096);
 	for (uint32_t i = 0; s->fds && i < s->nfds; i++)
 		close(s->fds[i]);
+	if (s->base.fd >= 0)
+		close(s->base.fd);
 	free(s->rings);
 	free(s->fds);
 	free(s->scratch);
@@ -215,9 +238,10 @@ static void on_record(struct sampler_perf *s, const char *rec, size_t size, samp
 	fn(arg, &out);
 }
 
-static void drain_ring(struct sampler_perf *s, struct perf_event_mmap_page *page, sampler_fn *fn,
-		       void *arg)
+static void drain_ring(struct sampler_perf *s, const struct perf_ring *r, sampler_fn *fn, void *arg)
 {
+	struct perf_event_mmap_page *page = r->page;
+	const size_t ring_bytes = r->bytes;
 	const char *data = (const char *)page + 4096;
 	/* Acquire: the records up to head are written. */
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
@@ -246,10 +270,14 @@ static void drain_ring(struct sampler_perf *s, struct perf_event_mmap_page *page
 static void perf_drain(struct sampler *base, sampler_fn *fn, void *arg)
 {
 	struct sampler_perf *s = (struct sampler_perf *)base;
+	struct epoll_event ready[PERF_DRAIN_EVENTS];
 
+	/* All are read; this is so that they are not said to be ready any more. */
+	while (epoll_wait(base->fd, ready, PERF_DRAIN_EVENTS, 0) == PERF_DRAIN_EVENTS)
+		;
 	for (uint32_t i = 0; i < s->ncpu; i++)
 		if (s->rings[i].page)
-			drain_ring(s, s->rings[i].page, fn, arg);
+			drain_ring(s, &s->rings[i], fn, arg);
 }
 
 static uint64_t perf_lost(const struct sampler *base)
@@ -279,7 +307,7 @@ struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, bool children, char *wh
 				   .lost = perf_lost,
 				   .taken = perf_taken,
 				   .add = perf_add,
-				   .fd = -1};
+				   .fd = epoll_create1(EPOLL_CLOEXEC)};
 	s->hz = hz;
 	s->children = children;
 	s->ncpu = procfs_cpu_ids();
@@ -287,7 +315,7 @@ struct sampler *sampler_new_perf(pid_t pid, uint32_t hz, bool children, char *wh
 	s->rings = calloc(s->ncpu, sizeof(*s->rings));
 	s->fds = calloc(PERF_MAX_EVENTS, sizeof(*s->fds));
 	s->scratch = malloc(UINT16_MAX + 1);
-	if (s->rings && s->fds && s->scratch)
+	if (s->base.fd >= 0 && s->rings && s->fds && s->scratch)
 		err = add_threads(s, pid);
 	if (!err) {
 		why[0] = '\0';

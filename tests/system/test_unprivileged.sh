@@ -7,7 +7,7 @@ else
 	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all)
 fi
 chmod 755 "$T"
-cp "$PERFTOP" "$BUILD/tests/targets/busy" "$BUILD/tests/targets/counting" "$T"
+cp "$PERFTOP" "$BUILD"/tests/targets/{busy,bigframe,counting} "$T"
 start_first busy "${as_user[@]}" "$T/busy" 60
 busy=$pid
 runs_as busy # before that it is still root's
@@ -20,6 +20,14 @@ between "CPU use is seen, percent" "$(jq '.cpu.user_pct' <<<"$last")" 20 200
 equal "sampling of one's own process works, in user space" "$(status_of cpu)" degraded
 between "samples come, in" "$(jq .cpu.samples <<<"$last")" 10 1000
 equal "and name the hot function" "$(jq -r '.cpu.functions[0].name' <<<"$last")" hot
+last=$(json -d 1s --duration 3s -p "$busy")
+equal "none are lost at the usual interval, of $(jq -c '.cpu | [.samples, .samples_lost]' <<<"$last")" \
+	"$(jq '.cpu | .samples > 20 and .samples_lost < .samples / 10' <<<"$last")" true
+start frame "${as_user[@]}" "$T/bigframe" half
+runs_as bigframe
+between "a frame of 20 KB is unwound through, percent" "$(jq .cpu.unwound_pct <<<"$(json -p "$pid")")" 95 100
+kill "$pid"
+last=$(json -p "$busy")
 equal "time blocked is absent" "$(status_of blocked)" absent
 check "with a reason" test -n "$(jq -r .sections.blocked.reason <<<"$last")"
 check "and the command that grants it" grep -q 'setcap cap_bpf,cap_perfmon' <<<"$(jq -r .sections.blocked.fix <<<"$last")"
