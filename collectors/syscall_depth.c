@@ -9,8 +9,8 @@
 
 /*
  * In a tight loop all that a call touches stays in the CPU's nearest caches. A program on sys_exit
- * that looks whose call it is adds 127 ns to one there (one run); an empty one adds 200 (+-50) to one
- * of a postgres transaction. These say 1.6, within 1.2 and 2: the upper end is taken.
+ * that looks whose call it is adds 127 ns to one there (one run); an empty one adds 200 (+-50) to
+ * one of a postgres transaction. These say 1.6, within 1.2 and 2: the upper end is taken.
  */
 #define DEPTH_AMONG_OTHERS 2
 enum { PATH_LEAST_NS = 60, PATH_MOST_NS = 300 }; /* a busy machine is measured badly */
