@@ -370,7 +370,33 @@ static bool is(const struct table *t, const char *name)
 	return !strcmp(t->name, name);
 }
 
-int export_json(struct json_text *out, const struct snapshot *s, bool histograms)
+/* Of any length: it is made of strings of the snapshot, which are clean. */
+static void put_text(struct json_text *out, const char *name, const char *text)
+{
+	put_key(out, name);
+	put_char(out, '"');
+	put_escaped(out, text, strlen(text));
+	put_char(out, '"');
+}
+
+static void put_verdict(struct json_text *out, const struct json_verdict *v)
+{
+	put_key(out, "verdict");
+	if (!v) {
+		put(out, "null", 4);
+		return;
+	}
+	put(out, "{\"mood\":", 8);
+	put_string(out, v->mood, strlen(v->mood));
+	put_text(out, "label", v->label);
+	put_text(out, "text", v->text);
+	put_text(out, "view", v->view);
+	put_text(out, "also", v->also);
+	put_char(out, '}');
+}
+
+int export_json(struct json_text *out, const struct snapshot *s, const struct json_verdict *verdict,
+		bool histograms)
 {
 	out->length = 0;
 	out->failed = false;
@@ -382,6 +408,7 @@ int export_json(struct json_text *out, const struct snapshot *s, bool histograms
 	put_member(out, "truncated", s->truncated);
 	put_key(out, "finished");
 	put(out, s->finished ? "true" : "false", s->finished ? 4 : 5);
+	put_verdict(out, verdict);
 	for (uint32_t i = 0; i < snapshot_ntables; i++) {
 		const struct table *t = &snapshot_tables[i];
 

@@ -12,6 +12,7 @@
  * The object, in this order:
  *
  *   schema "perftop.snapshot/1", seq, time_ns, interval_ns, since_ns, truncated, finished
+ *   verdict {mood, label, text, view, also} or null
  *   target {} · sections {NAME: {status, reason, fix}} · proc {}
  *   cpu {its fields, functions [{}], stacks [{count, frames ["name (module)"]}], leaf first}
  *   cost {} · latency [] · syscalls []
@@ -31,8 +32,18 @@ struct json_text {
 	bool failed; /* out of memory */
 };
 
-/* Replaces the text; its memory is kept from call to call. 0 or -ENOMEM. */
-int export_json(struct json_text *out, const struct snapshot *s, bool histograms);
+/* What holds the target back, in words; whoever makes the snapshot's text finds them. Borrowed. */
+struct json_verdict {
+	const char *mood;  /* "good", "warn", "bad" */
+	const char *label; /* "CPU-bound" */
+	const char *text, *view, *also;
+};
+
+/*
+ * Replaces the text; its memory is kept from call to call. verdict may be NULL. 0 or -ENOMEM.
+ */
+int export_json(struct json_text *out, const struct snapshot *s, const struct json_verdict *verdict,
+		bool histograms);
 void json_text_fini(struct json_text *out);
 
 #endif

@@ -184,7 +184,6 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 		look_at_writer(r, t, looks);
 		return;
 	}
-
 	/*
 	 * A plain wait alone may be anything; glibc's mutex also names its holder beside the lock
 	 * word. Believe it when the holder is a thread of the target.

@@ -18,6 +18,7 @@
 #include "collectors/replay.h"
 #include "tui/options.h"
 #include "tui/text_report.h"
+#include "tui/verdict.h"
 
 enum { BATCH_STUCK_MS = 1000 }; /* a reader that takes nothing for so long after a signal */
 
@@ -131,15 +132,28 @@ static int write_all(struct batch *b, const char *bytes, size_t n)
 	return 0;
 }
 
+static int write_json(struct batch *b, const struct snapshot *s)
+{
+	static const char *const moods[] = {
+		[VERDICT_GOOD] = "good", [VERDICT_WARN] = "warn", [VERDICT_BAD] = "bad"};
+	struct verdict v;
+	struct json_verdict words;
+	int err;
+
+	verdict_compute(&v, s);
+	words = (struct json_verdict){moods[v.mood], v.label, v.text, v.view, v.also};
+	err = export_json(&b->json, s, v.mood == VERDICT_NONE ? NULL : &words,
+			  b->opt->json_histograms);
+	return err ? err : write_all(b, b->json.bytes, b->json.length);
+}
+
 static int emit(struct batch *b, const struct snapshot *s)
 {
 	uint64_t duration_ns = b->opt->duration_ns;
 	int err;
 
 	if (b->opt->json) {
-		err = export_json(&b->json, s, b->opt->json_histograms);
-		if (!err)
-			err = write_all(b, b->json.bytes, b->json.length);
+		err = write_json(b, s);
 	} else {
 		rewind(b->text);
 		text_report_write(&b->report, s, b->text);

@@ -130,7 +130,7 @@ static void use(const struct snapshot *s)
 {
 	static struct json_text json;
 
-	if (export_json(&json, s, true))
+	if (export_json(&json, s, NULL, true))
 		abort();
 	for (size_t i = 0; i + 1 < json.length; i++)
 		if ((unsigned char)json.bytes[i] < 0x20 || json.bytes[i] == 0x7f)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_attention_backward.c: gradients against finite differences, and every variant's in parity.
+/*
+ * test_attention_backward.c: gradients against finite differences, and every variant's in parity.
+ * Long because parity and masks are held to the same reference and walk the same shapes.
  */
 #include <errno.h>
 #include <math.h>

@@ -16,13 +16,14 @@
 #include "probes/bucket.h"
 #include "tests/lib/snapshot_fill.h"
 
-static json_t *parse(const struct snapshot *s, bool histograms)
+static json_t *parse_with(const struct snapshot *s, const struct json_verdict *verdict,
+			  bool histograms)
 {
 	struct json_text text = {0};
 	json_error_t why;
 	json_t *root;
 
-	assert_int_equal(export_json(&text, s, histograms), 0);
+	assert_int_equal(export_json(&text, s, verdict, histograms), 0);
 	assert_int_equal(text.bytes[text.length - 1], '\n');
 	assert_null(memchr(text.bytes, '\n', text.length - 1));
 	root = json_loadb(text.bytes, text.length, JSON_REJECT_DUPLICATES, &why);
@@ -31,6 +32,11 @@ static json_t *parse(const struct snapshot *s, bool histograms)
 			 text.bytes + (why.position > 20 ? why.position - 20 : 0));
 	json_text_fini(&text);
 	return root;
+}
+
+static json_t *parse(const struct snapshot *s, bool histograms)
+{
+	return parse_with(s, NULL, histograms);
 }
 
 /* Where a table's rows stand in the object. */
@@ -250,6 +256,29 @@ static void stacks_name_their_frames_leaf_first(void **state)
 	snapshot_free(s);
 }
 
+static void the_answer_in_words_is_exported(void **state)
+{
+	static struct snapshot s;
+	static const char text[] =
+		"\"hot\" takes 98 % of a CPU in 400 µs a call, most of it in what is called by a "
+		"function of a name that is so long that the answer does not end on this line, nor "
+		"on the next one, and needs all of the room that there is for it, which is more "
+		"than other texts have: it goes on until here";
+	const struct json_verdict words = {"warn", "CPU-bound", text, "cpu", ""};
+	json_t *root = parse_with(&s, &words, false), *verdict = json_object_get(root, "verdict");
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(verdict, "mood")), "warn");
+	assert_string_equal(json_string_value(json_object_get(verdict, "label")), "CPU-bound");
+	assert_string_equal(json_string_value(json_object_get(verdict, "view")), "cpu");
+	assert_string_equal(json_string_value(json_object_get(verdict, "also")), "");
+	assert_string_equal(json_string_value(json_object_get(verdict, "text")), text);
+	json_decref(root);
+	root = parse(&s, false);
+	assert_true(json_is_null(json_object_get(root, "verdict")));
+	json_decref(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +288,7 @@ int main(void)
 		cmocka_unit_test(hostile_texts_stay_inside_their_string),
 		cmocka_unit_test(numbers_keep_their_value_in_every_locale),
 		cmocka_unit_test(histograms_come_only_when_asked_for),
+		cmocka_unit_test(the_answer_in_words_is_exported),
 		cmocka_unit_test(stacks_name_their_frames_leaf_first),
 	};
 
