@@ -508,7 +508,7 @@ static void a_holder_in_a_container_is_believed(void **state)
 		 .lock = 0x1000,
 		 .lock_owner = 8},
 	};
-	struct threads t = {.now = rows, .n = 2, .now_ns = 2000};
+	struct threads t = {.now = rows, .n = 2, .now_ns = 2000, .weight = 1};
 	struct locks *l = locks_new(-1);
 	struct snapshot *s = snapshot_new();
 
