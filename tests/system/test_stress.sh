@@ -388,7 +388,7 @@ starvation() {
 	if unshare -m true 2>/dev/null; then
 		mkdir "$T/small"
 		unshare -m bash -c 'mount -t tmpfs -o size=256k none "$0/small" && exec "${@}" -o "$0/small/run.ptop"' \
-			"$T" timeout 200 "$PERFTOP" "${args[@]}" --duration 2s >"$T/full.json" 2>"$T/starved.err"
+			"$T" timeout 200 "$PERFTOP" "${args[@]}" --duration 6s >"$T/full.json" 2>"$T/starved.err"
 		clear "a full disk" "$?"
 		check "a full disk: lost ticks are counted and said" any full '.sections.record.reason // "" | test("not recorded")'
 	else
