@@ -24,19 +24,10 @@ trap 'exit 1' INT TERM
 ok() { echo "ok - $*"; }
 not_ok() { echo "not ok - $*"; status=1; }
 skip() { echo "ok - $* # SKIP"; }
-# jq, whose -e is content with no input at all: a program that printed nothing has not passed.
-jq() {
-	local out rc
-	case " $* " in
-	*" -e"*)
-		out=$(command jq "$@")
-		rc=$?
-		[ -n "$out" ] || return $((rc ? rc : 4))
-		printf '%s\n' "$out"
-		return "$rc"
-		;;
-	*) command jq "$@" ;;
-	esac
+# jq -e, which is content with no input at all: a program that printed nothing has not passed.
+jqe() {
+	local out
+	out=$(jq -e "$@") && [ -n "$out" ] && printf '%s\n' "$out"
 }
 # check "what" CMD...: ok when CMD succeeds; what it prints is not shown.
 check() {

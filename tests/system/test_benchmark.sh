@@ -28,7 +28,7 @@ for s in $suites; do
 	equal "$s runs" "$rc" 0
 	[ "$rc" = 0 ] || cat "$T/err"
 	equal "$s: one object of the schema" "$(jq -r .schema "$T/out")" perftop.benchmark/1
-	check "$s: has results or targets" jq -e '.results + .targets | length > 0' "$T/out"
+	check "$s: has results or targets" jqe '.results + .targets | length > 0' "$T/out"
 	equal "$s: each result has its numbers" "$(jq "$numbers" "$T/out")" true
 	equal "$s: and they are sound" "$(jq "$sound" "$T/out")" true
 	equal "$s: each target has a verdict" "$(jq "$verdicts" "$T/out")" true
@@ -41,7 +41,7 @@ done
 # Where a figure was published it decides, and no easier one.
 run --quick --suite startup,quant --json
 for name in 'server initialisation as published' 'warm start, --version' 'distillation' 'memory reduction, bf16'; do
-	check "there is: $name" jq -e --arg n "$name" 'any(.targets[]; .name == $n)' "$T/out"
+	check "there is: $name" jqe --arg n "$name" 'any(.targets[]; .name == $n)' "$T/out"
 done
 machine='.machine | (.cpu | length > 0) and .isa != "" and .peak_gflops > 0 and .l1_gbytes_s > 0 and
 	.l2_gbytes_s > 0 and .l3_gbytes_s > 0 and .dram_gbytes_s > 0'
@@ -64,7 +64,7 @@ jq -c '.results[].samples_ns |= map(. / 1000)' "$T/base" >"$T/faster"
 jq -c '.results[].samples_ns |= map(. * 1000)' "$T/base" >"$T/slower"
 run --suite flash-attention --quick --time 60ms --baseline "$T/faster" --json
 equal "a regression ends with 1" "$rc" 1
-check "and is named" jq -e '.comparison | .regressions > 0 and (.rows[0] | .change == "slower" and .p < 0.01)' "$T/out"
+check "and is named" jqe '.comparison | .regressions > 0 and (.rows[0] | .change == "slower" and .p < 0.01)' "$T/out"
 run --suite flash-attention --quick --time 60ms --baseline "$T/faster"
 check "in words too" grep -q '^SLOWER' "$T/out"
 run --suite flash-attention --quick --time 60ms --baseline "$T/slower"

@@ -43,7 +43,7 @@ equal "a condition variable is named, though it sleeps on a word inside" \
 	"$(jq -r '.blocked.locks[] | select(.kind == "condvar") | "\(.name) \(.site)"' <<<"$last")" \
 	"idle idle_on_cond"
 check "a wait that never ended has its stack" \
-	jq -e 'any(.blocked.stacks[]; .waker == "" and any(.frames[]; . == "idle_on_cond (contend)"))' <<<"$middle"
+	jqe 'any(.blocked.stacks[]; .waker == "" and any(.frames[]; . == "idle_on_cond (contend)"))' <<<"$middle"
 
 # Each thread knows when it began and what it ran, and then waits until the end: the rest of the time
 # up to the last tick that it is in, it was off the CPU.
@@ -77,7 +77,7 @@ equal "a semaphore is no lock" "$(lock work_ready '"\(.kind) \(.site) \(.is_mute
 equal "a rwlock counts as a lock" \
 	"$(jq -r '[.blocked.locks[] | select(.kind == "rwlock") | .is_mutex] | unique[]' <<<"$before_last")" 1
 check "its name is the variable's" \
-	jq -e 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock")' <<<"$before_last"
+	jqe 'any(.blocked.locks[]; .kind == "rwlock" and .name == "table_lock")' <<<"$before_last"
 # Whoever holds it as the tick looks, which readers do too.
 writer=$(awk '$1 == "thread" && $NF == "writer" { print $2 }' "$T/both.out")
 equal "its holder is the one that writes" \
@@ -106,7 +106,7 @@ as_long "stacks that wait for the mutex have its time, ratio" \
 equal "who gives work wakes the worker" \
 	"$(jq -r '.blocked.stacks[] | select(any(.frames[]; . == "take_work (waits)")) | .waker' <<<"$before_last" | head -1 | sed 's|/.*||')" waits
 check "all stacks reach a thread's start" \
-	jq -e '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last"
+	jqe '[.blocked.stacks[] | select(.count >= 5) | .frames[-1] | test("clone|_start")] | all' <<<"$before_last"
 
 start_first busy "$BUILD/tests/targets/busy" 7
 runs_as busy
@@ -124,7 +124,7 @@ check "the CPU alert names hot()" grep -q '"subject":"hot"' "$T/busy.json"
 "$PERFTOP" --json --no-wait-stacks -d 250ms -- "$BUILD/tests/targets/waits" 2 >"$T/plain.out" 2>"$T/plain.err"
 last=$(grep '^{' "$T/plain.out" | tail -1)
 check "without stacks of waits their reasons stand" \
-	jq -e '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last"
+	jqe '.blocked.by_reason.futex > 0 and .blocked.by_reason.net > 0 and (.blocked.stacks | length) == 0' <<<"$last"
 check "and it says that they were not asked for" grep -q 'turned off by --no-wait-stacks' <<<"$last"
 
 # A client that asks and waits: whom for, told apart from the server that it asks.
@@ -181,7 +181,7 @@ runs_as storm_events
 "$PERFTOP" -p "$pid" --json -d 200ms --duration 4s --syscalls=off --max-overhead 0.1 >"$T/over.json" 2>&1
 # Context switches are thinned; what most of the rest goes to depends on the machine.
 check "what it costs beyond the budget is said, with what spares it" \
-	jq -e '.sections.cost | .status == "degraded" and (.reason | test("^over the budget: .* go to [a-zA-Z ]+$")) and
+	jqe '.sections.cost | .status == "degraded" and (.reason | test("^over the budget: .* go to [a-zA-Z ]+$")) and
 		(.fix | test("^--.*; --max-overhead PCT allows more$|^--max-overhead PCT allows more; --no-bpf spares all$"))' \
 	<<<"$(tail -1 "$T/over.json")"
 equal "as an event too" "$(tail -1 "$T/over.json" | jq 'any(.events[]; .text | test("^over the budget: .* 0.1 % were"))')" true
@@ -192,7 +192,7 @@ equal "and not within it" "$(tail -1 "$T/over.json" | jq -r .sections.cost.statu
 "$PERFTOP" -p "$pid" --json -d 500ms --duration 9s --syscalls=off --max-overhead 3 >"$T/thin.json" 2>&1
 thin=$(tail -1 "$T/thin.json")
 check "context switches over the budget are thinned, and it is said" \
-	jq -e '.sections.blocked | .status == "degraded" and (.reason | test("seen for 1/[0-9]+ of the time"))' <<<"$thin"
+	jqe '.sections.blocked | .status == "degraded" and (.reason | test("seen for 1/[0-9]+ of the time"))' <<<"$thin"
 equal "as an event, once" "$(jq '[.events[] | select(.text | startswith("context switches throttled"))] | length' <<<"$thin")" 1
 between "what they take falls, to the budget or near it, percent of what it was" \
 	"$(jq -s '([.[].cost.target_pct_est] | max) as $all | 100 * last.cost.target_pct_est / $all' "$T/thin.json")" 0 50

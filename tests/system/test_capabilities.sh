@@ -81,8 +81,8 @@ runs_as waits
 last=$("${as_user[@]}" "$top" -p "$pid" --json -d 250ms --duration 3s | tail -1)
 equal "time off the CPU has its locks, by name" \
 	"$(jq -r '.blocked.locks[] | select(.name == "cache_lock") | "\(.kind) \(.site)"' <<<"$last")" "mutex use_cache"
-check "its stacks" jq -e 'any(.blocked.stacks[]; any(.frames[]; . == "use_cache (waits)"))' <<<"$last"
-check "and its sockets" jq -e 'any(.blocked.sockets[]; .name | startswith("tcp 127.0.0.1:"))' <<<"$last"
+check "its stacks" jqe 'any(.blocked.stacks[]; any(.frames[]; . == "use_cache (waits)"))' <<<"$last"
+check "and its sockets" jqe 'any(.blocked.sockets[]; .name | startswith("tcp 127.0.0.1:"))' <<<"$last"
 between "each thread's shares add up, percent" \
 	"$(jq '[.threads[] | .cpu_pct + .runq_pct + .blocked_pct] | add / length' <<<"$last")" 95 105
 

@@ -7,7 +7,7 @@ run() { # run CMD...: stdout and stderr in $T/out, $T/err, status in $rc (124: i
 	rc=$?
 }
 one_line() { [ "$(wc -l <"$T/err")" -eq 1 ] && grep -q "$1" "$T/err"; }
-holds() { jq -e "$@" >/dev/null; }
+holds() { jqe "$@" >/dev/null; }
 gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.[ZX]' "/proc/$1/status"; }
 
 # ---- help and mistakes

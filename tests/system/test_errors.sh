@@ -21,4 +21,4 @@ equal "a call that never failed has none" "$(row missing close '"\(.failed) \(.e
 check "an alert says so while they are many" grep -q '"rule":"syscall_errors".*"subject":"openat"' "$T/missing.json"
 watch full
 equal "no descriptor left" "$(row full dup .error)" EMFILE
-check "is critical" jq -e 'select(any(.alerts[]; .rule == "syscall_errors" and .severity == "critical" and .subject == "dup"))' "$T/full.json"
+check "is critical" jqe 'select(any(.alerts[]; .rule == "syscall_errors" and .severity == "critical" and .subject == "dup"))' "$T/full.json"

@@ -75,7 +75,7 @@ if bpf_works; then
 	kill -9 "$target"
 	wait "$top"
 	addr=$(printf '%d' "$(awk '{ print $2 }' "$T/futexes.out")")
-	check "after thousands of futex addresses a new one is still seen" jq -e --argjson a "$addr" \
+	check "after thousands of futex addresses a new one is still seen" jqe --argjson a "$addr" \
 		'any(.blocked.locks[]; .addr == $a)' <<<"$(last futexes)"
 else
 	skip "eBPF needs root and BTF here"
@@ -86,12 +86,12 @@ start crowd "$odd" crowd 300
 eventually 10 test -s "$T/crowd.out"
 (ulimit -n 256 && exec "$PERFTOP" -p "$pid" --no-bpf --json -d 200ms --duration 1s) >"$T/few.json" 2>"$T/few.err"
 equal "a low limit of open files does not end the view" "$(last few | jq -r .target.state)" running
-check "nor hide the busy thread" jq -e '.threads[0].comm == "busy-one" and .threads[0].cpu_pct > 0' <<<"$(last few)"
+check "nor hide the busy thread" jqe '.threads[0].comm == "busy-one" and .threads[0].cpu_pct > 0' <<<"$(last few)"
 kill -9 "$pid"
 
 # ---- a loop of execve ------------------------------------------------------------------------
 start exec "$odd" exec
 "$PERFTOP" -p "$pid" --json -d 50ms --duration 3s >"$T/exec.json" 2>"$T/exec.err"
 check "an exec loop gives no interval too short for rates" \
-	jq -es 'length > 10 and all(.[1:][]; .interval_ns > 5000000)' "$T/exec.json"
+	jqe -s 'length > 10 and all(.[1:][]; .interval_ns > 5000000)' "$T/exec.json"
 check "and is said" grep -q "execve" "$T/exec.json"

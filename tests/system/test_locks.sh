@@ -15,7 +15,7 @@ equal "a file lock is named by its file" "$(lock "file lock" .name)" "$T/file"
 equal "with the process that holds it" "$(lock "file lock" .owner_tid)" "$holder"
 between "its wait is all there is, percent" "$(lock "file lock" .pct)" 95 101
 equal "and counts as a lock" "$(lock "file lock" '"\(.is_mutex) \(.reason)"')" "1 other"
-check "an alert says so" jq -e 'any(.alerts[]; .rule == "lock_wait" and (.subject | startswith("file lock")))' <<<"$last"
+check "an alert says so" jqe 'any(.alerts[]; .rule == "lock_wait" and (.subject | startswith("file lock")))' <<<"$last"
 
 start guarded "$BUILD/tests/targets/guarded"
 eventually 10 grep -q ready "$T/guarded.out"

@@ -59,7 +59,7 @@ whole() {
 		jq -ce 'select(.schema == "perftop.snapshot/1") | 1' "$1" | wc -l | grep -qx "$(wc -l <"$1")"
 }
 last() { tail -1 "$T/$1.json" | jq -r "$2"; }
-any() { jq -es "any(.[]; $2)" "$T/$1.json" >/dev/null; }
+any() { jqe -s "any(.[]; $2)" "$T/$1.json" >/dev/null; }
 has_line() { [ "$(wc -l <"$T/$1.json")" -ge "${2:-1}" ]; }
 says() { grep -q "$2" "$T/$1.out"; }
 # over_with PID: ends what was started.
@@ -375,7 +375,7 @@ starvation() {
 		(ulimit -n "$n" && exec timeout 200 "$PERFTOP" "${args[@]}" --duration 1s) >"$T/starved.json" 2>"$T/starved.err"
 		clear "$n open files" "$?"
 	done
-	check "64 open files: what works is shown, and what does not, why" jq -es 'length > 2 and
+	check "64 open files: what works is shown, and what does not, why" jqe -s 'length > 2 and
 		.[-1].cpu.user_pct > 0 and (.[-1].sections.bpf.reason | test("64 open files"))' "$T/starved.json"
 	if [ "$RSS_MAX" -lt $((1 << 30)) ]; then
 		for n in 30000 50000 80000 200000; do

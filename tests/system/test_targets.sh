@@ -168,7 +168,7 @@ start gil python3 "$T/gil.py"
 gil=$pid
 eventually 5 grep -q ready "$T/gil.out"
 start gil_top "$PERFTOP" -p "$gil" --follow-forks --json -d 500ms --duration 900s
-waited() { jq -se '.[-1].blocked.locks | map(select(.kind == "GIL" and .waits > 10)) | length == 2' "$T/gil_top.out" >/dev/null; }
+waited() { jqe -s '.[-1].blocked.locks | map(select(.kind == "GIL" and .waits > 10)) | length == 2' "$T/gil_top.out" >/dev/null; }
 eventually 10 waited
 kill "$pid"
 wait "$pid"
@@ -185,7 +185,7 @@ runs_as bash
 nice -n -15 "$PERFTOP" -p "$pid" --follow-forks --json -d 1s --duration 6s >"$T/brief.json" 2>"$T/brief.top.err"
 last=$(tail -1 "$T/brief.json")
 check "children of a quarter of a second are unwound, $(jq .cpu.unwound_pct <<<"$last") %" \
-	jq -e '.cpu.unwound_pct > 75' <<<"$last"
+	jqe '.cpu.unwound_pct > 75' <<<"$last"
 equal "and their functions have names" "$(jq -r '.cpu.functions[0].name' <<<"$last")" hot
 kill "$pid"
 
@@ -207,4 +207,4 @@ equal "in a pid namespace each of two processes has its samples, under its name"
 	"$(jq -c '[.cpu.functions[] | select(.name == "hot") | .module] | sort' <<<"$last")" '["one","other"]'
 equal "and its threads" "$(jq -c '[.threads[].comm] | sort' <<<"$last")" '["one","other"]'
 check "and children that come have names there too" \
-	jq -e '.cpu.functions[0].name == "hot" and .cpu.functions[0].self_pct > 40' <<<"$(tail -1 "$T/children.json")"
+	jqe '.cpu.functions[0].name == "hot" and .cpu.functions[0].self_pct > 40' <<<"$(tail -1 "$T/children.json")"

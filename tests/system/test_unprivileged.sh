@@ -39,12 +39,12 @@ equal "the tier is said" "$(jq -r .target.tier <<<"$last")" user
 start second "${as_user[@]}" sh -c 'while :; do :; done'
 runs_as sh
 last=$(json -p "$busy,$pid")
-check "two processes are sampled" jq -e '[.cpu.functions[].module] | any(. != "busy" and . != "[kernel]")' <<<"$last"
-check "the first among them" jq -e 'any(.cpu.functions[]; .name == "hot")' <<<"$last"
+check "two processes are sampled" jqe '[.cpu.functions[].module] | any(. != "busy" and . != "[kernel]")' <<<"$last"
+check "the first among them" jqe 'any(.cpu.functions[]; .name == "hot")' <<<"$last"
 start parent "${as_user[@]}" sh -c "sleep 1; $T/busy 20 & wait"
 runs_as sh
 "${as_user[@]}" "$T/perftop" --json -d 300ms --duration 4s --follow-forks -p "$pid" >"$T/fork.json" 2>"$T/err"
-check "a child that comes is sampled" jq -e 'any(.cpu.functions[]; .name == "hot")' <<<"$(tail -1 "$T/fork.json")"
+check "a child that comes is sampled" jqe 'any(.cpu.functions[]; .name == "hot")' <<<"$(tail -1 "$T/fork.json")"
 pkill -P "$pid" busy
 if [ "$(id -u)" = 0 ]; then
 	start other "$T/busy" 60
