@@ -189,25 +189,34 @@ static void fill_blocked(struct sched *sc, uint64_t interval_ns, struct snapshot
 	}
 }
 
-/* Finished waits before the threads: see locks.h. 0 or -errno. */
+/* Finished waits before the threads are read, and those that go on after: see locks.h. */
+static void read_finished(struct sched *sc)
+{
+	sum_finished(sc);
+	locks_read_finished(sc->locks);
+	sockets_read_finished(sc->sockets);
+}
+
+static void add_going_on(struct sched *sc)
+{
+	add_waiting(sc);
+	locks_add_waiting(sc->locks, &sc->threads);
+	sockets_add_waiting(sc->sockets, &sc->threads);
+}
+
+/* 0 or -errno. */
 static int look(struct sched *sc, bool ended)
 {
 	int err;
 
-	if (sc->hist) {
-		sum_finished(sc);
-		locks_read_finished(sc->locks);
-		sockets_read_finished(sc->sockets);
-	}
+	if (sc->hist)
+		read_finished(sc);
 	err = threads_read(&sc->threads, ended);
 	if (err)
 		return err;
 	thread_switches_count(&sc->switches, &sc->threads);
-	if (sc->hist) {
-		add_waiting(sc);
-		locks_add_waiting(sc->locks, &sc->threads);
-		sockets_add_waiting(sc->sockets, &sc->threads);
-	}
+	if (sc->hist)
+		add_going_on(sc);
 	return 0;
 }
 
@@ -354,12 +363,8 @@ static int sched_start(struct session *se, void **priv)
 	sc->shown_switches = sc->switches;
 	/* What goes on now counts from now. */
 	if (sc->hist) {
-		sum_finished(sc);
-		locks_read_finished(sc->locks);
-		sockets_read_finished(sc->sockets);
-		add_waiting(sc);
-		locks_add_waiting(sc->locks, &sc->threads);
-		sockets_add_waiting(sc->sockets, &sc->threads);
+		read_finished(sc);
+		add_going_on(sc);
 		memcpy(sc->prev_wait_ns, sc->shown_wait_ns, sizeof(sc->prev_wait_ns));
 		memcpy(sc->base_wait_ns, sc->shown_wait_ns, sizeof(sc->base_wait_ns));
 		locks_reset(sc->locks);
