@@ -263,22 +263,25 @@ static void on_timer(struct session *se, void *priv)
 		close_window(se, sc);
 }
 
-static void open_window(struct session *se, struct sched *sc)
+/* Whether it is open; what kept it from that is said, and the next tick tries again. */
+static bool open_window(struct session *se, struct sched *sc)
 {
 	char why[SNAP_TEXT] = "";
+	int err = sched_window_open(&sc->window, session_bpf(se), session_interval_ns(se), why,
+				    sizeof(why));
 
-	if (sched_window_open(&sc->window, session_bpf(se), session_interval_ns(se), why,
-			      sizeof(why))) {
+	sc->threads.since_ns = sc->window.opened_ns;
+	sc->threads.weight = sc->window.weight;
+	if (err) {
 		session_section(se, "blocked", SECTION_DEGRADED,
 				"--max-overhead 0 stays attached throughout",
 				"the counts stand still: attaching again failed: %.200s", why);
 		sc->said_weight = 0;
-		return;
+		return false;
 	}
-	sc->threads.since_ns = sc->window.opened_ns;
-	sc->threads.weight = sc->window.weight;
 	if (!threads_read(&sc->threads, false))
 		thread_switches_count(&sc->switches, &sc->threads);
+	return true;
 }
 
 static void say_weight(struct session *se, struct sched *sc, double rate)
@@ -444,14 +447,15 @@ static void adapt(struct session *se, struct sched *sc, const struct snapshot *s
 		return;
 	sched_window_weigh(&sc->window, rate, cost->ns_each, cost->allowance_ns,
 			   session_interval_ns(se));
-	if (was == 1 && sc->window.weight == 1)
+	/* All are seen, and were: nothing was said to be amiss. */
+	if (was == 1 && sc->window.weight == 1 && sc->said_weight == 1)
 		return;
 	if (was == 1) {
 		carry(sc);
 		sched_window_close(&sc->window, session_bpf(se));
 	}
-	open_window(se, sc);
-	say_weight(se, sc, rate);
+	if (open_window(se, sc))
+		say_weight(se, sc, rate);
 }
 
 static void sched_tick(struct session *se, void *priv, struct snapshot *s)

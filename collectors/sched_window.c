@@ -61,7 +61,7 @@ uint64_t sched_window_length(struct sched_window *w, uint64_t now_ns, uint64_t i
 {
 	int64_t least = (int64_t)interval_ns / LATE_MOST, most = 2 * (int64_t)interval_ns, want;
 
-	if (w->seen_ns && w->seen_weight > 1)
+	if (w->seen_weight > 1)
 		w->ahead_ns +=
 			(int64_t)(w->seen_ns * w->seen_weight) - (int64_t)(now_ns - w->opened_ns);
 	else
@@ -71,12 +71,21 @@ uint64_t sched_window_length(struct sched_window *w, uint64_t now_ns, uint64_t i
 	return (uint64_t)want / w->weight;
 }
 
+static void detach(struct sched_window *w, struct bpf *b)
+{
+	for (uint32_t i = 0; i < w->nprograms; i++)
+		bpf_detach_tp(b, w->programs[i]);
+}
+
+/* All, or none. */
 static int attach(struct sched_window *w, struct bpf *b, char *why, size_t why_size)
 {
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < w->nprograms; i++)
 		err = bpf_attach_tp(b, w->programs[i], why, why_size);
+	if (err)
+		detach(w, b);
 	return err;
 }
 
@@ -109,7 +118,6 @@ int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_n
 void sched_window_close(struct sched_window *w, struct bpf *b)
 {
 	w->seen_ns = clock_mono_ns() - w->opened_ns;
-	for (uint32_t i = 0; i < w->nprograms; i++)
-		bpf_detach_tp(b, w->programs[i]);
+	detach(w, b);
 	w->open = false;
 }

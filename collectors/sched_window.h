@@ -25,7 +25,7 @@ struct sched_window {
 	bool open;	      /* and is to be closed again */
 	uint64_t opened_ns;   /* CLOCK_MONOTONIC */
 	uint64_t seen_ns;     /* length of the last one that was closed */
-	uint32_t seen_weight; /* when it was opened; 0: all were seen */
+	uint32_t seen_weight; /* when it was opened; at most 1: all were seen */
 	int64_t ahead_ns;     /* what windows stood for until now, beyond the time that passed */
 	uint32_t over;	      /* decisions in a row for windows */
 };
