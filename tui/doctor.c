@@ -55,7 +55,7 @@ static uint64_t saw_syscalls(const struct snapshot *s)
 	return n;
 }
 
-static uint64_t count_of(const struct snapshot *s, enum latency_source source)
+uint64_t doctor_count(const struct snapshot *s, enum latency_source source)
 {
 	uint64_t n = 0;
 
@@ -67,7 +67,7 @@ static uint64_t count_of(const struct snapshot *s, enum latency_source source)
 
 static uint64_t saw_calls(const struct snapshot *s)
 {
-	return count_of(s, LATENCY_UPROBE);
+	return doctor_count(s, LATENCY_UPROBE);
 }
 
 static uint64_t saw_counters(const struct snapshot *s)
@@ -178,7 +178,7 @@ static void print_uprobes(struct doctor *d, const struct snapshot *s)
 static void print_markers(struct doctor *d, const struct snapshot *s)
 {
 	const struct snap_section *func = snapshot_find_section(s, "func");
-	uint64_t seen = count_of(s, LATENCY_USDT);
+	uint64_t seen = doctor_count(s, LATENCY_USDT);
 	char text[2 * SNAP_TEXT];
 
 	if (func && func->status != SECTION_ABSENT)

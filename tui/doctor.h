@@ -3,7 +3,10 @@
 #ifndef PERFTOP_DOCTOR_H
 #define PERFTOP_DOCTOR_H
 
+#include <stdint.h>
 #include <stdio.h>
+
+#include "collectors/snapshot.h"
 
 struct session;
 
@@ -18,5 +21,8 @@ struct session;
  * Returns 0 when everything works, 1 when not, -errno when the subject could not be watched.
  */
 int doctor_run(struct session *se, FILE *out);
+
+/* Calls and markers that rows of this source have counted. */
+uint64_t doctor_count(const struct snapshot *s, enum latency_source source);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "collectors/session.h"
+#include "tui/doctor.h"
 #include "tui/options.h"
 
 enum { TRACE_TICKS = 20, TRACE_TICK_MAX_MS = 5000, TRACE_PAUSE_NS = 1000000 };
@@ -34,22 +35,14 @@ static pid_t start_allocating(void)
 	_exit(0);
 }
 
-static uint64_t calls_of(const struct snapshot *s)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < s->nlatency; i++)
-		n += s->latency[i].source == LATENCY_UPROBE ? s->latency[i].count : 0;
-	return n;
-}
-
 /* Until calls are seen; NULL when no tick comes. */
 static const struct snapshot *watch(struct session *se)
 {
 	struct pollfd p = {.fd = session_eventfd(se), .events = POLLIN};
 	const struct snapshot *s = NULL;
 
-	for (int i = 0; i < TRACE_TICKS && !(s && (calls_of(s) || s->finished)); i++) {
+	for (int i = 0; i < TRACE_TICKS && !(s && (doctor_count(s, LATENCY_UPROBE) || s->finished));
+	     i++) {
 		const struct snapshot *next;
 
 		if (poll(&p, 1, TRACE_TICK_MAX_MS) <= 0)
@@ -66,7 +59,7 @@ static enum section_status judge(const struct snapshot *s, char *text, size_t si
 {
 	const struct snap_section *func = snapshot_find_section(s, "func");
 	const struct snap_section *heap = snapshot_find_section(s, "heap");
-	uint64_t calls = calls_of(s);
+	uint64_t calls = doctor_count(s, LATENCY_UPROBE);
 
 	if (calls && heap && heap->status != SECTION_ABSENT) {
 		snprintf(text, size, "--heap=trace: %.160s (seen: %" PRIu64 " calls)", heap->reason,
