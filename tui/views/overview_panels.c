@@ -79,12 +79,12 @@ static int rows_or_reason(uint32_t n)
 }
 
 /* Callers that are themselves in no sample are for the CPU view. */
-static int functions_rows(const struct snapshot *s)
+static int functions_rows(const struct ui *ui)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < s->nfunctions && n < 20; i++)
-		n += s->functions[i].self > 0;
+	for (uint32_t i = 0; i < ui->shown->nfunctions && n < 20; i++)
+		n += ui->shown->functions[i].self > 0;
 	return rows_or_reason(n);
 }
 
@@ -105,19 +105,19 @@ static void syscalls_note(const struct snapshot *s, char *out, size_t size)
 			snprintf(out, size, ", sampled");
 }
 
-static int latency_rows(const struct snapshot *s)
+static int latency_rows(const struct ui *ui)
 {
-	return rows_or_reason(s->nlatency ? s->nlatency + 1 : 0);
+	return rows_or_reason(ui->shown->nlatency ? ui->shown->nlatency + 1 : 0);
 }
 
-static int syscalls_rows(const struct snapshot *s)
+static int syscalls_rows(const struct ui *ui)
 {
-	return rows_or_reason(s->nsyscalls);
+	return rows_or_reason(ui->shown->nsyscalls);
 }
 
-static int threads_rows(const struct snapshot *s)
+static int threads_rows(const struct ui *ui)
 {
-	return (int)s->nthreads;
+	return (int)ui->shown->nthreads;
 }
 
 static void functions(const struct ui *ui, struct surface *s, struct rect r)
@@ -245,9 +245,9 @@ static void threads(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
-static int counters_rows(const struct snapshot *s)
+static int counters_rows(const struct ui *ui)
 {
-	return (int)s->ncounters;
+	return (int)ui->shown->ncounters;
 }
 
 static void counters(const struct ui *ui, struct surface *s, struct rect r)
@@ -269,9 +269,10 @@ static void counters(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
-static int engine_rows(const struct snapshot *s)
+static int engine_rows(const struct ui *ui)
 {
-	return (int)(s->ntrajectory + s->nlearning + (s->nkernels ? s->nkernels + 1 : 0));
+	return (int)(ui->shown->ntrajectory + ui->shown->nlearning +
+		     (ui->shown->nkernels ? ui->shown->nkernels + 1 : 0));
 }
 
 static void engine(const struct ui *ui, struct surface *s, struct rect r)
@@ -280,14 +281,12 @@ static void engine(const struct ui *ui, struct surface *s, struct rect r)
 }
 
 /* Those that the lines at the top have not told already. */
-static int alerts_rows(const struct snapshot *s)
+static int alerts_rows(const struct ui *ui)
 {
-	struct verdict v;
 	int rows = 0;
 
-	verdict_compute(&v, s);
-	for (uint32_t i = 0; i < s->nalerts; i++)
-		rows += verdict_says(&v, &s->alerts[i]) ? 0 : 2;
+	for (uint32_t i = 0; i < ui->shown->nalerts; i++)
+		rows += verdict_says(&ui->verdict, &ui->shown->alerts[i]) ? 0 : 2;
 	return rows;
 }
 

@@ -11,7 +11,7 @@
  */
 struct overview_panel {
 	const char *title;
-	int (*rows)(const struct snapshot *s);
+	int (*rows)(const struct ui *ui);
 	void (*draw)(const struct ui *ui, struct surface *s, struct rect r);
 	void (*note)(const struct snapshot *s, char *out, size_t size);
 };

@@ -196,14 +196,14 @@ static void draw_panels(const struct ui *ui, struct surface *s, struct rect r)
 	int columns = r.w >= THREE_COLUMNS_W ? 3 : r.w >= TWO_COLUMNS_W ? 2 : 1;
 
 	for (uint32_t i = 0; i < noverview_panels && n < MAX_PANELS; i++)
-		if (overview_panels[i].rows(ui->shown) > 0)
+		if (overview_panels[i].rows(ui) > 0)
 			list[n++] = &overview_panels[i];
 	lines = (n + columns - 1) / columns;
 	while (lines > 1 && r.h / lines < PANEL_MIN_H)
 		lines--;
 	for (int i = 0; i < n && i < lines * columns; i++) {
 		/* A title, and a blank line below. */
-		int rows = list[i]->rows(ui->shown) + 2;
+		int rows = list[i]->rows(ui) + 2;
 
 		if (rows > want[i / columns])
 			want[i / columns] = rows;
