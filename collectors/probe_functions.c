@@ -9,6 +9,7 @@
 
 #include "collectors/demangle.h"
 #include "collectors/elf_image_ifunc.h"
+#include "collectors/name_words.h"
 #include "collectors/probe_parts.h"
 #include "collectors/probe_plan_priv.h"
 
@@ -108,9 +109,9 @@ static bool match(struct view *v, const char *raw, char *name, size_t size)
 	if (n >= size || strstr(raw, ".cold"))
 		return false;
 	/* Functions without a name of their own only when asked for as such. */
-	if (!strncmp(raw, "fn@", 3)) {
+	if (name_is_made_up(raw)) {
 		snprintf(name, size, "%s", raw);
-		return !strncmp(v->pattern->text, "fn@", 3) && name_pattern_match(v->pattern, raw);
+		return name_is_made_up(v->pattern->text) && name_pattern_match(v->pattern, raw);
 	}
 	memcpy(name, raw, n);
 	name[n] = '\0';

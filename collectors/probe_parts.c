@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collectors/insn_x86.h"
+#include "collectors/name_words.h"
 #include "collectors/unwind_row.h"
 
 /* Where a return address is when a function begins: x86-64 psABI, figure 3.3. */
@@ -29,7 +30,7 @@ static bool find_part(struct elf_image *image, uint64_t target, struct elf_hit *
 	char name[8];
 
 	return !elf_image_find(image, target, hit) && hit->size &&
-	       !elf_image_name(image, hit, name, sizeof(name)) && !strncmp(name, "fn@", 3) &&
+	       !elf_image_name(image, hit, name, sizeof(name)) && name_is_made_up(name) &&
 	       begins_within_frame(image, hit->start);
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "collectors/name_words.h"
 #include "collectors/snapshot.h"
 
 /* Functions of thread libraries by how their names begin, leading underscores left out. */
@@ -108,25 +109,12 @@ static const struct {
 	{"nce::call", "once"},
 };
 
-static bool begins(const char *s, const char *with)
-{
-	return !strncmp(s, with, strlen(with));
-}
-
-static bool is_one_of(const char *name, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	return false;
-}
-
 static bool is_thread_library(const char *module)
 {
-	return begins(module, "libc.so") || begins(module, "libc-2") ||
-	       begins(module, "libpthread") || begins(module, "ld-linux") ||
-	       begins(module, "ld-musl") || begins(module, "libstdc++") ||
-	       begins(module, "libc++") || !strcmp(module, "[vdso]");
+	return name_begins(module, "libc.so") || name_begins(module, "libc-2") ||
+	       name_begins(module, "libpthread") || name_begins(module, "ld-linux") ||
+	       name_begins(module, "ld-musl") || name_begins(module, "libstdc++") ||
+	       name_begins(module, "libc++") || !strcmp(module, "[vdso]");
 }
 
 /* "__GI___pthread_mutex_lock" to "pthread_mutex_lock". */
@@ -135,7 +123,7 @@ static const char *plain(const char *name)
 	for (;;) {
 		if (*name == '_')
 			name++;
-		else if (begins(name, "GI_"))
+		else if (name_begins(name, "GI_"))
 			name += 3;
 		else
 			return name;
@@ -148,7 +136,7 @@ static bool is_primitive(const struct symbol *f, const char **kind)
 	const char *name = plain(f->name);
 
 	for (size_t i = 0; i < sizeof(primitives) / sizeof(primitives[0]); i++)
-		if (begins(name, primitives[i].prefix)) {
+		if (name_begins(name, primitives[i].prefix)) {
 			if (!*kind)
 				*kind = primitives[i].kind;
 			return true;
@@ -156,7 +144,7 @@ static bool is_primitive(const struct symbol *f, const char **kind)
 	if (!is_thread_library(f->module))
 		return false;
 	for (size_t i = 0; i < sizeof(inside_libc) / sizeof(inside_libc[0]) && !*kind; i++)
-		if (begins(name, inside_libc[i].prefix))
+		if (name_begins(name, inside_libc[i].prefix))
 			*kind = inside_libc[i].kind;
 	return true;
 }
@@ -179,8 +167,8 @@ static bool is_rust_lock(const char *name, const char **kind)
  */
 static bool is_unnamed_gil(const struct symbol *f, const char **kind)
 {
-	if (strncmp(f->name, "fn@", 3) ||
-	    (!begins(f->module, "python") && !begins(f->module, "libpython")) || !*kind ||
+	if (!name_is_made_up(f->name) ||
+	    (!name_begins(f->module, "python") && !name_begins(f->module, "libpython")) || !*kind ||
 	    (strcmp(*kind, "condvar") != 0 && strcmp(*kind, "GIL") != 0))
 		return false;
 	*kind = "GIL";
@@ -199,11 +187,6 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 	return is_unnamed_gil(f, kind) || is_rust_lock(f->name, kind);
 }
 
-static bool is_nameless(const struct symbol *f)
-{
-	return begins(f->name, "fn@");
-}
-
 /* The statement that a thread of MariaDB carries out: mysql_update, mysql_insert… */
 static uint32_t statement_of(const struct symbol *frames, uint32_t n, uint32_t i)
 {
@@ -211,8 +194,7 @@ static uint32_t statement_of(const struct symbol *frames, uint32_t n, uint32_t i
 					     "mysql_make_view"};
 
 	for (; i < n; i++)
-		if (begins(frames[i].name, "mysql_") &&
-		    !is_one_of(frames[i].name, around, sizeof(around) / sizeof(around[0])))
+		if (name_begins(frames[i].name, "mysql_") && !NAME_IN(frames[i].name, around))
 			return i;
 	return n;
 }
@@ -232,11 +214,12 @@ static bool find_innodb_lock(const struct symbol *frames, uint32_t n, uint32_t i
 	if (!i || i >= n || strcmp(frames[i].module, "mariadbd") != 0)
 		return false;
 	named = !strcmp(frames[i].name, "lock_wait");
-	if (!named && !begins(plain(frames[i - 1].name), "pthread_cond_timedwait"))
+	if (!named && !name_begins(plain(frames[i - 1].name), "pthread_cond_timedwait"))
 		return false;
-	while (at < n && (named ? !begins(frames[at].name, "handler::") : is_nameless(&frames[at])))
+	while (at < n && (named ? !name_begins(frames[at].name, "handler::")
+				: name_is_made_up(frames[at].name)))
 		at++;
-	if (at == i || at == n || !begins(frames[at].name, "handler::"))
+	if (at == i || at == n || !name_begins(frames[at].name, "handler::"))
 		return false;
 	statement = statement_of(frames, n, at);
 	out->kind = "innodb lock";
@@ -257,7 +240,7 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 	if (out->condvar && find_innodb_lock(frames, n, i, out))
 		return;
 	for (; i < n && is_wrapper(&frames[i], &kind); i++)
-		if (!is_nameless(&frames[i]))
+		if (!name_is_made_up(frames[i].name))
 			out->via = i;
 	if (i < n)
 		out->site = i;
@@ -281,10 +264,8 @@ static bool find_pg_lock(const struct symbol *frames, uint32_t n, struct wait_si
 		return false;
 	/* Static functions of a stripped program have no names: "fn@…". */
 	for (last = i++;
-	     i < n && (begins(frames[i].name, "fn@") ||
-		       is_one_of(frames[i].name, pg_lock, sizeof(pg_lock) / sizeof(pg_lock[0])));
-	     i++)
-		if (!begins(frames[i].name, "fn@"))
+	     i < n && (name_is_made_up(frames[i].name) || NAME_IN(frames[i].name, pg_lock)); i++)
+		if (!name_is_made_up(frames[i].name))
 			last = i;
 	*out = (struct wait_site){.kind = "pg lock", .via = last, .site = i < n ? i : last};
 	return true;
@@ -295,9 +276,9 @@ static bool find_sqlite_lock(const struct symbol *frames, uint32_t n, struct wai
 {
 	uint32_t first = 0, i;
 
-	while (first < n && first < 4 && !begins(frames[first].module, "libsqlite3"))
+	while (first < n && first < 4 && !name_begins(frames[first].module, "libsqlite3"))
 		first++;
-	for (i = first; i < n && begins(frames[i].module, "libsqlite3"); i++)
+	for (i = first; i < n && name_begins(frames[i].module, "libsqlite3"); i++)
 		;
 	if (first == 4 || i == first)
 		return false;
@@ -310,7 +291,8 @@ static bool find_file_lock(const struct symbol *frames, uint32_t n, struct wait_
 {
 	const char *name = n ? plain(frames[0].name) : "";
 
-	if (strcmp(name, "flock") != 0 && !begins(name, "libc_fcntl") && !begins(name, "fcntl"))
+	if (strcmp(name, "flock") != 0 && !name_begins(name, "libc_fcntl") &&
+	    !name_begins(name, "fcntl"))
 		return false;
 	*out = (struct wait_site){.kind = "file lock", .via = 0, .site = n > 1 ? 1 : 0};
 	return true;
@@ -340,10 +322,7 @@ bool wait_site_is_inlined_library(const char *name)
 	if (!strstr(name, "(inlined)"))
 		return false;
 	name += *name == '<'; /* Rust: <std::sync::Mutex<T>>::lock */
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (begins(name, prefixes[i]))
-			return true;
-	return false;
+	return NAME_BEGINS_IN(name, prefixes);
 }
 
 bool wait_site_is_lock(const char *kind)
@@ -353,5 +332,5 @@ bool wait_site_is_lock(const char *kind)
 		"go mutex", "stdio",	   "loader",	"java monitor", "rust mutex", "rust rwlock",
 		"g mutex",  "sqlite lock", "file lock", "mdl lock",	"innodb lock"};
 
-	return is_one_of(kind, locks, sizeof(locks) / sizeof(locks[0]));
+	return NAME_IN(kind, locks);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/name_words.h"
 #include "tui/format.h"
 
 /* Of samples: a function is worth naming as the cause, a file as where the time is. */
@@ -16,16 +17,6 @@
 #define MIN_SAMPLES  30
 
 enum { SHARES_MAX = 32 };
-
-static bool begins(const char *s, const char *with)
-{
-	return !strncmp(s, with, strlen(with));
-}
-
-static bool is_unnamed(const struct snap_function *f)
-{
-	return begins(f->name, "fn@");
-}
 
 /* ---- system calls ---------------------------------------------------------------------------- */
 
@@ -40,9 +31,9 @@ static const char *call_of(const struct snapshot *s, const struct snap_function 
 	if (!strcmp(f->name, "asm_exc_page_fault"))
 		return "page faults";
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (begins(f->name, prefixes[i]))
+		if (name_begins(f->name, prefixes[i]))
 			return f->name + strlen(prefixes[i]);
-	for (uint32_t i = 0; i < s->nsyscalls && begins(f->module, "libc."); i++)
+	for (uint32_t i = 0; i < s->nsyscalls && name_begins(f->module, "libc."); i++)
 		if (!strcmp(s->syscalls[i].name, f->name))
 			return f->name;
 	return NULL;
@@ -155,13 +146,7 @@ static bool is_allocator(const char *name)
 					       "__rust_alloc",
 					       "__rust_dealloc"};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (begins(name, prefixes[i]))
-			return true;
-	return false;
+	return NAME_IN(name, names) || NAME_BEGINS_IN(name, prefixes);
 }
 
 static const char *frame_name(const struct snapshot *s, const struct snap_stack *st, uint32_t i)
@@ -177,10 +162,7 @@ static bool is_start(const char *name)
 	static const char *const names[] = {"main", "_start", "start_thread", "clone3",
 					    "__libc_start_call_main"};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	return false;
+	return NAME_IN(name, names);
 }
 
 /* Of a language's own library: containers and iterators say less than who uses them. */
@@ -190,10 +172,7 @@ static bool is_language(const char *name)
 		"std::", "__gnu_cxx::", "core::", "alloc::", "hashbrown::", "operator "};
 
 	name += *name == '<'; /* Rust: <alloc::vec::Vec<T>>::push */
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (begins(name, prefixes[i]))
-			return true;
-	return false;
+	return NAME_BEGINS_IN(name, prefixes);
 }
 
 /* Is it part of what the callers are looked for of: a function, or NULL the allocator? */
@@ -212,7 +191,7 @@ static uint32_t caller_in(const struct snapshot *s, const struct snap_stack *st,
 	if (!name || !is_callee(name, function))
 		return UINT32_MAX;
 	while ((name = frame_name(s, st, i)) &&
-	       (is_callee(name, function) || is_language(name) || begins(name, "fn@")))
+	       (is_callee(name, function) || is_language(name) || name_is_made_up(name)))
 		i++;
 	return name ? st->frames[i] : UINT32_MAX;
 }
@@ -268,13 +247,13 @@ static void named_around(const struct snapshot *s, const struct snap_function *f
 	const struct snap_function *top = NULL;
 
 	out[0] = '\0';
-	if (!is_unnamed(f))
+	if (!name_is_made_up(f->name))
 		return;
 	for (uint32_t i = 0; i < s->nfunctions; i++) {
 		const struct snap_function *g = &s->functions[i];
 
-		if (!strcmp(g->module, f->module) && !is_unnamed(g) && g->total >= f->total &&
-		    (!top || g->total < top->total))
+		if (!strcmp(g->module, f->module) && !name_is_made_up(g->name) &&
+		    g->total >= f->total && (!top || g->total < top->total))
 			top = g;
 	}
 	if (top)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "collectors/name_words.h"
 #include "tui/ui.h"
 #include "tui/widgets.h"
 
@@ -52,7 +53,7 @@ int view_reason(const struct ui *ui, const char *section, struct surface *s, str
 
 static bool is_plain_name(const char *name)
 {
-	return strncmp(name, "fn@", 3) && name[0] &&
+	return !name_is_made_up(name) && name[0] &&
 	       !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				  "0123456789_")];
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collectors/lock_name.h"
+#include "collectors/name_words.h"
 #include "collectors/wait_site.h"
 #include "tui/format.h"
 #include "tui/ui.h"
@@ -184,17 +185,12 @@ static double value(const void *data, uint32_t row, uint32_t col)
 	}
 }
 
-static bool is_unnamed(const char *name)
-{
-	return !strncmp(name, "fn@", 3);
-}
-
 /* Has a frame of the place's file a name? */
 static bool is_named_in_file(const struct snapshot *s, const uint32_t *frames, uint32_t n,
 			     uint32_t place)
 {
 	for (uint32_t i = 0; place < s->nsymbols && i < n; i++)
-		if (frames[i] < s->nsymbols && !is_unnamed(s->symbols[frames[i]].name) &&
+		if (frames[i] < s->nsymbols && !name_is_made_up(s->symbols[frames[i]].name) &&
 		    !strcmp(s->symbols[frames[i]].module, s->symbols[place].module))
 			return strcmp(s->symbols[frames[i]].name, "main") != 0 &&
 			       strcmp(s->symbols[frames[i]].name, "_start") != 0;
@@ -237,7 +233,7 @@ static void stack_text(const struct snapshot *s, const struct snap_wait_stack *s
 
 		on |= f == place;
 		if (!on || f >= s->nsymbols || (f != place && is_library(s->symbols[f].module)) ||
-		    (named && is_unnamed(s->symbols[f].name)))
+		    (named && name_is_made_up(s->symbols[f].name)))
 			continue;
 		length = plain_length(s->symbols[f].name);
 		len += (size_t)snprintf(out + len, size - len, "%s%.*s", n++ ? " ← " : "",
@@ -256,7 +252,7 @@ static const char *named_place(const struct snapshot *s, const struct snap_wait_
 	for (uint32_t i = 0; i < frames_of(st); i++) {
 		on |= st->frames[i] == place;
 		if (on && st->frames[i] < s->nsymbols &&
-		    !(named && is_unnamed(s->symbols[st->frames[i]].name)))
+		    !(named && name_is_made_up(s->symbols[st->frames[i]].name)))
 			return s->symbols[st->frames[i]].name;
 	}
 	return "";
