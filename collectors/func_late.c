@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* func_late.c: probes go on libraries as the target loads them, and off with them. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "collectors/func_priv.h"
 #include "collectors/procfs.h"
@@ -27,11 +24,9 @@ static bool is_waiting(const struct func *f)
 
 static void arm(struct func *f, bool on)
 {
-	const struct itimerspec every = {{0, on ? LATE_EVERY_NS : 0}, {0, on ? LATE_EVERY_NS : 0}};
-
 	if (on == f->late_armed || f->late_fd < 0)
 		return;
-	timerfd_settime(f->late_fd, 0, &every, NULL);
+	session_timer_set(f->late_fd, on ? LATE_EVERY_NS : 0, LATE_EVERY_NS);
 	f->late_armed = on;
 }
 
@@ -51,9 +46,9 @@ static bool has_grown(struct func *f, struct session *se)
 static void on_timer(struct session *se, void *priv)
 {
 	struct func *f = priv;
-	uint64_t expirations, known = f->generation;
+	uint64_t known = f->generation;
 
-	if (read(f->late_fd, &expirations, sizeof(expirations)) < 0)
+	if (!session_timer_rang(f->late_fd))
 		return;
 	if (f->late_rest) {
 		f->late_rest--;
@@ -68,20 +63,16 @@ static void on_timer(struct session *se, void *priv)
 
 int func_late_init(struct func *f, struct session *se)
 {
-	f->late_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	f->late_fd = session_timer_new(se, on_timer, f);
 	if (f->late_fd < 0)
-		return -errno;
+		return f->late_fd;
 	arm(f, is_waiting(f));
-	return session_watch(se, f->late_fd, on_timer, f);
+	return 0;
 }
 
 void func_late_fini(struct func *f, struct session *se)
 {
-	if (f->late_fd < 0)
-		return;
-	session_unwatch(se, f->late_fd);
-	close(f->late_fd);
-	f->late_fd = -1;
+	session_timer_end(se, &f->late_fd);
 }
 
 static void look(struct func *f, struct session *se)

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* func_window.c: probes over the budget are attached for a short window each second, or not. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "collectors/clock.h"
 #include "collectors/target_set.h"
@@ -46,7 +43,6 @@ static void end_window(struct func *f)
 
 static void begin_window(struct func *f, struct session *se)
 {
-	struct itimerspec in = {.it_value.tv_nsec = (long)f->window_ns};
 	char why[SNAP_TEXT];
 
 	f->opened_ns = clock_mono_ns();
@@ -58,15 +54,14 @@ static void begin_window(struct func *f, struct session *se)
 	f->on_since_ns = clock_mono_ns();
 	f->on_cpu_since_ns = cpu_time_ns(f);
 	f->open = true;
-	timerfd_settime(f->timer_fd, 0, &in, NULL);
+	session_timer_set(f->timer_fd, f->window_ns, 0);
 }
 
 static void on_timer(struct session *se, void *priv)
 {
 	struct func *f = priv;
-	uint64_t expirations;
 
-	if (read(f->timer_fd, &expirations, sizeof(expirations)) > 0)
+	if (session_timer_rang(f->timer_fd))
 		end_window(f);
 }
 
@@ -77,19 +72,13 @@ int func_windows_init(struct func *f, struct session *se)
 	    clock_getcpuclockid(session_pid(se), &f->cpu_clock) || !cpu_time_ns(f))
 		f->cpu_clock = CLOCK_MONOTONIC;
 	f->cpu_read_ns = cpu_time_ns(f);
-	f->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (f->timer_fd < 0)
-		return -EMFILE;
-	return session_watch(se, f->timer_fd, on_timer, f);
+	f->timer_fd = session_timer_new(se, on_timer, f);
+	return f->timer_fd < 0 ? f->timer_fd : 0;
 }
 
 void func_windows_fini(struct func *f, struct session *se)
 {
-	if (f->timer_fd < 0)
-		return;
-	session_unwatch(se, f->timer_fd);
-	close(f->timer_fd);
-	f->timer_fd = -1;
+	session_timer_end(se, &f->timer_fd);
 }
 
 void func_windows_account(struct func *f)

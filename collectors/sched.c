@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
@@ -76,6 +75,7 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	}
 	skel = bpf_skeleton(b);
 	sc->bss = skel->bss;
+	sc->window.skel = skel;
 	/* As late as can be: what a thread was before is not known. */
 	skel->bss->attach_ns = clock_mono_ns();
 	err = attach_program(sc, b, "on_sched_switch", why, why_size);
@@ -101,9 +101,6 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 		attach_program(sc, b, "on_sched_waking", why, why_size);
 	if (sc->stacks)
 		sched_window_add(&sc->window, wait_stacks_program(sc->stacks));
-	/* Slow calls are taken apart by all the waits in them: not with windows. */
-	if (!skel->rodata->tail_on)
-		sched_window_init(&sc->window, skel);
 	return 0;
 }
 
@@ -257,9 +254,8 @@ static void close_window(struct session *se, struct sched *sc)
 static void on_timer(struct session *se, void *priv)
 {
 	struct sched *sc = priv;
-	uint64_t expirations;
 
-	if (read(sc->window.timer_fd, &expirations, sizeof(expirations)) > 0)
+	if (session_timer_rang(sc->window.timer_fd))
 		close_window(se, sc);
 }
 
@@ -314,9 +310,7 @@ static void sched_stop(struct session *se, void *priv)
 {
 	struct sched *sc = priv;
 
-	if (sc->window.timer_fd >= 0)
-		session_unwatch(se, sc->window.timer_fd);
-	sched_window_fini(&sc->window);
+	session_timer_end(se, &sc->window.timer_fd);
 	for (int i = 0; i < WAIT_CLASSES; i++)
 		latency_track_fini(&sc->tracks[i]);
 	threads_fini(&sc->threads);
@@ -343,8 +337,9 @@ static int sched_start(struct session *se, void **priv)
 		return -ENOMEM;
 	}
 	err = attach(se, sc, why, sizeof(why));
-	if (!err && sc->window.timer_fd >= 0)
-		session_watch(se, sc->window.timer_fd, on_timer, sc);
+	/* Slow calls are taken apart by all the waits in them: not with windows. */
+	if (!err && !sc->window.skel->rodata->tail_on)
+		sc->window.timer_fd = session_timer_new(se, on_timer, sc);
 	if (err)
 		session_section(se, "blocked", SECTION_ABSENT,
 				err == -EPERM ? session_privilege_fix(se) : "", "%s", why);

@@ -2,13 +2,11 @@
 /* sched_window.c: context switches that are too many for the budget are seen in windows. */
 #include "collectors/sched_window.h"
 
-#include <errno.h>
 #include <math.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
+#include "collectors/session.h"
 #include "perftop.skel.h"
 
 enum {
@@ -20,20 +18,6 @@ enum {
 /* The windows aim at this part of the budget, and end when all could be seen for CALM of it. */
 #define AIM  0.9
 #define CALM 0.75
-
-int sched_window_init(struct sched_window *w, struct perftop_bpf *skel)
-{
-	w->skel = skel;
-	w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return w->timer_fd < 0 ? -errno : 0;
-}
-
-void sched_window_fini(struct sched_window *w)
-{
-	if (w->timer_fd >= 0)
-		close(w->timer_fd);
-	w->timer_fd = -1;
-}
 
 void sched_window_add(struct sched_window *w, const char *program)
 {
@@ -93,8 +77,6 @@ int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_n
 		      size_t why_size)
 {
 	uint64_t ns = sched_window_length(w, clock_mono_ns(), interval_ns);
-	struct itimerspec in = {.it_value.tv_nsec = (long)(ns % 1000000000u),
-				.it_value.tv_sec = (time_t)(ns / 1000000000u)};
 	int err;
 
 	w->seen_weight = w->weight;
@@ -111,7 +93,7 @@ int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_n
 		return err;
 	w->open = w->weight > 1;
 	if (w->open)
-		timerfd_settime(w->timer_fd, 0, &in, NULL);
+		session_timer_set(w->timer_fd, ns, 0);
 	return 0;
 }
 

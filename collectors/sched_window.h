@@ -18,7 +18,7 @@ enum { SCHED_WINDOW_PROGRAMS = 3 };
  */
 struct sched_window {
 	struct perftop_bpf *skel;
-	int timer_fd; /* ends a window; -1: there are none */
+	int timer_fd; /* of its owner, who ends a window by it; -1: there are none */
 	uint32_t weight;
 	const char *programs[SCHED_WINDOW_PROGRAMS];
 	uint32_t nprograms;
@@ -29,10 +29,6 @@ struct sched_window {
 	int64_t ahead_ns;     /* what windows stood for until now, beyond the time that passed */
 	uint32_t over;	      /* decisions in a row for windows */
 };
-
-/* 0 or -errno: there are no windows then. */
-int sched_window_init(struct sched_window *w, struct perftop_bpf *skel);
-void sched_window_fini(struct sched_window *w);
 
 /* One more program that is attached, and is only needed in windows. A string that stays. */
 void sched_window_add(struct sched_window *w, const char *program);

@@ -97,6 +97,16 @@ const char *session_tier(const struct session *se);
 int session_watch(struct session *se, int fd, void (*fn)(struct session *, void *), void *priv);
 void session_unwatch(struct session *se, int fd);
 
+/*
+ * A timer that calls fn in the same way, not set yet; its descriptor or -errno. *fd may be
+ * negative, and is after the end. Set: once after first_ns and then each every_ns (0: not again);
+ * first_ns 0: off. Rang: what fn asks first, which makes it quiet until it rings again.
+ */
+int session_timer_new(struct session *se, void (*fn)(struct session *, void *), void *priv);
+void session_timer_end(struct session *se, int *fd);
+void session_timer_set(int fd, uint64_t first_ns, uint64_t every_ns);
+bool session_timer_rang(int fd);
+
 /* State and reason of the calling collector's section; fix may be NULL. */
 void session_section(struct session *se, const char *name, enum section_status status,
 		     const char *fix, const char *reason, ...)

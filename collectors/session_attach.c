@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
@@ -52,9 +50,8 @@ void session_open_symbols(struct session *se)
 
 static void glance(struct session *se, void *priv)
 {
-	uint64_t times;
 
-	if (read(se->glance_fd, &times, sizeof(times)) < 0 ||
+	if (!session_timer_rang(se->glance_fd) ||
 	    !target_set_glance(&se->others, se->bpf, se->symbols, clock_mono_ns()))
 		return;
 	for (uint32_t i = 0; i < ncollectors; i++)
@@ -64,22 +61,9 @@ static void glance(struct session *se, void *priv)
 
 static void glance_start(struct session *se)
 {
-	const struct itimerspec every = {{0, GLANCE_NS}, {0, GLANCE_NS}};
-
-	se->glance_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (se->glance_fd < 0)
-		return;
-	timerfd_settime(se->glance_fd, 0, &every, NULL);
-	session_watch(se, se->glance_fd, glance, NULL);
-}
-
-static void glance_stop(struct session *se)
-{
-	if (se->glance_fd < 0)
-		return;
-	session_unwatch(se, se->glance_fd);
-	close(se->glance_fd);
-	se->glance_fd = -1;
+	se->glance_fd = session_timer_new(se, glance, NULL);
+	if (se->glance_fd >= 0)
+		session_timer_set(se->glance_fd, GLANCE_NS, GLANCE_NS);
 }
 
 /* Before the first look at /proc, so that no child is forked unseen in between. */
@@ -149,7 +133,7 @@ static void stop_collectors(struct session *se)
 
 void session_detach(struct session *se)
 {
-	glance_stop(se);
+	session_timer_end(se, &se->glance_fd);
 	stop_collectors(se);
 	bpf_free(se->bpf);
 	se->bpf = NULL;

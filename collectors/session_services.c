@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "collectors/clock.h"
 #include "collectors/unwind.h"
@@ -193,4 +195,47 @@ void session_unwatch(struct session *se, int fd)
 			se->watches[i] = se->watches[--se->nwatches];
 			return;
 		}
+}
+
+int session_timer_new(struct session *se, void (*fn)(struct session *, void *), void *priv)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), err;
+
+	if (fd < 0)
+		return -errno;
+	err = session_watch(se, fd, fn, priv);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+void session_timer_end(struct session *se, int *fd)
+{
+	if (*fd < 0)
+		return;
+	session_unwatch(se, *fd);
+	close(*fd);
+	*fd = -1;
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+				 .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+void session_timer_set(int fd, uint64_t first_ns, uint64_t every_ns)
+{
+	const struct itimerspec in = {.it_value = to_timespec(first_ns),
+				      .it_interval = to_timespec(every_ns)};
+
+	timerfd_settime(fd, 0, &in, NULL);
+}
+
+bool session_timer_rang(int fd)
+{
+	uint64_t expirations;
+
+	return read(fd, &expirations, sizeof(expirations)) > 0;
 }

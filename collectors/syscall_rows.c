@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "collectors/bpf.h"
 #include "collectors/calibrate.h"
@@ -115,13 +113,6 @@ static void set_counting(struct session *se, struct syscalls_priv *p, bool on)
 	p->counting = on;
 }
 
-static void arm(struct syscalls_priv *p, long ns)
-{
-	struct itimerspec in = {.it_value.tv_nsec = ns};
-
-	timerfd_settime(p->timer_fd, 0, &in, NULL);
-}
-
 /* Do calls that are timed wait for their ends? Those of a crowded place are not seen. */
 static bool any_under_way(const struct syscalls_priv *p)
 {
@@ -137,17 +128,16 @@ static bool any_under_way(const struct syscalls_priv *p)
 static void on_timer(struct session *se, void *priv)
 {
 	struct syscalls_priv *p = priv;
-	uint64_t expirations;
 	bool tail;
 
-	if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0 || p->depth == DEPTH_EVERY)
+	if (!session_timer_rang(p->timer_fd) || p->depth == DEPTH_EVERY)
 		return;
 	tail = !p->timing;
 	set_timing(se, p, false);
 	if (p->depth != DEPTH_WINDOW)
 		return;
 	if (!tail && any_under_way(p))
-		arm(p, WINDOW_TAIL_NS);
+		session_timer_set(p->timer_fd, WINDOW_TAIL_NS, 0);
 	else
 		set_counting(se, p, false);
 }
@@ -162,7 +152,7 @@ static void open_window(struct session *se, struct syscalls_priv *p)
 	set_timing(se, p, true);
 	p->window_ns = session_now_ns(se);
 	if (p->depth != DEPTH_EVERY)
-		arm(p, WINDOW_NS);
+		session_timer_set(p->timer_fd, WINDOW_NS, 0);
 }
 
 /*
@@ -218,9 +208,8 @@ static int attach(struct session *se, struct syscalls_priv *p, char *why, size_t
 	err = bpf_attach_tp(b, "on_sys_enter", why, why_size);
 	p->timing = !err;
 	p->timing_since_ns = clock_mono_ns();
-	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (!err && p->timer_fd >= 0)
-		session_watch(se, p->timer_fd, on_timer, p);
+	if (!err)
+		p->timer_fd = session_timer_new(se, on_timer, p);
 	return err;
 }
 
@@ -231,10 +220,7 @@ static void syscalls_stop(struct session *se, void *priv)
 	for (uint32_t i = 0; i < CONTRACT_SYSCALL_SLOTS; i++)
 		latency_track_fini(&p->tracks[i]);
 	turns_free(p->turns);
-	if (p->timer_fd >= 0) {
-		session_unwatch(se, p->timer_fd);
-		close(p->timer_fd);
-	}
+	session_timer_end(se, &p->timer_fd);
 	free(p);
 }
 
