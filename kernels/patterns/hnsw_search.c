@@ -12,7 +12,7 @@
  * more of the rows that are next, and the CPU for the rest once it is read in order: with all of
  * each row asked for, the requests wait for one another.
  */
-enum { AHEAD_BYTES = 4 * HNSW_LINE, REFINE_MIN = 24 };
+enum { AHEAD_BYTES = 4 * HNSW_LINE, REFINE_MIN = 24, SLIDE_MAX = 64 };
 
 struct hnsw_searcher *hnsw_searcher_new(const struct hnsw *h, uint32_t max_ef)
 {
@@ -90,8 +90,8 @@ uint32_t hnsw_descend(const struct hnsw *h, struct hnsw_searcher *s, const void 
 	return at;
 }
 
-/* Puts an entry in its place; the farthest goes when there are too many. */
-static inline void beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
+/* Where an entry goes. */
+static inline uint32_t beam_place(const struct hnsw_beam *b, float distance)
 {
 	uint32_t low = 0, high = b->n;
 
@@ -103,13 +103,35 @@ static inline void beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
 		else
 			high = mid;
 	}
-	if (low == b->limit)
-		return;
+	return low;
+}
+
+/* Halving goes wrong at half of its branches: in a short beam, look at all that move. */
+static inline uint32_t beam_slide(struct hnsw_beam *b, float distance)
+{
+	struct neighbour *at = b->at;
+	uint32_t i = b->n;
+
+	for (; i && at[i - 1].distance > distance; i--)
+		at[i] = at[i - 1];
+	return i;
+}
+
+/* Puts an entry in its place; the farthest goes when there are too many. */
+static inline void beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
+{
+	uint32_t i;
+
+	if (b->limit <= SLIDE_MAX) {
+		i = beam_slide(b, distance);
+	} else {
+		i = beam_place(b, distance);
+		memmove(b->at + i + 1, b->at + i, (b->n - i) * sizeof(*b->at));
+	}
 	b->n += b->n < b->limit;
-	memmove(b->at + low + 1, b->at + low, (b->n - 1 - low) * sizeof(*b->at));
-	b->at[low] = (struct neighbour){distance, id};
-	if (low < b->next)
-		b->next = low;
+	b->at[i] = (struct neighbour){distance, id};
+	if (i < b->next)
+		b->next = i;
 }
 
 /* NaN is never nearer. */
@@ -160,20 +182,25 @@ static inline void ask_for(const struct hnsw *h, uint32_t id)
 		__builtin_prefetch(p + b);
 }
 
-/* The links of a node that were not seen yet. */
+/*
+ * The links of a node that were not seen yet. Which these are no branch can guess; rows of the
+ * others are asked for as well, they are near.
+ */
 static uint32_t gather(const struct hnsw *h, struct hnsw_searcher *s, uint32_t id, int level)
 {
 	const struct hnsw_links *links = hnsw_links(h, id, level);
-	uint32_t n = 0;
+	const uint32_t count = links->count;
+	const uint16_t epoch = s->epoch;
+	uint16_t *visited = s->visited;
+	uint32_t *ids = s->ids, n = 0;
 
-	for (uint32_t i = 0; i < links->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		uint32_t to = links->id[i];
 
-		if (s->visited[to] == s->epoch)
-			continue;
-		s->visited[to] = s->epoch;
+		ids[n] = to;
 		ask_for(h, to);
-		s->ids[n++] = to;
+		n += visited[to] != epoch;
+		visited[to] = epoch;
 	}
 	return n;
 }
