@@ -145,6 +145,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 					 const char *only)
 {
 	struct perftop_bpf *skel = open_object(b, req);
+	bool native = !procfs_is_32_bit(req->pid); /* else its system calls have other numbers */
 	struct bpf_program *p;
 	uint32_t n = 0;
 
@@ -156,7 +157,8 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	skel->rodata->ncpu = b->ncpu;
 	skel->rodata->nr_futex = (uint32_t)syscall_nr("futex");
 	for (uint32_t nr = 0; nr < CONTRACT_SYSCALLS; nr++) {
-		skel->rodata->syscall_wait[nr] = (uint8_t)syscall_wait_class(nr);
+		skel->rodata->syscall_wait[nr] =
+			(uint8_t)(native ? syscall_wait_class(nr) : WAIT_OTHER);
 		skel->rodata->syscall_fd[nr] = (uint8_t)syscall_fd_class(nr);
 		skel->rodata->syscall_turn[nr] = (uint8_t)syscall_turn(nr);
 	}

@@ -8,6 +8,7 @@
 #include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/cpu_jit.h"
+#include "collectors/procfs.h"
 #include "collectors/profile.h"
 #include "collectors/sampler.h"
 #include "collectors/session.h"
@@ -261,9 +262,12 @@ static int open_sampler(struct session *se, struct cpu *c, char *why, size_t why
 	if (b)
 		c->sampler = sampler_new_bpf(b, cfg->sample_hz, first, sizeof(first));
 	if (c->sampler) {
-		c->status = SECTION_LIVE;
-		snprintf(c->how, sizeof(c->how), "%u Hz on every CPU, kernel and user stacks",
-			 cfg->sample_hz);
+		bool known = !procfs_is_32_bit(session_pid(se));
+
+		c->status = known ? SECTION_LIVE : SECTION_DEGRADED;
+		snprintf(c->how, sizeof(c->how), "%u Hz on every CPU, kernel and user stacks%s",
+			 cfg->sample_hz,
+			 known ? "" : "; of a 32-bit program no names and no callers");
 		say_how(se, c);
 		return 0;
 	}

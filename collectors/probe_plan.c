@@ -9,6 +9,7 @@
 
 #include "collectors/elf_image_priv.h"
 #include "collectors/probe_plan_priv.h"
+#include "collectors/procfs.h"
 #include "probes/contract.h"
 
 enum {
@@ -276,10 +277,12 @@ static int resolve_spec(struct plan_work *w)
 
 		plan_list_modules(w, mapped, sizeof(mapped));
 		if (!mapped[0]) {
-			snprintf(w->why, w->why_size,
-				 "'%.80s': none of the files that the process maps can be opened; "
-				 "where few open files are allowed: ulimit -n 1024",
-				 w->spec->text);
+			snprintf(w->why, w->why_size, "'%.80s': %s", w->spec->text,
+				 w->plan->opt.pid && procfs_is_32_bit(w->plan->opt.pid)
+					 ? "it is a 32-bit program, whose functions are not "
+					   "probed; leave -e out"
+					 : "none of the files that the process maps can be opened; "
+					   "where few open files are allowed: ulimit -n 1024");
 			return -ENOENT;
 		}
 		snprintf(w->why, w->why_size, "%.80s is not mapped by the process; mapped: %s",

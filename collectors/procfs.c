@@ -3,6 +3,7 @@
 #include "collectors/procfs.h"
 
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -200,6 +201,14 @@ pid_t procfs_live_tid(pid_t pid)
 	if (d)
 		closedir(d);
 	return tid;
+}
+
+bool procfs_is_32_bit(pid_t pid)
+{
+	char ident[EI_NIDENT] = "";
+
+	return procfs_read(pid, "exe", ident, sizeof(ident)) > EI_CLASS &&
+	       !memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32;
 }
 
 bool procfs_in_first_pid_namespace(void)

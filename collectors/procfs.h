@@ -53,6 +53,9 @@ int procfs_own_pid(pid_t pid);
 /* Link /proc/PID/NAME into buf; returns its length or -errno. */
 ssize_t procfs_link(pid_t pid, const char *name, char *buf, size_t size);
 
+/* Does it run a 32-bit program? False where that cannot be read. */
+bool procfs_is_32_bit(pid_t pid);
+
 /* Are pids here what the kernel counts? True where /proc does not say. */
 bool procfs_in_first_pid_namespace(void);
 

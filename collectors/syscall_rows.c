@@ -10,6 +10,7 @@
 #include "collectors/clock.h"
 #include "collectors/collector.h"
 #include "collectors/latency.h"
+#include "collectors/procfs.h"
 #include "collectors/session.h"
 #include "collectors/syscall_depth.h"
 #include "collectors/syscall_errors.h"
@@ -230,8 +231,13 @@ static int syscalls_start(struct session *se, void **priv)
 	char why[SNAP_TEXT] = "out of memory";
 	int err = -ENOMEM;
 
-	if (p) {
+	if (p)
 		p->timer_fd = -1;
+	if (p && procfs_is_32_bit(session_pid(se))) {
+		snprintf(why, sizeof(why),
+			 "it is a 32-bit program, whose system calls have other numbers");
+		err = -ENOTSUP;
+	} else if (p) {
 		err = attach(se, p, why, sizeof(why));
 	}
 	if (err) {

@@ -16,6 +16,7 @@
 
 #include "collectors/bpf.h"
 #include "collectors/locks.h"
+#include "collectors/procfs.h"
 #include "collectors/sampler.h"
 #include "collectors/sched_reason.h"
 #include "collectors/session.h"
@@ -540,6 +541,10 @@ struct wait_stacks *wait_stacks_new(struct session *se, struct locks *locks, cha
 	}
 	if (!session_symbols(se)) {
 		snprintf(why, why_size, "no permission to read /proc/%d/maps", session_pid(se));
+		return NULL;
+	}
+	if (procfs_is_32_bit(session_pid(se))) {
+		snprintf(why, why_size, "a 32-bit program, of which reasons are not told either");
 		return NULL;
 	}
 	w = calloc(1, sizeof(*w));

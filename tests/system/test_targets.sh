@@ -208,3 +208,31 @@ equal "in a pid namespace each of two processes has its samples, under its name"
 equal "and its threads" "$(jq -c '[.threads[].comm] | sort' <<<"$last")" '["one","other"]'
 check "and children that come have names there too" \
 	jqe '.cpu.functions[0].name == "hot" and .cpu.functions[0].self_pct > 40' <<<"$(tail -1 "$T/children.json")"
+
+# A 32-bit program: its system calls have other numbers, which must not be given names.
+if "${CC:-cc}" -m32 -nostdlib -static -o "$T/small" -x c - 2>/dev/null <<'END'
+void _start(void)
+{
+	for (;;) {
+		int result;
+
+		__asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory"); /* getpid */
+	}
+}
+END
+then
+	start small "$T/small"
+	runs_as small
+	last=$("$PERFTOP" -p "$pid" --json -d 300ms --duration 900ms | tail -1)
+	equal "a 32-bit program's system calls get no wrong names" "$(jq -c .syscalls <<<"$last")" '[]'
+	for part in syscalls cpu blocked; do
+		check "its $part: that is said" jqe ".sections.$part.reason | test(\"32-bit\")" <<<"$last"
+	done
+	check "its CPU use is seen" jqe '.cpu.user_pct + .cpu.sys_pct > 5' <<<"$last"
+	"$PERFTOP" -p "$pid" -e malloc >"$T/small.probe" 2>&1
+	equal "a probe in it is refused" "$?" 1
+	check "with the reason" grep -q '32-bit' "$T/small.probe"
+	kill "$pid"
+else
+	skip "no compiler for 32-bit programs here"
+fi
