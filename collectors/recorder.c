@@ -69,33 +69,55 @@ int recorder_write(struct recorder *r, const struct snapshot *s)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-/* The file's first bytes tell a recording from anything else that must not be overwritten. */
-static int make_room(const char *path, bool overwrite, char *why, size_t why_size)
+/* Is this a recording, or empty? Anything else must not be replaced. */
+static bool is_recording(const char *path, const struct stat *st)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *sql = NULL;
+	bool is = !st->st_size;
+
+	if (is)
+		return true;
+	/* By SQLite: the number may still be in the log alone, where its writer was killed. */
+	if (!sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) &&
+	    !sqlite3_prepare_v2(db, "PRAGMA application_id", -1, &sql, NULL) &&
+	    sqlite3_step(sql) == SQLITE_ROW)
+		is = sqlite3_column_int(sql, 0) == RECORDER_APPLICATION_ID;
+	sqlite3_finalize(sql);
+	sqlite3_close(db);
+	return is;
+}
+
+static int remove_files(const char *path)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
 	char name[4096];
-	struct stat st;
 
-	if (lstat(path, &st))
-		return 0;
-	if (!overwrite) {
-		snprintf(why, why_size, "%s exists; name another file, or replace it with --force",
-			 path);
-		return -EEXIST;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		snprintf(why, why_size,
-			 "%s is no ordinary file, so it is not replaced; name "
-			 "another file",
-			 path);
-		return -EEXIST;
-	}
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, suffixes[i]) >= sizeof(name))
 			return -ENAMETOOLONG;
 		unlink(name);
 	}
 	return 0;
+}
+
+static int make_room(const char *path, bool overwrite, char *why, size_t why_size)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return 0;
+	if (!S_ISREG(st.st_mode) || !is_recording(path, &st)) {
+		snprintf(
+			why, why_size,
+			"%s exists and is no recording, so it is never replaced; name another file",
+			path);
+		return -EEXIST;
+	}
+	if (overwrite)
+		return remove_files(path);
+	snprintf(why, why_size, "%s exists; name another file, or replace it with --force", path);
+	return -EEXIST;
 }
 
 static int create_file(const char *path, char *why, size_t why_size)
@@ -215,7 +237,7 @@ struct recorder *recorder_new(const char *path, bool overwrite, int *err, char *
 	*err = recorder_errno(r->db, rc);
 	snprintf(why, why_size, "cannot record to %s: %s; name a file on another file system", path,
 		 r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(rc));
-	make_room(path, true, (char[1]){0}, 0);
+	remove_files(path);
 fail:
 	recorder_free(r);
 	return NULL;

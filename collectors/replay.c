@@ -241,7 +241,8 @@ struct replay *replay_open(const char *path, int *err, char *why, size_t why_siz
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
 		*err = -errno;
-		snprintf(why, why_size, "cannot read %s: %s", path, strerror(-*err));
+		snprintf(why, why_size, "cannot read %s: %s; make one with perftop -o FILE", path,
+			 strerror(-*err));
 		return NULL;
 	}
 	*err = check_file(fd, path, why, why_size);

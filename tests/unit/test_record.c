@@ -192,6 +192,14 @@ static void ticks_written_meanwhile_are_found(void **state)
 	recorder_free(r);
 }
 
+static void replace(struct fixture *x)
+{
+	struct recorder *r = recorder_new(x->path, true, &x->err, x->why, sizeof(x->why));
+
+	assert_non_null(r);
+	recorder_free(r);
+}
+
 static void a_killed_recorder_loses_no_tick_that_it_wrote(void **state)
 {
 	struct fixture *x = *state;
@@ -215,6 +223,31 @@ static void a_killed_recorder_loses_no_tick_that_it_wrote(void **state)
 	p = open_replay(x);
 	assert_int_equal(replay_ticks(p), 4);
 	replay_free(p);
+	/* What tells that it is a recording may be in the log alone. */
+	replace(x);
+}
+
+static void what_is_no_recording_is_never_replaced(void **state)
+{
+	struct fixture *x = *state;
+	FILE *f = fopen(x->path, "w+");
+	sqlite3 *db;
+
+	fputs("some text", f);
+	fflush(f);
+	assert_null(recorder_new(x->path, true, &x->err, x->why, sizeof(x->why)));
+	assert_int_equal(x->err, -EEXIST);
+	assert_non_null(strstr(x->why, "no recording"));
+	rewind(f);
+	assert_int_equal(fgetc(f), 's');
+	fclose(f);
+	assert_int_equal(truncate(x->path, 0), 0);
+	assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_null(recorder_new(x->path, true, &x->err, x->why, sizeof(x->why)));
+	assert_int_equal(truncate(x->path, 0), 0); /* as mktemp(1) leaves one */
+	replace(x);
 }
 
 static void an_existing_file_is_kept_unless_told(void **state)
@@ -227,9 +260,7 @@ static void an_existing_file_is_kept_unless_told(void **state)
 	assert_null(r);
 	assert_int_equal(x->err, -EEXIST);
 	assert_non_null(strstr(x->why, "--force"));
-	r = recorder_new(x->path, true, &x->err, x->why, sizeof(x->why));
-	assert_non_null(r);
-	recorder_free(r);
+	replace(x);
 	assert_null(recorder_new(x->dir, true, &x->err, x->why, sizeof(x->why)));
 	assert_int_equal(x->err, -EEXIST);
 	assert_null(recorder_new("/nonexistent/x", false, &x->err, x->why, sizeof(x->why)));
@@ -454,6 +485,7 @@ int main(void)
 		TEST(ticks_written_meanwhile_are_found),
 		TEST(a_killed_recorder_loses_no_tick_that_it_wrote),
 		TEST(an_existing_file_is_kept_unless_told),
+		TEST(what_is_no_recording_is_never_replaced),
 		TEST(a_full_disk_loses_ticks_and_says_so_and_then_goes_on),
 		TEST(a_recording_by_an_older_or_newer_perftop_is_read),
 		TEST(hostile_rows_are_clamped_and_cleaned),
