@@ -182,7 +182,10 @@ static int parse_one(struct engine_options *o, int option, const char *value)
 	case LOAD:
 		return parse_load(value, &o->load_qps);
 	case DURATION:
-		return parse_time("duration", value, &o->duration_ns);
+		err = parse_time("duration", value, &o->duration_ns);
+		return err || o->duration_ns
+			       ? err
+			       : bad("duration", value, "give a time above 0, or leave it out");
 	case SEQ:
 		err = parse_number("seq", value, 1, 65536, &n);
 		o->seq = (uint32_t)n;
@@ -229,8 +232,7 @@ static int parse_one(struct engine_options *o, int option, const char *value)
 		o->help = true;
 		return 0;
 	default:
-		fputs("perftop engine: see `perftop engine --help`\n", stderr);
-		return -EINVAL;
+		return -ENOENT;
 	}
 }
 
@@ -255,8 +257,14 @@ int engine_options_parse(struct engine_options *o, int argc, char **argv)
 		.loop_c_ns = 60ull * 1000 * 1000 * 1000,
 	};
 	optind = 0; /* glibc: start afresh, whatever was parsed before */
-	while (!err && (c = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
+	opterr = 0;
+	while (!err && (c = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
 		err = parse_one(o, c, optarg);
+		if (err == -ENOENT) {
+			fprintf(stderr, "perftop engine: %s%s; see perftop engine --help\n",
+				argv[optind - 1], c == ':' ? " wants a value" : ": no such option");
+			err = -EINVAL;
+		}
 		isa_given |= c == ISA;
 	}
 	if (err || o->help)

@@ -232,7 +232,9 @@ static int open_folder(struct engine *e)
 		return 1;
 	}
 failed:
-	fprintf(stderr, "perftop engine: --state %s: %s\n", folder, strerror(errno));
+	fprintf(stderr,
+		"perftop engine: --state %s: %s; name a folder in one that you can write to\n",
+		folder, strerror(errno));
 	return 1;
 }
 
