@@ -41,7 +41,7 @@ runs_as sh
 last=$(json -p "$busy,$pid")
 check "two processes are sampled" jqe '[.cpu.functions[].module] | any(. != "busy" and . != "[kernel]")' <<<"$last"
 check "the first among them" jqe 'any(.cpu.functions[]; .name == "hot")' <<<"$last"
-start parent "${as_user[@]}" sh -c "sleep 1; $T/busy 20 & wait"
+start_first parent "${as_user[@]}" sh -c "sleep 1; $T/busy 20 & wait"
 runs_as sh
 "${as_user[@]}" "$T/perftop" --json -d 300ms --duration 4s --follow-forks -p "$pid" >"$T/fork.json" 2>"$T/err"
 check "a child that comes is sampled" jqe 'any(.cpu.functions[]; .name == "hot")' <<<"$(tail -1 "$T/fork.json")"
