@@ -99,6 +99,6 @@ uint32_t probe_plan_files(const struct probe_plan *p);
 const struct calibration *probe_plan_costs(const struct probe_plan *p);
 
 /* A table for --list-probes: expected ns, place, name, reason. 0, or -EIO. */
-int probe_plan_list(const struct probe_plan *p, FILE *out);
+void probe_plan_list(const struct probe_plan *p, FILE *out);
 
 #endif

@@ -149,3 +149,9 @@ void session_stop(struct session *se)
 	atomic_store(&se->want_stop, true);
 	command(se);
 }
+
+uint64_t session_unrecorded(const struct session *se, int *err)
+{
+	*err = atomic_load(&se->record_error);
+	return atomic_load(&se->record_lost);
+}

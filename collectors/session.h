@@ -71,6 +71,9 @@ void session_reset(struct session *se);
 void session_set_interval(struct session *se, uint64_t interval_ns);
 void session_stop(struct session *se); /* one last tick, then snapshot.finished */
 
+/* How many ticks could not be recorded so far; *err: -errno of the last of them. */
+uint64_t session_unrecorded(const struct session *se, int *err);
+
 /* ---- for collectors, on the session's thread ------------------------------------------------ */
 
 const struct session_config *session_config(const struct session *se);

@@ -73,7 +73,8 @@ struct session {
 	uint64_t interval_ns;		       /* of the collector that is asked now */
 	uint64_t attached_ns, attach_after_ns; /* when last, and when next: 0 unless it waits */
 	uint32_t hasty_execs;
-	uint64_t record_lost;
+	_Atomic uint64_t record_lost; /* ticks, */
+	_Atomic int record_error;     /* and why the last of them: -errno */
 	bool said_stopped;
 	bool finished;
 };

@@ -132,10 +132,12 @@ static void record(struct session *se, const struct snapshot *s)
 				se->cfg.record_path);
 		return;
 	}
-	se->record_lost++;
+	atomic_store(&se->record_error, err);
+	atomic_fetch_add(&se->record_lost, 1);
 	session_section(se, "record", SECTION_DEGRADED, "free space on that file system",
-			"%llu ticks not recorded to %s: %s", (unsigned long long)se->record_lost,
-			se->cfg.record_path, strerror(-err));
+			"%llu ticks not recorded to %s: %s",
+			(unsigned long long)atomic_load(&se->record_lost), se->cfg.record_path,
+			strerror(-err));
 }
 
 void session_publish(struct session *se)

@@ -71,21 +71,13 @@ static int run(struct ui *ui, struct screen *sc, struct session *se)
 
 int app_run(struct session *se, const struct app_options *opt)
 {
-	int err = 0, sig, view = opt->view ? view_find(opt->view) : VIEW_overview;
+	struct ui *ui = ui_new(opt->interval_ns);
 	struct screen *sc = NULL;
-	struct ui *ui = NULL;
+	int err = 0, sig;
 
-	if (view < 0) {
-		fprintf(stderr, "perftop: there is no view '%s'; views:", opt->view);
-		for (int i = 0; i < NVIEWS; i++)
-			fprintf(stderr, " %s", views[i].name);
-		fprintf(stderr, "\n");
-		return -EINVAL;
-	}
-	ui = ui_new(opt->interval_ns);
 	if (!ui)
 		return -ENOMEM;
-	ui->view = (uint32_t)view;
+	ui->view = (uint32_t)(opt->view ? view_find(opt->view) : VIEW_overview);
 	sc = screen_new(opt, &err);
 	if (!sc)
 		goto cleanup;

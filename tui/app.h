@@ -13,7 +13,7 @@ enum color_mode { COLOR_MODE_AUTO, COLOR_MODE_NONE, COLOR_MODE_8, COLOR_MODE_16,
 /* How the front end looks. Strings are borrowed for the length of the call. */
 struct app_options {
 	const char *theme; /* name of a theme, or a path with a '/'; NULL = "dark" */
-	const char *view;  /* name of the first view ("latency"); NULL = overview */
+	const char *view;  /* name of the first view ("latency") that there is; NULL = overview */
 	bool ascii;	   /* no character outside ASCII */
 	enum color_mode color;
 	uint64_t interval_ns; /* of the session, as started */
@@ -22,8 +22,8 @@ struct app_options {
 /*
  * Show the session on stdin/stdout until the user quits. The session is started already and stays
  * the caller's. Returns 0 when the user quits, 128 + signal number when SIGTERM, SIGINT, SIGQUIT
- * or SIGHUP ended it, or -errno (-ENOTTY: no terminal, -EINVAL: unknown view, -ENODEV: TERM is
- * not known) with a sentence on stderr. The terminal is as before in every case.
+ * or SIGHUP ended it, or -errno (-ENOTTY: no terminal, -ENODEV: one that cannot be used) with a
+ * sentence on stderr. The terminal is as before in every case.
  */
 int app_run(struct session *se, const struct app_options *opt);
 

@@ -11,6 +11,7 @@
 #include "tui/benchmark_json.h"
 #include "tui/benchmark_options.h"
 #include "tui/benchmark_table.h"
+#include "tui/written.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -122,15 +123,6 @@ static int compare(struct command *c)
 	return err;
 }
 
-/* 0, or -errno, also of an earlier write. */
-static int written(void)
-{
-	if (!ferror(stdout))
-		return fflush(stdout) ? -errno : 0;
-	clearerr(stdout);
-	return fputc('\n', stdout) == EOF || fflush(stdout) ? -errno : -EIO;
-}
-
 static int report(struct command *c)
 {
 	const bool compared = c->opt.baseline_path;
@@ -144,7 +136,7 @@ static int report(struct command *c)
 		benchmark_print_targets(&c->now, stdout);
 		if (compared)
 			benchmark_print_comparison(&c->now, &c->comparison, stdout);
-		err = written();
+		err = written(stdout);
 	}
 	if (err) {
 		snprintf(c->why, sizeof(c->why), "cannot write the results: %s", strerror(-err));
@@ -188,8 +180,8 @@ int benchmark_main(int argc, char **argv)
 		benchmark_options_list();
 	else
 		status = run(&c);
-	if ((c.opt.help || c.opt.list) && written())
-		status = say("cannot write that", EXIT_FAILED);
+	if ((c.opt.help || c.opt.list) && written(stdout))
+		status = say("cannot write the output", EXIT_FAILED);
 	benchmark_comparison_fini(&c.comparison);
 	benchmark_report_fini(&c.now);
 	benchmark_report_fini(&c.before);

@@ -18,22 +18,19 @@
 
 /* ---- the child's side ----------------------------------------------------------------------- */
 
-static int redirect(const char *path)
+static int redirect(int out)
 {
-	int in = open("/dev/null", O_RDONLY), out;
+	int in = open("/dev/null", O_RDONLY);
 
-	out = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+	if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		return -errno;
 	if (in > 2)
 		close(in);
-	if (out > 2)
-		close(out);
 	return 0;
 }
 
 /* Never returns. An error goes through the pipe, which a successful exec closes. */
-static void child(char *const argv[], const char *output_path, int report)
+static void child(char *const argv[], int output, int report)
 {
 	sigset_t none;
 	int err;
@@ -42,7 +39,7 @@ static void child(char *const argv[], const char *output_path, int report)
 		signal(sig, SIG_DFL); /* SIGKILL and SIGSTOP refuse, and need it not */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	err = output_path ? redirect(output_path) : 0;
+	err = output >= 0 ? redirect(output) : 0;
 	if (!err && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		err = -errno;
 	if (!err) {
@@ -160,12 +157,10 @@ static void say(char *why, size_t why_size, const char *command, int err)
 		snprintf(why, why_size, "cannot launch %s: %s", command, strerror(-err));
 }
 
-int launch_start(struct launch *l, char *const argv[], const char *output_path,
-		 enum launch_hold hold, char *why, size_t why_size)
+static int start(struct launch *l, char *const argv[], int output, enum launch_hold hold)
 {
 	int report[2], err = 0;
 
-	*l = (struct launch){0};
 	if (pipe2(report, O_CLOEXEC))
 		return -errno;
 	l->pid = fork();
@@ -174,11 +169,10 @@ int launch_start(struct launch *l, char *const argv[], const char *output_path,
 		close(report[0]);
 		close(report[1]);
 		l->pid = 0;
-		say(why, why_size, argv[0], err);
 		return err;
 	}
 	if (!l->pid)
-		child(argv, output_path, report[1]);
+		child(argv, output, report[1]);
 	close(report[1]);
 	if (read(report[0], &err, sizeof(err)) != (ssize_t)sizeof(err))
 		err = 0;
@@ -192,6 +186,27 @@ int launch_start(struct launch *l, char *const argv[], const char *output_path,
 		if (l->reaped)
 			err = -ECHILD;
 	}
+	return err;
+}
+
+int launch_start(struct launch *l, char *const argv[], const char *output_path,
+		 enum launch_hold hold, char *why, size_t why_size)
+{
+	int output = -1, err;
+
+	*l = (struct launch){0};
+	if (output_path) {
+		output = open(output_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		if (output < 0) {
+			snprintf(why, why_size,
+				 "cannot write %s: %s; name a file that you can write to",
+				 output_path, strerror(errno));
+			return -EBADF;
+		}
+	}
+	err = start(l, argv, output, hold);
+	if (output >= 0)
+		close(output);
 	if (!err)
 		return 0;
 	say(why, why_size, argv[0], err);

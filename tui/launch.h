@@ -23,8 +23,8 @@ struct launch {
 /*
  * Start argv[0], found by PATH, with argv, and hold it. Its signal mask and dispositions are
  * those of a fresh program. `output_path`: a file for its stdout and stderr, "/dev/null" to drop
- * them, both with stdin from /dev/null; NULL leaves all three alone. Returns 0,
- * or -errno with a sentence in why. All calls come from one thread.
+ * them, both with stdin from /dev/null; NULL leaves all three alone. Returns 0, or -errno with a
+ * sentence in why: -EBADF where output_path cannot be written. All calls come from one thread.
  */
 int launch_start(struct launch *l, char *const argv[], const char *output_path,
 		 enum launch_hold hold, char *why, size_t why_size);

@@ -15,6 +15,7 @@
 #include "collectors/clock.h"
 #include "collectors/probe_plan.h"
 #include "collectors/symbols.h"
+#include "collectors/target.h"
 #include "kernels/engine.h"
 #include "tui/batch.h"
 #include "tui/benchmark_command.h"
@@ -23,8 +24,10 @@
 #include "tui/options.h"
 #include "tui/picker.h"
 #include "tui/preload.h"
+#include "tui/screen.h"
 #include "tui/target_choice.h"
 #include "tui/theme.h"
+#include "tui/written.h"
 
 enum {
 	EXIT_FAILED = 1,
@@ -51,6 +54,18 @@ static int say(const char *text, int status)
 {
 	fprintf(stderr, "perftop: %s\n", text);
 	return status;
+}
+
+/* A text that nobody can read is no success. */
+static int say_written(int status)
+{
+	char why[128];
+	int err = written(stdout);
+
+	if (!err)
+		return status;
+	snprintf(why, sizeof(why), "cannot write the output: %s", strerror(-err));
+	return say(why, status ? status : EXIT_FAILED);
 }
 
 /* ---- the target ----------------------------------------------------------------------------- */
@@ -218,26 +233,38 @@ static int start_session(struct run *r)
 	return 0;
 }
 
-static int list_probes(struct run *r)
+static struct probe_plan *plan_probes(struct run *r, struct symbols *syms)
 {
 	struct place_options place = {.pid = r->opt.session.pid, .force = r->opt.session.force};
-	struct symbols *syms = symbols_new(r->opt.session.pid);
-	struct probe_plan *plan = NULL;
 	int err = syms ? symbols_refresh(syms) : -ENOMEM;
 
-	if (err)
-		snprintf(r->why, sizeof(r->why), "cannot read the mappings of pid %d: %s",
-			 r->opt.session.pid, strerror(-err));
-	else
-		plan = probe_plan_new(syms, r->opt.session.probes, r->opt.session.nprobes, &place,
+	if (!err)
+		return probe_plan_new(syms, r->opt.session.probes, r->opt.session.nprobes, &place,
 				      r->why, sizeof(r->why));
+	snprintf(r->why, sizeof(r->why),
+		 "cannot read the mappings of pid %d: %s; run as its user or as root",
+		 r->opt.session.pid, strerror(-err));
+	return NULL;
+}
+
+static int list_probes(struct run *r)
+{
+	struct probe_plan *plan;
+	struct symbols *syms;
+	struct target target;
+
+	if (target_init(&target, r->opt.session.pid, r->why, sizeof(r->why)))
+		return say(r->why, EXIT_FAILED);
+	target_fini(&target);
+	syms = symbols_new(r->opt.session.pid);
+	plan = plan_probes(r, syms);
 	if (plan)
-		err = probe_plan_list(plan, stdout);
+		probe_plan_list(plan, stdout);
 	else
-		err = say(r->why, EXIT_FAILED);
-	probe_plan_free(plan);
+		say(r->why, EXIT_FAILED);
 	symbols_free(syms);
-	return err ? EXIT_FAILED : 0;
+	probe_plan_free(plan);
+	return plan ? 0 : EXIT_FAILED;
 }
 
 /* ---- the front ends ------------------------------------------------------------------------- */
@@ -310,6 +337,20 @@ static int end_launched(struct run *r, int status)
 	return status;
 }
 
+/* A recording with holes is no success. */
+static int say_unrecorded(struct run *r, int status)
+{
+	int err = 0;
+	uint64_t lost = r->session ? session_unrecorded(r->session, &err) : 0;
+
+	if (!lost)
+		return status;
+	snprintf(r->why, sizeof(r->why),
+		 "%llu ticks were not recorded to %s: %s; make room, or name a file elsewhere",
+		 (unsigned long long)lost, r->opt.session.record_path, strerror(-err));
+	return say(r->why, status ? status : EXIT_FAILED);
+}
+
 static int run(struct run *r)
 {
 	bool live = !r->opt.session.replay_path;
@@ -349,19 +390,20 @@ int main(int argc, char **argv)
 	int status;
 
 	hold_standard_files();
+	signal(SIGXFSZ, SIG_IGN); /* at a limit of file sizes EFBIG says it, where it can be told */
 	if (options_parse(&r.opt, argc, argv, r.why, sizeof(r.why)))
 		return say(r.why, EXIT_USAGE);
 	switch (r.opt.command) {
 	case OPTIONS_ENGINE:
-		return engine_main(argc - 1, argv + 1);
+		return say_written(engine_main(argc - 1, argv + 1));
 	case OPTIONS_BENCHMARK:
 		return benchmark_main(argc - 1, argv + 1);
 	case OPTIONS_HELP:
 		options_print_help(stdout);
-		return 0;
+		return say_written(0);
 	case OPTIONS_SHOW_VERSION:
 		puts("perftop " PERFTOP_VERSION);
-		return 0;
+		return say_written(0);
 	default:
 		break;
 	}
@@ -371,14 +413,16 @@ int main(int argc, char **argv)
 	r.batch = wants_batch(&r.opt);
 	if (r.opt.app.theme && theme_load(&theme, r.opt.app.theme, r.why, sizeof(r.why)))
 		return say(r.why, EXIT_USAGE);
+	if (!r.batch && screen_check(r.why, sizeof(r.why)))
+		return say(r.why, EXIT_FAILED);
 	if (r.batch) {
 		r.signal_fd = batch_block_signals();
 		if (r.signal_fd < 0)
 			return say("cannot watch for signals", EXIT_FAILED);
 	}
-	status = run(&r);
+	status = say_unrecorded(&r, run(&r));
 	session_free(r.session);
-	status = end_launched(&r, status);
+	status = say_written(end_launched(&r, status));
 	if (r.signal_fd >= 0)
 		close(r.signal_fd);
 	return status;

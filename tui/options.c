@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c: reading the command line. */
-#include "tui/options.h"
+#include "tui/options_priv.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tui/view.h"
 
 #define SECOND_NS 1000000000ull
 
@@ -117,13 +119,7 @@ int options_parse_time(const char *text, uint64_t *ns)
 	return -EINVAL;
 }
 
-struct parser {
-	struct options *o;
-	char *why;
-	size_t why_size;
-};
-
-__attribute__((format(printf, 2, 3))) static int bad(struct parser *p, const char *text, ...)
+__attribute__((format(printf, 2, 3))) int options_bad(struct parser *p, const char *text, ...)
 {
 	va_list ap;
 
@@ -137,9 +133,9 @@ static int parse_time(struct parser *p, const char *option, const char *text, ui
 		      const char *least, uint64_t *ns)
 {
 	if (options_parse_time(text, ns))
-		return bad(p, "%s %s: no time; write 1s, 500ms or 0.5", option, text);
+		return options_bad(p, "%s %s: no time; write 1s, 500ms or 0.5", option, text);
 	if (*ns < min_ns)
-		return bad(p, "%s %s: too short; the least is %s", option, text, least);
+		return options_bad(p, "%s %s: too short; the least is %s", option, text, least);
 	return 0;
 }
 
@@ -152,7 +148,8 @@ static int parse_long(struct parser *p, const char *option, const char *text, lo
 	*v = strtol(text, &end, 10);
 	if (errno || end == text || *end || text[0] == ' ' || text[0] == '+' || *v < min ||
 	    *v > max)
-		return bad(p, "%s %s: give a whole number from %ld to %ld", option, text, min, max);
+		return options_bad(p, "%s %s: give a whole number from %ld to %ld", option, text,
+				   min, max);
 	return 0;
 }
 
@@ -163,7 +160,7 @@ static int parse_double(struct parser *p, const char *option, const char *text, 
 
 	*v = strtod(text, &end);
 	if (end == text || *end || !(*v >= 0 && *v <= max))
-		return bad(p, "%s %s: give a number from 0 to %g", option, text, max);
+		return options_bad(p, "%s %s: give a number from 0 to %g", option, text, max);
 	return 0;
 }
 
@@ -180,15 +177,16 @@ static int parse_pids(struct parser *p, const char *text)
 		errno = 0;
 		v = strtol(at, &end, 10);
 		if (at[0] < '0' || at[0] > '9' || (*end && *end != ','))
-			return bad(p,
-				   "-p %.60s: no pid; give a number, several as 12,34, or a name "
-				   "with -n %.60s",
-				   text, text);
+			return options_bad(
+				p,
+				"-p %.60s: no pid; give a number, several as 12,34, or a name "
+				"with -n %.60s",
+				text, text);
 		if (errno || v < 1 || v > INT_MAX)
-			return bad(p, "-p %.60s: no pid; list them with: ps -e", text);
+			return options_bad(p, "-p %.60s: no pid; list them with: ps -e", text);
 		if (o->npids == OPTIONS_MAX_PIDS)
-			return bad(p, "-p: more than %d; give --cgroup PATH or -n GLOB",
-				   OPTIONS_MAX_PIDS);
+			return options_bad(p, "-p: more than %d; give --cgroup PATH or -n GLOB",
+					   OPTIONS_MAX_PIDS);
 		o->pids[o->npids++] = (pid_t)v;
 		if (!*end)
 			break;
@@ -212,7 +210,7 @@ static int parse_syscalls(struct parser *p, const char *text)
 			p->o->session.syscalls = (enum syscall_mode)i;
 			return 0;
 		}
-	return bad(p, "--syscalls %s: no such mode; use auto, full, count or off", text);
+	return options_bad(p, "--syscalls %s: no such mode; use auto, full, count or off", text);
 }
 
 static int parse_heap(struct parser *p, const char *text)
@@ -222,33 +220,18 @@ static int parse_heap(struct parser *p, const char *text)
 			p->o->session.heap = (enum heap_mode)mode;
 			return 0;
 		}
-	return bad(p, "--heap %.60s: no such mode; use proc, sample, trace or off", text);
+	return options_bad(p, "--heap %.60s: no such mode; use proc, sample, trace or off", text);
 }
 
-static int add_probe(struct parser *p, const char *text)
+int options_add_probe(struct parser *p, const char *text)
 {
 	struct session_config *s = &p->o->session;
 
 	if (s->nprobes == SESSION_MAX_PROBES)
-		return bad(p, "-e %s: more than %d probes; use a pattern: prog:parse*", text,
-			   SESSION_MAX_PROBES);
+		return options_bad(p, "-e %s: more than %d probes; use a pattern: prog:parse*",
+				   text, SESSION_MAX_PROBES);
 	s->probes[s->nprobes++] = text;
 	return 0;
-}
-
-/* --heap=trace counts the calls of these wherever the target has them. */
-static int add_allocator(struct parser *p)
-{
-	static const char *const names[] = {"malloc", "calloc", "realloc", "free"};
-	int err = 0;
-
-	if (p->o->session.no_bpf)
-		return bad(p, "--heap=trace works by eBPF; leave out --no-bpf");
-	if (p->o->session.replay_path)
-		return 0;
-	for (size_t i = 0; !err && i < sizeof(names) / sizeof(names[0]); i++)
-		err = add_probe(p, names[i]);
-	return err;
 }
 
 static int set_measure(struct parser *p, int c, const char *arg)
@@ -268,7 +251,7 @@ static int set_measure(struct parser *p, int c, const char *arg)
 		s->no_tails = !strcmp(arg, "off");
 		return s->no_tails ? 0 : parse_time(p, "--slower", arg, 1, "1ns", &s->slower_ns);
 	case 'e':
-		return add_probe(p, arg);
+		return options_add_probe(p, arg);
 	case OPT_HEAP:
 		return parse_heap(p, arg);
 	case OPT_SYSCALLS:
@@ -299,6 +282,11 @@ static int set_measure(struct parser *p, int c, const char *arg)
 	}
 }
 
+static int two_of(struct parser *p, const char *option, const char *instead)
+{
+	return options_bad(p, "%s: given twice; for both as one: %s", option, instead);
+}
+
 static int set_target(struct parser *p, int c, const char *arg)
 {
 	struct options *o = p->o;
@@ -308,8 +296,8 @@ static int set_target(struct parser *p, int c, const char *arg)
 	case 'p':
 		return parse_pids(p, arg);
 	case 'n':
-		if (!*arg)
-			return bad(p, "-n: no name given; list them with: ps -e");
+		if (o->name)
+			return two_of(p, "-n", "-n 'GLOB*'");
 		o->name = arg;
 		return 0;
 	case OPT_WATCH:
@@ -327,9 +315,13 @@ static int set_target(struct parser *p, int c, const char *arg)
 		o->output_path = arg;
 		return 0;
 	case OPT_CGROUP:
+		if (o->cgroup)
+			return two_of(p, "--cgroup", "--cgroup PARENT");
 		o->cgroup = arg;
 		return 0;
 	case OPT_CONTAINER:
+		if (o->container)
+			return two_of(p, "--container", "--cgroup PATH");
 		o->container = arg;
 		return 0;
 	case OPT_DOCTOR:
@@ -341,6 +333,16 @@ static int set_target(struct parser *p, int c, const char *arg)
 	default:
 		return -ENOENT;
 	}
+}
+
+static int bad_view(struct parser *p, const char *name)
+{
+	char known[256] = "";
+
+	for (int i = 0; i < NVIEWS; i++)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+			 i ? ", " : "", views[i].name);
+	return options_bad(p, "--view %.60s: there is no such view; use %s", name, known);
 }
 
 static int set_output(struct parser *p, int c, const char *arg)
@@ -365,13 +367,14 @@ static int set_output(struct parser *p, int c, const char *arg)
 		o->session.replay_path = arg;
 		return 0;
 	case OPT_SPEED:
+		p->speed = true;
 		return parse_double(p, "--speed", arg, 1e6, &o->session.replay_speed);
 	case OPT_THEME:
 		o->app.theme = arg;
 		return 0;
 	case OPT_VIEW:
 		o->app.view = arg;
-		return 0;
+		return view_find(arg) < 0 ? bad_view(p, arg) : 0;
 	case OPT_ASCII:
 		o->app.ascii = true;
 		return 0;
@@ -395,41 +398,13 @@ static int bad_option(struct parser *p, int c, char **argv, int before)
 	const char *text = argv[before];
 
 	if (c == ':' && text[1] != '-')
-		return bad(p, "-%c needs a value; see perftop --help", optopt);
+		return options_bad(p, "-%c needs a value; see perftop --help", optopt);
 	if (c == ':')
-		return bad(p, "%s needs a value; see perftop --help", text);
+		return options_bad(p, "%s needs a value; see perftop --help", text);
 	if (text[0] == '-' && text[1] == '-')
-		return bad(p, "%s: unknown, ambiguous, or takes no value; see perftop --help",
-			   text);
-	return bad(p, "unknown option -%c; see perftop --help", optopt);
-}
-
-static int check_targets(struct parser *p)
-{
-	struct options *o = p->o;
-	int n = (o->session.pid != 0) + (o->name != NULL) + (o->launch != NULL) +
-		(o->session.replay_path != NULL) + (o->cgroup != NULL) + (o->container != NULL);
-
-	if (n > 1)
-		return bad(p, "more than one target; give one of -p, -n, --cgroup, --container, "
-			      "--replay and -- COMMAND");
-	if (o->session.replay_path && o->session.record_path)
-		return bad(p, "--record and --replay together; copy the file instead");
-	if (o->output_path && !o->launch)
-		return bad(p, "--output is for a command that perftop launches: -- COMMAND");
-	if ((o->load || o->engine_args) && (n || !o->watch))
-		return bad(p,
-			   "--load and --engine-args are for the built-in engine: --watch with no "
-			   "other target");
-	if (o->command == OPTIONS_DOCTOR && n)
-		return bad(p, "--doctor has a subject of its own; leave the target out");
-	if (o->command == OPTIONS_LIST_PROBES && !o->session.nprobes)
-		return bad(p, "--list-probes needs something to look for: -e libc.so.6:malloc");
-	if (o->command == OPTIONS_LIST_PROBES && o->session.replay_path)
-		return bad(p, "--list-probes needs a process: -p, -n or -- COMMAND");
-	if (o->session.nprobes && o->session.no_bpf && o->command != OPTIONS_LIST_PROBES)
-		return bad(p, "-e works by eBPF; leave out --no-bpf");
-	return 0;
+		return options_bad(
+			p, "%s: unknown, ambiguous, or takes no value; see perftop --help", text);
+	return options_bad(p, "unknown option -%c; see perftop --help", optopt);
 }
 
 static void set_defaults(struct options *o)
@@ -444,27 +419,54 @@ static void set_defaults(struct options *o)
 	};
 }
 
+/* A value by itself, before it is read. option: as it was written. */
+static int check_value(struct parser *p, const char *option, int c, const char *value)
+{
+	int length = (int)strcspn(option, "=");
+
+	/* As "$PID" is where the variable was never set. */
+	if (value && !*value && c != OPT_ENGINE_ARGS)
+		return options_bad(p, "%.*s: its value is empty; see perftop --help", length,
+				   option);
+	if (c == 'o' && value[0] == '-')
+		return options_bad(p,
+				   "-o %.60s: is the name of the file missing? if that is its "
+				   "name: -o ./%.60s",
+				   value, value);
+	return 0;
+}
+
+/* A word that is no option, and stands where a command or nothing may. */
+static int bad_word(struct parser *p, const char *before, const char *word)
+{
+	if (!strcmp(before, "--json") || !strcmp(before, "--watch"))
+		return options_bad(p, "%.60s: what is that? as the value of %s: %s=%.60s", word,
+				   before, before, word);
+	if (!word[strspn(word, "0123456789,")])
+		return options_bad(p, "%.60s: to watch that process: perftop -p %.60s", word, word);
+	return options_bad(p,
+			   "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: -n "
+			   "%.60s",
+			   word, word, word);
+}
+
 /* What follows the options: nothing, or -- COMMAND. */
 static int parse_rest(struct parser *p, int argc, char **argv)
 {
-	const char *rest = argv[optind];
 	bool dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
 
 	if (optind == argc)
-		return dashes ? bad(p, "-- without a command; give one: perftop -- make") : 0;
-	if (dashes) {
-		p->o->launch = argv + optind;
-		return 0;
-	}
-	if (!rest[strspn(rest, "0123456789,")])
-		return bad(p, "%.60s: to watch that process: perftop -p %.60s", rest, rest);
-	return bad(p, "%.60s: what is that? to launch it: perftop -- %.60s; to watch it: -n %.60s",
-		   rest, rest, rest);
+		return dashes ? options_bad(p, "-- without a command; give one: perftop -- make")
+			      : 0;
+	if (!dashes)
+		return bad_word(p, argv[optind - 1], argv[optind]);
+	p->o->launch = argv + optind;
+	return 0;
 }
 
 int options_parse(struct options *o, int argc, char **argv, char *why, size_t why_size)
 {
-	struct parser p = {o, why, why_size};
+	struct parser p = {.o = o, .why = why, .why_size = why_size};
 	int c, err, before = 1;
 
 	set_defaults(o);
@@ -479,7 +481,9 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 	while ((c = getopt_long(argc, argv, "+:p:n:d:e:o:hV", long_options, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(&p, c, argv, before);
-		err = set_target(&p, c, optarg);
+		err = check_value(&p, argv[before], c, optarg);
+		if (!err)
+			err = set_target(&p, c, optarg);
 		if (err == -ENOENT)
 			err = set_measure(&p, c, optarg);
 		if (err == -ENOENT)
@@ -491,10 +495,6 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 		before = optind;
 	}
 	err = parse_rest(&p, argc, argv);
-	if (!err && o->session.heap == HEAP_TRACE)
-		err = add_allocator(&p);
-	if (err)
-		return err;
 	o->app.interval_ns = o->session.interval_ns;
-	return check_targets(&p);
+	return err ? err : options_check(&p);
 }

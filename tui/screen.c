@@ -129,10 +129,28 @@ static void setup(struct screen *sc, const struct app_options *opt)
 	sc->now.mono = !sc->ncolors || theme_is_mono(&t);
 }
 
+int screen_check(char *why, size_t why_size)
+{
+	const char *term = getenv("TERM");
+	int known, err = setupterm(NULL, STDOUT_FILENO, &known);
+	bool can_place = err == OK && cursor_address;
+
+	if (err == OK)
+		del_curterm(cur_term);
+	if (can_place)
+		return 0;
+	if (!term || !*term)
+		snprintf(why, why_size, "TERM is not set; try TERM=xterm, or --text");
+	else
+		snprintf(why, why_size, "TERM=%.60s: %s; try TERM=xterm, or --text", term,
+			 err == OK ? "such a terminal cannot place its cursor"
+				   : "no such type of terminal is known here");
+	return -ENODEV;
+}
+
 struct screen *screen_new(const struct app_options *opt, int *err)
 {
 	struct screen *sc = NULL;
-	const char *term = getenv("TERM");
 
 	*err = -ENOTTY;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
@@ -154,8 +172,8 @@ struct screen *screen_new(const struct app_options *opt, int *err)
 		term_guard_leave();
 		free(sc);
 		*err = -ENODEV;
-		fprintf(stderr, "perftop: the terminal type TERM=%s is not known; try TERM=xterm\n",
-			term ? term : "");
+		fprintf(stderr,
+			"perftop: this terminal cannot be used; try TERM=xterm, or --text\n");
 		return NULL;
 	}
 	typeahead(-1); /* a drawing is short: no look for keys in the middle of it */

@@ -4,6 +4,7 @@
 #define PERFTOP_SCREEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tui/app.h"
@@ -11,8 +12,11 @@
 
 struct screen;
 
+/* Can the dashboard be shown on this type of terminal? 0, or -ENODEV with a sentence in why. */
+int screen_check(char *why, size_t why_size);
+
 /*
- * Take the terminal. On failure NULL with *err: -ENOTTY, -ENODEV (TERM unknown), -ENOMEM, and a
+ * Take the terminal. On failure NULL with *err: -ENOTTY, -ENODEV, -ENOMEM, and a
  * sentence on stderr. A theme that cannot be read is no failure: screen_message() tells.
  */
 struct screen *screen_new(const struct app_options *opt, int *err);

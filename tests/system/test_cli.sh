@@ -29,6 +29,27 @@ run "$p" benchmark --suite x
 equal "bad usage: benchmark --suite x" "$rc" 2
 check "one line for: benchmark --suite x" one_line '^perftop benchmark: --suite x: '
 
+run "$p" -p $$ --view nosuch --text
+equal "bad usage: a view that there is not, also without a terminal" "$rc" 2
+check "names those there are" one_line 'no such view; use overview, latency'
+for unset in --pid= --cgroup= --record= --json=; do
+	run "$p" "$unset" -d 50ms --duration 100ms
+	equal "bad usage: $unset, as where a variable was not set" "$rc" 2
+	check "one line for: $unset" one_line "^perftop: ${unset%=}: its value is empty"
+done
+
+# ---- an output that takes nothing
+for what in --help --version "-p $$ --list-probes -e libc.so.6:malloc" --doctor 'engine --help' \
+	'benchmark --help' "-p $$ --no-bpf -d 50ms --duration 100ms"; do
+	# shellcheck disable=SC2086
+	timeout 60 "$p" $what >/dev/full 2>"$T/err" </dev/null
+	equal "a full disk for: ${what//$$/PID}" "$?" 1
+	check "is told" one_line 'cannot write'
+	# shellcheck disable=SC2086
+	timeout 60 "$p" $what >&- 2>"$T/err" </dev/null
+	equal "no stdout for: ${what//$$/PID}" "$?" 1
+done
+
 # ---- targets that cannot be watched
 run "$p" -p 4194304
 equal "a pid that is not there" "$rc" 1
@@ -47,6 +68,17 @@ equal "a zombie cannot be watched" "$rc" 1
 check "and that is said" one_line 'has exited'
 check "with what can be" one_line "perftop -p $(awk '{ print $4 }' "/proc/$z/stat")$"
 kill "$parent"
+kthread=$(pgrep -x kthreadd)
+if [ -n "$kthread" ]; then
+	for how in '' '--list-probes -e malloc'; do
+		# shellcheck disable=SC2086
+		run "$p" -p "$kthread" $how
+		equal "a kernel thread cannot be watched $how" "$rc" 1
+		check "and that is said" one_line 'is a kernel thread'
+	done
+else
+	skip "no kernel threads are seen here"
+fi
 
 # ---- names
 name=ptop-$$ # the kernel keeps 15 characters
@@ -111,6 +143,9 @@ equal "and it was watched to its end" "$(tail -1 "$T/l.json" | jq -r .target.sta
 # shellcheck disable=SC2016
 run "$p" --no-bpf --json="$T/l.json" -- sh -c 'kill -SEGV $$'
 equal "a launched command that crashes" "$rc" 139
+run "$p" --output /nonexistent/out -- true
+equal "a file for its output that cannot be written" "$rc" 1
+check "is told, and no other reason" one_line 'cannot write /nonexistent/out'
 run "$p" -- /nonexistent/command
 equal "a command that is not there" "$rc" 127
 run "$p" --no-bpf --json="$T/l.json" -d 100ms --duration 200ms --output "$T/cmd.out" -- sh -c 'echo $$; exec sleep 1000'
@@ -121,7 +156,7 @@ wait "$pid"
 check "a process that was attached to goes on" kill -0 "$first"
 
 # ---- the engine
-run "$p" --watch=100ms --no-bpf --json --duration 600ms --load 200 --engine-args '--workers 1'
+run "$p" --watch=100ms --no-bpf --json --duration 2s --load 200 --engine-args '--workers 1'
 equal "--watch alone starts the engine" "$rc" 0
 check "which serves queries" holds 'select(.seq > 2) | .counters[] | select(.name == "query.completed") | .value > 0' "$T/out"
 check "and is gone afterwards" gone "$(head -1 "$T/out" | jq .target.pid)"
@@ -145,6 +180,13 @@ check "and rows for the sqlite3 shell" test "$(sqlite3 "$T/run.ptop" 'SELECT cou
 run "$p" -p "$first" --no-bpf -o "$T/run.ptop"
 equal "a recording is not overwritten" "$rc" 1
 check "without --force" one_line 'force'
+echo mine >"$T/mine"
+run "$p" -p "$first" --no-bpf -o "$T/mine" --force
+equal "what is no recording is not overwritten, whatever is said" "$rc $(cat "$T/mine")" "1 mine"
+check "and that is said" one_line 'no recording'
+(ulimit -f 100 && run "$p" -p "$first" --no-bpf --json=/dev/null -d 50ms --duration 3s -o "$T/holes.ptop" && exit "$rc")
+equal "a recording with holes is no success" "$?" 1
+check "and that is said" one_line 'ticks were not recorded'
 head -c 20000 "$T/run.ptop" >"$T/cut.ptop"
 run "$p" --replay "$T/cut.ptop" --json
 equal "a recording that is cut off" "$rc" 1

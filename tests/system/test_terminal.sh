@@ -64,6 +64,13 @@ for sig in TERM SEGV HUP INT ABRT; do
 	check "and the modes" cmp -s "$T/before" "$T/after"
 done
 
+for term in dumb nosuch ''; do
+	key "clear; TERM=$term $PERFTOP -o $T/no.ptop -- touch $T/ran; echo stat''us \$?" Enter
+	check "a terminal of type '$term' is refused" shows "status 1"
+	check "with its fix" shows "try TERM=xterm, or --text"
+done
+check "before anything is started" test ! -e "$T/ran" -a ! -e "$T/no.ptop"
+
 key "clear; $PERFTOP" Enter
 check "with no target it offers the engine and processes" shows "engine"
 key Escape

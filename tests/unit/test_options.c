@@ -103,7 +103,7 @@ static void every_option_reaches_its_place(void **state)
 
 	accept(&o, "--name redis -d 250ms --duration 3s -e libc:malloc --probe a:b --syscalls=full"
 		   " --no-offcpu --hz 0 --target 5ms --json=/tmp/x --json-histograms -o run.ptop"
-		   " --force --max-overhead 7.5 --theme t --view cpu --ascii --no-color --text");
+		   " --force --max-overhead 7.5 --theme t --view cpu --ascii --no-color");
 	assert_string_equal(o.name, "redis");
 	assert_int_equal(o.session.interval_ns, SECOND / 4);
 	assert_int_equal(o.duration_ns, 3 * SECOND);
@@ -114,7 +114,7 @@ static void every_option_reaches_its_place(void **state)
 	assert_int_equal(o.session.sample_hz, 0);
 	assert_int_equal(o.session.latency_target_ns, 5000000);
 	assert_string_equal(o.json_path, "/tmp/x");
-	assert_true(o.json && o.json_histograms && o.text);
+	assert_true(o.json && o.json_histograms);
 	assert_string_equal(o.session.record_path, "run.ptop");
 	assert_true(o.session.force && o.session.record_overwrite);
 	assert_true(o.session.max_overhead_pct == 7.5);
@@ -122,8 +122,9 @@ static void every_option_reaches_its_place(void **state)
 	assert_string_equal(o.app.view, "cpu");
 	assert_true(o.app.ascii);
 	assert_int_equal(o.app.color, COLOR_MODE_NONE);
-	accept(&o, "--replay run.ptop --speed 0");
+	accept(&o, "--replay run.ptop --speed 0 --text");
 	assert_true(o.session.replay_speed == 0);
+	assert_true(o.text);
 	accept(&o, "--watch=0.2 --load 50 --engine-args --causal");
 	assert_true(o.watch);
 	assert_int_equal(o.session.interval_ns, SECOND / 5);
@@ -182,6 +183,38 @@ static void mistakes_are_told_with_their_fix(void **state)
 	refuse("--list-probes -p 1", "-e");
 	refuse("-p 1 --no-bpf -e a:b", "--no-bpf");
 	refuse("-n ", "needs a value");
+	refuse("-p 1 --view nosuch", "use overview, latency,");
+	refuse("--pid=", "--pid: its value is empty");
+	refuse("--cgroup=", "empty");
+	refuse("-p 1 --json=", "--json: its value is empty");
+	refuse("-p 1 -o --force", "-o ./--force");
+	refuse("-p 1 --json out.json", "--json=out.json");
+	refuse("--watch 500ms", "--watch=500ms");
+}
+
+static void options_that_would_do_nothing_are_refused(void **state)
+{
+	struct options o;
+
+	refuse("-p 1 --speed 5", "--replay FILE");
+	refuse("-p 1 --target 5ms", "-e MODULE:FUNCTION");
+	refuse("-p 1 --slower 5ms", "-e MODULE:FUNCTION");
+	refuse("-p 1 --text --json", "one of them");
+	refuse("-p 1 --no-bpf --syscalls full", "--no-bpf");
+	refuse("-p 1 --no-bpf --heap trace", "--no-bpf");
+	refuse("-n a -n b", "-n 'GLOB*'");
+	refuse("--cgroup a --cgroup b", "twice");
+	refuse("--container abcd --container abce", "--cgroup PATH");
+	refuse("--replay a -e b:c", "recording");
+	refuse("--replay a --heap sample", "recording");
+	refuse("--replay a --follow-forks", "recording");
+	refuse("--doctor --json", "text");
+	refuse("--doctor -e a:b", "probes of its own");
+	refuse("--list-probes -e a:b -p 1 --json", "text");
+	accept(&o, "-p 1 --slower off");
+	accept(&o, "-p 1 -p 2,3 --heap trace --target 5ms");
+	assert_int_equal(o.npids, 3);
+	accept(&o, "--watch --engine-args=");
 }
 
 static void too_many_probes_are_refused(void **state)
@@ -282,6 +315,7 @@ static void a_launched_command_is_ended_with_perftop(void **state)
 static void a_command_that_cannot_start_is_told_and_leaves_nothing(void **state)
 {
 	char *missing[] = {"/nonexistent/x", NULL}, *folder[] = {"/tmp", NULL};
+	char *there[] = {"true", NULL};
 	char why[SNAP_TEXT] = "";
 	struct launch l;
 
@@ -289,6 +323,11 @@ static void a_command_that_cannot_start_is_told_and_leaves_nothing(void **state)
 			 -ENOENT);
 	assert_non_null(strstr(why, "no such command"));
 	assert_int_equal(launch_start(&l, folder, NULL, LAUNCH_AT_EXEC, why, sizeof(why)), -EACCES);
+	assert_int_equal(l.pid, 0);
+	assert_int_equal(launch_start(&l, there, "/nonexistent/out", LAUNCH_AT_EXEC, why,
+				      sizeof(why)),
+			 -EBADF);
+	assert_non_null(strstr(why, "cannot write /nonexistent/out"));
 	assert_int_equal(l.pid, 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
@@ -360,6 +399,7 @@ int main(void)
 		cmocka_unit_test(every_option_reaches_its_place),
 		cmocka_unit_test(options_of_the_launched_command_stay_its_own),
 		cmocka_unit_test(mistakes_are_told_with_their_fix),
+		cmocka_unit_test(options_that_would_do_nothing_are_refused),
 		cmocka_unit_test(too_many_probes_are_refused),
 		cmocka_unit_test(a_process_is_found_by_its_exact_name),
 		cmocka_unit_test(a_launched_command_is_held_until_released),

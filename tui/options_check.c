@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options_check.c: options that contradict each other, or would do nothing, are refused. */
+#include "tui/options_priv.h"
+
+#include <string.h>
+
+/* --heap=trace counts the calls of these wherever the target has them. */
+static int add_allocator(struct parser *p)
+{
+	static const char *const names[] = {"malloc", "calloc", "realloc", "free"};
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(names) / sizeof(names[0]); i++)
+		err = options_add_probe(p, names[i]);
+	return err;
+}
+
+static int count_targets(const struct options *o)
+{
+	return (o->session.pid != 0) + (o->name != NULL) + (o->launch != NULL) +
+	       (o->session.replay_path != NULL) + (o->cgroup != NULL) + (o->container != NULL);
+}
+
+static int check_targets(struct parser *p)
+{
+	struct options *o = p->o;
+	int n = count_targets(o);
+
+	if (n > 1)
+		return options_bad(p, "more than one target; give one of -p, -n, --cgroup, "
+				      "--container, --replay and -- COMMAND");
+	if (o->output_path && !o->launch)
+		return options_bad(p, "--output is for a command that perftop launches: "
+				      "-- COMMAND");
+	if ((o->load || o->engine_args) && (n || !o->watch))
+		return options_bad(p, "--load and --engine-args are for the built-in engine: "
+				      "--watch with no other target");
+	if (p->speed && !o->session.replay_path)
+		return options_bad(p, "--speed is for a recording: --replay FILE");
+	return 0;
+}
+
+/* What these two commands print is neither text of ticks nor JSON. */
+static int check_commands(struct parser *p)
+{
+	struct options *o = p->o;
+	bool list = o->command == OPTIONS_LIST_PROBES, doctor = o->command == OPTIONS_DOCTOR;
+
+	if (doctor && count_targets(o))
+		return options_bad(p, "--doctor has a subject of its own; leave the target out");
+	if (doctor && o->session.nprobes)
+		return options_bad(p, "--doctor has probes of its own; leave -e and --heap=trace "
+				      "out");
+	if (list && !o->session.nprobes)
+		return options_bad(p, "--list-probes needs something to look for: "
+				      "-e libc.so.6:malloc");
+	if (list && o->session.replay_path)
+		return options_bad(p, "--list-probes needs a process: -p, -n or -- COMMAND");
+	if ((list || doctor) && (o->json || o->session.record_path))
+		return options_bad(p, "%s prints text alone; leave --json and --record out",
+				   doctor ? "--doctor" : "--list-probes");
+	return 0;
+}
+
+/* The first option given that has a process measured, NULL = none. */
+static const char *measures(const struct session_config *s)
+{
+	if (s->nprobes)
+		return "-e";
+	if (s->heap == HEAP_SAMPLE || s->heap == HEAP_TRACE)
+		return "--heap";
+	if (s->syscalls == SYSCALL_FULL || s->syscalls == SYSCALL_COUNT)
+		return "--syscalls";
+	return s->follow_forks ? "--follow-forks" : NULL;
+}
+
+static int check_measures(struct parser *p)
+{
+	const struct session_config *s = &p->o->session;
+	const char *what = measures(s);
+
+	if (s->replay_path && s->record_path)
+		return options_bad(p, "--record and --replay together; copy the file instead");
+	if (s->replay_path && what)
+		return options_bad(p,
+				   "%s is for a process; what a recording holds was chosen when it "
+				   "was made: leave it out",
+				   what);
+	if (s->no_bpf && p->o->command != OPTIONS_LIST_PROBES) {
+		if (s->heap == HEAP_TRACE)
+			return options_bad(p, "--heap=trace works by eBPF; leave out --no-bpf");
+		if (s->nprobes || s->syscalls == SYSCALL_FULL || s->syscalls == SYSCALL_COUNT)
+			return options_bad(p, "%s works by eBPF; leave out --no-bpf", what);
+	}
+	if (!s->nprobes && !s->replay_path && s->heap != HEAP_TRACE &&
+	    (s->latency_target_ns || s->slower_ns))
+		return options_bad(p, "%s is for probed functions; name one: -e MODULE:FUNCTION",
+				   s->slower_ns ? "--slower" : "--target");
+	if (p->o->text && p->o->json)
+		return options_bad(p, "--text and --json together; give one of them");
+	return 0;
+}
+
+int options_check(struct parser *p)
+{
+	const struct session_config *s = &p->o->session;
+	int err = check_targets(p);
+
+	if (!err)
+		err = check_measures(p);
+	if (!err && s->heap == HEAP_TRACE)
+		err = add_allocator(p);
+	return err ? err : check_commands(p);
+}
