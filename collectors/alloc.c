@@ -12,6 +12,8 @@
 
 #include "collectors/alloc_glibc.h"
 #include "collectors/alloc_memory.h"
+#include "collectors/alloc_place.h"
+#include "collectors/clock.h"
 #include "collectors/maps.h"
 #include "collectors/snapshot.h"
 #include "collectors/symbols.h"
@@ -22,17 +24,24 @@ enum {
 	LEAS = 16,
 	TRIM_BYTES = 512, /* of malloc_trim's code that are looked through */
 };
+/* Looked for again, at first, where it may not be there yet. */
+#define AGAIN_NS     500000000ull
+#define AGAIN_MAX_NS 16000000000ull
 
 struct alloc {
 	pid_t pid;
 	struct symbols *syms;
 	uint64_t generation; /* of the mappings that were looked at */
+	uint64_t found_at;   /* the generation in which it was found */
 	enum alloc_kind kind;
 	char name[48], why[SNAP_TEXT];
 	bool readable, looked;
 	uint32_t torn; /* readings in a row that did not hold together */
 	struct alloc_stats last;
 	struct glibc glibc;
+	const struct alloc_reader *reader; /* of an allocator that is not libc's */
+	void *foreign;			   /* its state */
+	uint64_t again_ns, wait_ns;	   /* when to look again; 0: only when mappings change */
 };
 
 struct alloc *alloc_new(pid_t pid, struct symbols *syms)
@@ -52,6 +61,8 @@ void alloc_free(struct alloc *a)
 	if (!a)
 		return;
 	glibc_walk_free(a->glibc.walk);
+	if (a->foreign)
+		a->reader->free(a->foreign);
 	free(a);
 }
 
@@ -121,18 +132,23 @@ static void set_why(struct alloc *a, const char *why)
 	snprintf(a->why, sizeof(a->why), "%s", why);
 }
 
-/* Other allocators keep their figures in memory whose layout only they know. */
-static void set_foreign(struct alloc *a, enum alloc_kind kind, const char *name, const char *where)
+/* What counts it all the same. */
+static const char *other_way(enum alloc_kind kind, const char *where)
 {
 	/* A library loaded in front replaces neither what is linked in nor another libc's. */
-	bool replaced = strcmp(where, "static") && kind != ALLOC_MUSL && kind != ALLOC_GO;
+	if (kind == ALLOC_GO)
+		return ": runtime/metrics";
+	return strcmp(where, "static") && kind != ALLOC_MUSL ? "; --heap=sample counts it"
+							     : "; --heap=trace counts its calls";
+}
 
+/* Allocators whose figures are not read: their layout only they know. */
+static void set_foreign(struct alloc *a, enum alloc_kind kind, const char *name, const char *where)
+{
 	a->kind = kind;
 	snprintf(a->name, sizeof(a->name), "%s (%.32s)", name, where);
 	snprintf(a->why, sizeof(a->why), "%s tells what is live to its own program alone%s", name,
-		 replaced	    ? "; --heap=sample counts it"
-		 : kind == ALLOC_GO ? ": runtime/metrics"
-				    : "; --heap=trace counts its calls");
+		 other_way(kind, where));
 }
 
 static const struct symbols_module *find_module(struct alloc *a, const char *prefix)
@@ -175,6 +191,41 @@ static int read_symbols(struct alloc *a, const char *path, struct alloc_symbol *
 	err = alloc_elf_symbols(fd, symbols, n);
 	close(fd);
 	return err;
+}
+
+static const struct alloc_reader *const readers[ALLOC_KINDS] = {
+	[ALLOC_JEMALLOC] = &alloc_jemalloc,
+};
+
+/* A path of NULL is the program itself. */
+static void find_foreign(struct alloc *a, enum alloc_kind kind, const char *name, const char *path,
+			 uint64_t bias)
+{
+	const char *where = path ? base_name(path) : "static";
+	struct alloc_found found = {.state = NULL};
+	struct alloc_place place = {.pid = a->pid, .fd = open_file(a, path), .bias = bias};
+	int err;
+
+	set_foreign(a, kind, name, where);
+	if (place.fd < 0 || !readers[kind])
+		return;
+	err = readers[kind]->find(&place, &found);
+	close(place.fd);
+	snprintf(a->name, sizeof(a->name), "%s%s%s (%.24s)", name, found.version[0] ? " " : "",
+		 found.version, where);
+	if (!err) {
+		a->reader = readers[kind];
+		a->foreign = found.state;
+		a->readable = true;
+		a->why[0] = '\0';
+		return;
+	}
+	snprintf(a->why, sizeof(a->why), "%.48s: %.120s%s", a->name, found.why,
+		 other_way(kind, where));
+	if (err == -EAGAIN) {
+		a->wait_ns = a->wait_ns ? a->wait_ns * 2 : AGAIN_NS;
+		a->again_ns = a->wait_ns <= AGAIN_MAX_NS ? clock_mono_ns() + a->wait_ns : 0;
+	}
 }
 
 struct data_find {
@@ -301,6 +352,31 @@ static const struct symbols_module *main_module(struct alloc *a)
 	return n ? &m[0] : NULL;
 }
 
+static bool is_message(void *ctx, const char *text)
+{
+	enum alloc_kind *kind = ctx;
+
+	if (!strncmp(text, "<jemalloc>: ", 12))
+		*kind = ALLOC_JEMALLOC;
+	return *kind != ALLOC_UNKNOWN;
+}
+
+/* Without symbols: an allocator whose messages the file has, and whose variables are there. */
+static bool find_unnamed(struct alloc *a, uint64_t bias)
+{
+	enum alloc_kind kind = ALLOC_UNKNOWN;
+	int fd = open_file(a, NULL);
+
+	if (fd < 0)
+		return false;
+	alloc_file_strings(fd, is_message, &kind);
+	close(fd);
+	for (uint32_t i = 0; kind && i < sizeof(libraries) / sizeof(libraries[0]); i++)
+		if (libraries[i].kind == kind)
+			find_foreign(a, kind, libraries[i].name, NULL, bias);
+	return a->readable;
+}
+
 /* A program that has an allocator linked in; false: it has none that is known. */
 static bool find_own(struct alloc *a)
 {
@@ -311,7 +387,7 @@ static bool find_own(struct alloc *a)
 	if (!m || read_symbols(a, NULL, s, SYMS))
 		return false;
 	if (s[SYM_JEMALLOC].vaddr || s[SYM_JEMALLOC_PREFIXED].vaddr || s[SYM_JEMALLOC_RUST].vaddr)
-		set_foreign(a, ALLOC_JEMALLOC, "jemalloc", "static");
+		find_foreign(a, ALLOC_JEMALLOC, "jemalloc", NULL, m->bias);
 	else if (s[SYM_TCMALLOC].vaddr || s[SYM_TCMALLOC_GOOGLE].vaddr)
 		set_foreign(a, ALLOC_TCMALLOC, "tcmalloc", "static");
 	else if (s[SYM_MIMALLOC].vaddr)
@@ -323,7 +399,7 @@ static bool find_own(struct alloc *a)
 	else if (s[SYM_GO].vaddr)
 		set_foreign(a, ALLOC_GO, "Go", "its own heap");
 	else
-		return false;
+		return find_unnamed(a, m->bias);
 	return true;
 }
 
@@ -335,12 +411,16 @@ static void find(struct alloc *a)
 	a->name[0] = '\0';
 	a->readable = false;
 	a->torn = 0;
+	a->found_at = a->generation;
+	if (a->foreign)
+		a->reader->free(a->foreign);
+	a->foreign = NULL;
 	a->glibc.main_arena = a->glibc.tcache_bins = 0;
 	set_why(a, "no allocator was recognised, neither among its libraries nor by its symbols");
 	for (uint32_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
 		m = find_module(a, libraries[i].prefix);
 		if (m) {
-			set_foreign(a, libraries[i].kind, libraries[i].name, base_name(m->path));
+			find_foreign(a, libraries[i].kind, libraries[i].name, m->path, m->bias);
 			return;
 		}
 	}
@@ -364,16 +444,24 @@ int alloc_read(struct alloc *a, uint64_t now_ns, uint64_t budget_ns, struct allo
 		set_why(a, "its mappings cannot be read");
 		return -EPERM;
 	}
-	if (!a->looked || symbols_generation(a->syms) != a->generation) {
+	if (symbols_generation(a->syms) != a->generation)
+		a->wait_ns = 0;
+	if (!a->looked || symbols_generation(a->syms) != a->generation ||
+	    (a->again_ns && now_ns >= a->again_ns)) {
 		a->looked = true;
+		a->again_ns = 0;
 		a->generation = symbols_generation(a->syms);
 		/* Libraries that come later change nothing for an allocator that is found. */
 		if (!a->readable)
 			find(a);
 	}
+	/* Unless another program has taken the process over. */
+	if (a->readable && a->torn >= TRIES && a->found_at != a->generation)
+		find(a);
 	if (!a->readable)
 		return -ENOTSUP;
-	err = glibc_read(&a->glibc, now_ns, budget_ns, out);
+	err = a->foreign ? a->reader->read(a->foreign, now_ns, budget_ns, out)
+			 : glibc_read(&a->glibc, now_ns, budget_ns, out);
 	if (!err) {
 		/* mp_ shows what it is once malloc has been used. */
 		a->torn = 0;

@@ -13,8 +13,8 @@ struct symbols;
 /*
  * The process is neither stopped nor changed: its memory is read by process_vm_readv while it runs
  * on. What is read may be torn, so everything is bounded and checked, and a reading that does not
- * hold together is thrown away. The figures are those of mallinfo2(3), which counts as live what
- * threads keep in their caches (tcache: some 200 KB a thread at most).
+ * hold together is thrown away. glibc's figures are those of mallinfo2(3), which counts as live
+ * what threads keep in their caches (tcache: some 200 KB a thread at most).
  */
 enum alloc_kind {
 	ALLOC_UNKNOWN,
@@ -30,7 +30,8 @@ enum alloc_kind {
 struct alloc_stats {
 	uint64_t obtained_bytes; /* from the kernel: arenas and mappings of single blocks */
 	uint64_t live_bytes;	 /* of them, handed out */
-	uint64_t retained_bytes; /* of them, free: obtained - live */
+	uint64_t retained_bytes; /* of them, free: obtained - live - metadata */
+	uint64_t metadata_bytes; /* of them, for the allocator's own use, where that is told */
 	uint64_t mmapped_bytes;	 /* of live, in mappings of their own */
 	uint32_t mmaps;
 	bool mmapped_known;
@@ -38,6 +39,7 @@ struct alloc_stats {
 	uint64_t free_chunks;	   /* pieces that the free memory lies in */
 	uint64_t free_small_bytes; /* of retained, in pieces below 4 KiB */
 	uint64_t free_top_bytes;   /* of retained, at the arenas' ends */
+	uint64_t thread_bytes;	   /* of retained, in threads' caches, where that is told */
 	uint64_t trim_bytes; /* whole pages inside of free pieces: most that malloc_trim returns */
 	bool free_unknown;   /* the two figures of free pieces are not told */
 	uint64_t age_ns;     /* how old the figures of free pieces are: they took several ticks */

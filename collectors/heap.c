@@ -23,7 +23,7 @@ struct heap {
 	bool trend_live;
 	uint64_t pss_bytes, rollup_at_ns; /* when to read it again */
 	uint64_t read_at_ns;		  /* the allocator, likewise */
-	bool have_stats;
+	bool have_stats, outside;	  /* outside: the allocator was read, not asked */
 	struct heap_mm mm;
 	struct heap_sampler *sampler;
 	uint64_t dispatched; /* reclaim, at the last tick */
@@ -78,7 +78,8 @@ static void read_allocator(struct heap *h)
 	if (begin < h->read_at_ns)
 		return;
 	err = alloc_read(h->alloc, begin, READ_BUDGET_NS, &h->stats);
-	h->have_stats = !err || (h->have_stats && err == -EAGAIN);
+	h->outside = !err || (h->outside && err == -EAGAIN);
+	h->have_stats = h->outside || (h->have_stats && err == -EAGAIN);
 	h->read_at_ns = begin + (clock_mono_ns() - begin) * 50;
 }
 
@@ -217,7 +218,8 @@ static bool sample(struct heap *h, struct session *se, struct snapshot *s)
 	bool sampling = heap_sampler_tick(h->sampler, se, s);
 	uint64_t counted = s->heap.live_bytes;
 
-	if (!sampling || !heap_sampler_allocator(h->sampler, &h->stats))
+	/* Read from outside it also tells in what pieces the free memory is. */
+	if (!sampling || h->outside || !heap_sampler_allocator(h->sampler, &h->stats))
 		return sampling;
 	h->have_stats = true;
 	/* Committed is not touched, and what was held may be given back: only what is resident is

@@ -61,7 +61,8 @@ static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 	char obtained[SIZE], live[SIZE], trim[SIZE];
 	double share = (double)st->retained_bytes / (double)st->obtained_bytes;
 	double small = (double)st->free_small_bytes / (double)st->retained_bytes;
-	bool cached = (double)st->trim_bytes > TRIM_SHARE * (double)st->retained_bytes;
+	double whole = (double)(st->trim_bytes + st->thread_bytes);
+	bool cached = whole > TRIM_SHARE * (double)st->retained_bytes;
 	int n;
 
 	h->verdict = cached ? HEAP_CACHED : HEAP_FRAGMENTED;
@@ -77,12 +78,14 @@ static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 			 "it does not tell in what pieces; %s would give whole pages back",
 			 way_back(h->allocator));
 	else
-		snprintf(h->words + n, sizeof(h->words) - (size_t)n,
-			 "%s; %s would give back at most %s",
-			 cached	       ? "in pieces of whole pages, kept for later"
+		snprintf(h->words + n, sizeof(h->words) - (size_t)n, "%s; %s would give back %s%s",
+			 cached && st->thread_bytes > st->trim_bytes
+				 ? "kept by its threads, each in a cache of its own"
+			 : cached      ? "in pieces of whole pages, kept for later"
 			 : small > 0.5 ? "mostly in pieces below 4 KiB"
 				       : "in pieces between blocks in use",
-			 way_back(h->allocator), bytes_text(trim, (double)st->trim_bytes));
+			 way_back(h->allocator), st->trim_bytes ? "at most " : "nothing",
+			 st->trim_bytes ? bytes_text(trim, (double)st->trim_bytes) : "");
 }
 
 static void say_growth(struct snap_heap *h, const struct heap_facts *f)

@@ -44,6 +44,39 @@ between "live bytes are mallinfo2's, ratio" \
 	"$(ratio "$(heap live_bytes)" "$(($(truth live) + $(truth mmapped)))")" 0.99 1.01
 check "words have the cause" grep -q 'pieces below 4 KiB' <<<"$(heap words)"
 
+# Other allocators, read from outside: live is what the program counts, and free what it freed.
+foreign() { # LIBRARY NAME [PROGRAM]: a library of "" is linked into the program
+	local shapes=${3:-$shapes} name=$2${3:+-static} LD_PRELOAD=$1
+	[ -z "$1" ] || export LD_PRELOAD
+	watch "$name-freed" freed 64 1
+	equal "$name: free but kept memory is a cache" "$(heap verdict)" cached
+	check "$name: it is recognised, with its version" grep -q "^$2 [0-9]" <<<"$(heap allocator)"
+	equal "$name: and read from outside" "$(jq -r .sections.heap.status <<<"$last")" live
+	between "$name: what it keeps is what was freed, ratio" "$(ratio "$(heap retained_bytes)" $((64 << 20)))" 0.9 1.25
+	watch "$name-holes" fragmented 64 1
+	equal "$name: holes between blocks are fragmentation" "$(heap verdict)" fragmented
+	between "$name: live is what the program holds, ratio" "$(ratio "$(heap live_bytes)" "$(truth held)")" 0.99 1.02
+	between "$name: and free what it freed, ratio" "$(ratio "$(heap retained_bytes)" $((32 << 20)))" 0.9 1.25
+}
+foreign libjemalloc.so.2 jemalloc
+LD_PRELOAD=libjemalloc.so.2 watch grows growing 8 15
+check "what only grows is growth, by its live bytes" grep -q '^growing: live bytes rise' <<<"$(heap words)"
+between "as fast as the program allocates, ratio" "$(ratio "$(heap growth_bytes_s)" $((8 << 20)))" 0.6 1.2
+# Linked in and stripped, nothing but its messages and the shape of its variables tells.
+archive=/usr/lib/$(gcc -print-multiarch)/libjemalloc.a
+if [ -r "$archive" ] && gcc -s -O1 tests/targets/alloc_shapes.c -o "$T/linked" -Wl,--whole-archive "$archive" \
+	-Wl,--no-whole-archive -lstdc++ -lm 2>"$T/linked.err"; then
+	foreign "" jemalloc "$T/linked"
+else
+	skip "no libjemalloc.a: $(head -c 100 "$T/linked.err" 2>&1)"
+fi
+# A layout that is not known gives no figures, and the reason.
+sed 's/5\.3\.0-0-g/5.9.0-0-g/' "/usr/lib/$(gcc -print-multiarch)/libjemalloc.so.2" >"$T/libjemalloc.so.2"
+LD_PRELOAD=$T/libjemalloc.so.2 watch unknown freed 64 1
+equal "a version that is not known is not believed" "$(heap obtained_bytes)" 0
+check "and named, with what works" grep -q 'jemalloc 5\.9\.0 .*known for 5\.3; --heap=sample' \
+	<<<"$(jq -r .sections.heap.reason <<<"$last")"
+
 # A launched program that leaks 8 MiB a second from one place.
 nice -n -15 "$PERFTOP" --heap=sample --json -d 250ms --duration 16s -- "$shapes" growing 8 >"$T/leak.json" 2>"$T/leak.err"
 last=$(tail -1 "$T/leak.json")
@@ -127,6 +160,11 @@ told libjemalloc.so.2 jemalloc
 start_redis
 grow() { redis-benchmark -s "$redis_sock" -t set -r 900000 -n "$1" -d 100 -P 16 -q >/dev/null; }
 grow 300000
+"$PERFTOP" -p "$redis_pid" --json -d 250ms --duration 1s >"$T/redis.json" 2>"$T/redis.err"
+last=$(tail -1 "$T/redis.json")
+redis_says() { redis-cli -s "$redis_sock" info memory | tr -d '\r' | sed -n "s/^allocator_$1://p"; }
+between "from outside, redis' live bytes are what it says itself, ratio" "$(ratio "$(heap live_bytes)" "$(redis_says allocated)")" 0.98 1.01
+between "and what jemalloc obtained is what is resident, ratio" "$(ratio "$(heap obtained_bytes)" "$(redis_says resident)")" 0.97 1.03
 "$PERFTOP" -p "$redis_pid" --heap=sample --json -d 500ms --duration 120s >"$T/jemalloc.json" 2>"$T/jemalloc.err" &
 watcher=$!
 started+=("$watcher")

@@ -96,6 +96,21 @@ static void free_memory_in_unknown_pieces_is_not_called_one_of_them(void **state
 	assert_null(strstr(h.words, "pieces below"));
 }
 
+static void what_threads_keep_is_a_cache_that_nobody_gives_back(void **state)
+{
+	struct alloc_stats st = figures(60 * MIB, 60 * MIB, 10 * MIB, 0);
+	struct snap_heap h;
+
+	st.thread_bytes = 40 * MIB;
+	judge(&h, &st, flat, NULL);
+	assert_int_equal(h.verdict, HEAP_CACHED);
+	assert_non_null(strstr(h.words, "kept by its threads"));
+	assert_non_null(strstr(h.words, "would give back nothing"));
+	st.thread_bytes = 20 * MIB;
+	judge(&h, &st, flat, NULL);
+	assert_int_equal(h.verdict, HEAP_FRAGMENTED);
+}
+
 static void a_heap_that_stays_is_steady(void **state)
 {
 	struct alloc_stats st = figures(100 * MIB, 5 * MIB, 0, 0);
@@ -225,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(free_memory_in_unknown_pieces_is_not_called_one_of_them),
+		cmocka_unit_test(what_threads_keep_is_a_cache_that_nobody_gives_back),
 		cmocka_unit_test(a_heap_that_stays_is_steady),
 		cmocka_unit_test(growth_is_no_leak_while_nobody_saw_the_call_sites),
 		cmocka_unit_test(a_site_that_keeps_all_is_named_as_the_leak),

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* alloc_place.c: copies a module's variables out of a process, and finds strings in its file. */
+#include "collectors/alloc_place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collectors/alloc_memory.h"
+
+enum {
+	PAGE = 4096,
+	DATA_BYTES = 256 << 20, /* of one segment, most of it never touched */
+	TOUCHED_PAGES = 8192,	/* copied at most */
+	TEXT_BYTES = 64 << 10,
+	TEXT_MAX = 64,
+	FILE_BYTES = 64 << 20, /* of one section, looked through for strings */
+};
+
+/* Bits 62 and 63 of a word in pagemap: swapped, present. Others are zero, and stay unmapped. */
+static bool is_touched(int pagemap, uint64_t addr, uint64_t *words, uint64_t *from)
+{
+	enum { BATCH = 512 };
+	uint64_t page = addr / PAGE;
+
+	if (pagemap < 0)
+		return true;
+	if (page < *from || page >= *from + BATCH) {
+		*from = page;
+		memset(words, 0, BATCH * 8);
+		if (pread(pagemap, words, BATCH * 8, (off_t)(page * 8)) < 8)
+			return true;
+	}
+	return words[page - *from] >> 62;
+}
+
+static void copy(const struct alloc_place *p, struct alloc_data *d)
+{
+	uint64_t words[512], from = UINT64_MAX - 512, end = d->start + d->n * 8;
+	uint32_t left = TOUCHED_PAGES;
+	char name[32];
+	int pagemap;
+
+	snprintf(name, sizeof(name), "/proc/%d/pagemap", p->pid);
+	pagemap = open(name, O_RDONLY | O_CLOEXEC);
+	for (uint64_t at = d->start; at < end && left;) {
+		uint64_t next = (at | (PAGE - 1)) + 1;
+
+		next = next < end ? next : end;
+		if (is_touched(pagemap, at, words, &from)) {
+			left--;
+			alloc_memory_read(p->pid, at, d->words + (at - d->start) / 8, next - at);
+		}
+		at = next;
+	}
+	if (pagemap >= 0)
+		close(pagemap);
+}
+
+int alloc_place_data(const struct alloc_place *p, struct alloc_data *out)
+{
+	size_t headers = 0;
+	GElf_Phdr h;
+	int n = 0;
+	Elf *elf;
+
+	elf_version(EV_CURRENT);
+	elf = elf_begin(p->fd, ELF_C_READ, NULL);
+	if (!elf || elf_getphdrnum(elf, &headers)) {
+		elf_end(elf);
+		return -ENOEXEC;
+	}
+	for (size_t i = 0; i < headers && n < ALLOC_DATA_MAX; i++) {
+		if (!gelf_getphdr(elf, (int)i, &h) || h.p_type != PT_LOAD || !(h.p_flags & PF_W))
+			continue;
+		out[n].start = (p->bias + h.p_vaddr + 7) & ~7ull;
+		out[n].n = (h.p_memsz < DATA_BYTES ? h.p_memsz : DATA_BYTES) / 8;
+		out[n].n -= out[n].n != 0; /* what aligning left out */
+		out[n].words = calloc(out[n].n + 1, 8);
+		if (!out[n].words)
+			break;
+		copy(p, &out[n++]);
+	}
+	elf_end(elf);
+	return n;
+}
+
+void alloc_data_free(struct alloc_data *data, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(data[i].words);
+}
+
+/* ---- strings --------------------------------------------------------------------------------- */
+
+/* Whole strings in text[0..n); returns where the last, which goes on, begins. */
+static size_t each_string(char *text, size_t n, alloc_string_fn *fn, void *ctx, bool *stop)
+{
+	size_t at = 0;
+
+	while (at < n && !*stop) {
+		size_t len = strnlen(text + at, n - at);
+
+		if (at + len == n)
+			break;
+		if (len > 3 && len < TEXT_MAX)
+			*stop = fn(ctx, text + at);
+		at += len + 1;
+	}
+	return at;
+}
+
+static bool section_strings(int fd, const GElf_Shdr *h, alloc_string_fn *fn, void *ctx)
+{
+	static const size_t keep = TEXT_MAX;
+	size_t held = 0;
+	bool stop = false;
+	char *text = malloc(TEXT_BYTES + keep);
+
+	uint64_t size = h->sh_size < FILE_BYTES ? h->sh_size : FILE_BYTES;
+
+	for (uint64_t at = 0; text && !stop && at < size;) {
+		size_t want = size - at < TEXT_BYTES ? size - at : TEXT_BYTES, from;
+		ssize_t got = pread(fd, text + held, want, (off_t)(h->sh_offset + at));
+
+		if (got <= 0)
+			break;
+		at += (uint64_t)got;
+		held += (size_t)got;
+		from = each_string(text, held, fn, ctx, &stop);
+		/* Of a string that is too long its end may stay: it is not one that is looked for.
+		 */
+		if (held - from > keep)
+			from = held - keep;
+		held -= from;
+		memmove(text, text + from, held);
+	}
+	free(text);
+	return stop;
+}
+
+bool alloc_file_strings(int fd, alloc_string_fn *fn, void *ctx)
+{
+	bool stop = false;
+	Elf_Scn *scn = NULL;
+	GElf_Shdr h;
+	Elf *elf;
+
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	while (elf && !stop && (scn = elf_nextscn(elf, scn)))
+		if (gelf_getshdr(scn, &h) && h.sh_type == SHT_PROGBITS &&
+		    (h.sh_flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)) == SHF_ALLOC)
+			stop = section_strings(fd, &h, fn, ctx);
+	elf_end(elf);
+	return stop;
+}

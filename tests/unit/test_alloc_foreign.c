@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_alloc_foreign.c: allocators other than libc's, read from outside, are what they hold. */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "collectors/alloc.h"
+#include "collectors/clock.h"
+#include "collectors/symbols.h"
+#include "tests/lib/known_process.h"
+
+#define LIBRARIES "/usr/lib/x86_64-linux-gnu/"
+
+struct watched {
+	struct known_process process;
+	struct symbols *syms;
+	struct alloc *alloc;
+	struct alloc_stats stats;
+};
+
+/* A shape of alloc_shapes.c, made by another allocator. */
+static void watch(struct watched *w, const char *library, const char *shape)
+{
+	char path[128];
+
+	memset(w, 0, sizeof(*w));
+	snprintf(path, sizeof(path), LIBRARIES "%s", library);
+	if (access(path, R_OK)) {
+		print_message("%s is not installed\n", path);
+		skip();
+	}
+	setenv("LD_PRELOAD", path, 1);
+	assert_int_equal(known_start_program(&w->process, "alloc_shapes"), 0);
+	unsetenv("LD_PRELOAD");
+	assert_int_equal(known_tell(&w->process, shape), 0);
+	w->syms = symbols_new(w->process.pid);
+	assert_non_null(w->syms);
+	assert_int_equal(symbols_refresh(w->syms), 0);
+	w->alloc = alloc_new(w->process.pid, w->syms);
+	assert_non_null(w->alloc);
+}
+
+static void read_once(struct watched *w)
+{
+	int err = alloc_read(w->alloc, clock_mono_ns(), 50000000, &w->stats);
+
+	if (err)
+		fail_msg("alloc_read: %s: %s", strerror(-err), alloc_why(w->alloc));
+}
+
+static void end(struct watched *w)
+{
+	alloc_free(w->alloc);
+	symbols_free(w->syms);
+	assert_int_equal(known_end(&w->process), 0);
+}
+
+static void assert_near(const char *what, uint64_t got, double want, double part)
+{
+	if (fabs((double)got - want) > want * part + (256 << 10))
+		fail_msg("%s is %llu, not %.0f", what, (unsigned long long)got, want);
+}
+
+/* The program's own count of what it holds; the libraries' own blocks come to 100 KB or so. */
+static void assert_held(struct watched *w)
+{
+	assert_near("live", w->stats.live_bytes, known_told(&w->process, "held"), 0.01);
+	assert_near("the sum",
+		    w->stats.live_bytes + w->stats.retained_bytes + w->stats.metadata_bytes,
+		    (double)w->stats.obtained_bytes, 0);
+}
+
+/* ---- jemalloc -------------------------------------------------------------------------------- */
+
+#define JEMALLOC "libjemalloc.so.2"
+
+/* What mallctl says of the same moment. */
+static void assert_jemalloc(struct watched *w)
+{
+	const struct alloc_stats *st = &w->stats;
+	double resident = known_told(&w->process, "resident");
+	double allocated = known_told(&w->process, "allocated");
+
+	assert_int_equal(alloc_kind(w->alloc), ALLOC_JEMALLOC);
+	assert_held(w);
+	assert_near("allocated", st->live_bytes + st->thread_bytes, allocated, 0.001);
+	assert_near("resident", st->obtained_bytes, resident, 0.001);
+	assert_near("active", st->obtained_bytes - st->metadata_bytes - st->trim_bytes,
+		    known_told(&w->process, "active"), 0.001);
+}
+
+static void check_jemalloc(struct watched *w, const char *shape)
+{
+	watch(w, JEMALLOC, shape);
+	read_once(w);
+	assert_jemalloc(w);
+	end(w);
+}
+
+static void jemallocs_small_and_large_blocks_are_what_mallctl_says(void **state)
+{
+	struct watched w;
+
+	check_jemalloc(&w, "steady 32");
+	check_jemalloc(&w, "large 32");
+}
+
+static void jemallocs_dirty_pages_are_a_cache(void **state)
+{
+	struct watched w;
+
+	check_jemalloc(&w, "freed 64");
+	assert_true(w.stats.retained_bytes > 50u << 20);
+	assert_true(w.stats.trim_bytes > w.stats.retained_bytes * 8 / 10);
+}
+
+static void holes_in_jemallocs_slabs_are_small_free_pieces(void **state)
+{
+	struct watched w;
+
+	check_jemalloc(&w, "fragmented 64");
+	assert_near("free", w.stats.free_small_bytes, 32 << 20, 0.1);
+	assert_true(w.stats.free_small_bytes > w.stats.retained_bytes * 9 / 10);
+}
+
+static void jemallocs_arenas_are_added_up(void **state)
+{
+	struct watched w;
+
+	check_jemalloc(&w, "arenas 64");
+	assert_true(w.stats.arenas >= 3);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+/* Read while it changes, a figure is right or not given. */
+static void check_churn(const char *library)
+{
+	struct watched w;
+	double held;
+	int right = 0;
+
+	watch(&w, library, "churn 64");
+	held = known_told(&w.process, "held");
+	read_once(&w);
+	for (int i = 0; i < 400; i++) {
+		if (alloc_read(w.alloc, clock_mono_ns(), 4000000, &w.stats))
+			continue;
+		right++;
+		assert_near("live", w.stats.live_bytes, held, 0.05);
+	}
+	if (right < 200)
+		fail_msg("%d of 400 readings held together", right);
+	end(&w);
+}
+
+static void jemalloc_is_read_while_four_threads_allocate(void **state)
+{
+	check_churn(JEMALLOC);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(jemallocs_small_and_large_blocks_are_what_mallctl_says),
+		cmocka_unit_test(jemallocs_dirty_pages_are_a_cache),
+		cmocka_unit_test(holes_in_jemallocs_slabs_are_small_free_pieces),
+		cmocka_unit_test(jemallocs_arenas_are_added_up),
+		cmocka_unit_test(jemalloc_is_read_while_four_threads_allocate),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
