@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* heap_map.c: the heap's segment, the threads' shards in it, and new ones in a forked child. */
 #include <errno.h>
-#include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "probes/heap_inner.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; may be demanded by vm.memfd_noexec */
-#endif
+#include "probes/memfd_segment.h"
 
 extern const ElfW(Ehdr) heap_elf __asm__("__ehdr_start") HEAP_LOCAL;
 
@@ -132,53 +127,6 @@ static void drop_parent(void)
 
 /* ---- the segment ---------------------------------------------------------------------------- */
 
-/* A sealed memfd, or -1. */
-static int open_memfd(void)
-{
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	struct rlimit limit;
-	int fd, up;
-
-	/* Growing a file past the limit would kill the program by SIGXFSZ. */
-	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < HEAP_SEGMENT_BYTES)
-		return -1;
-	fd = memfd_create(HEAP_SEGMENT_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(HEAP_SEGMENT_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd >= 0 && fd < 64) {
-		/* Out of the way: shells and scripts use small numbers, and select() has 1,024. */
-		up = fcntl(fd, F_DUPFD_CLOEXEC, 200);
-		if (up < 0)
-			up = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		syscall(SYS_close, fd);
-		fd = up;
-	}
-	if (fd < 0)
-		return -1;
-	if (ftruncate(fd, (off_t)HEAP_SEGMENT_BYTES) || fcntl(fd, F_ADD_SEALS, seals)) {
-		syscall(SYS_close, fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* Map without ever making it resident: a program under mlockall() would pay for all of it. */
-static void *map_lazily(int fd)
-{
-	void *p = mmap(NULL, HEAP_SEGMENT_BYTES, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	munlock(p, HEAP_SEGMENT_BYTES);
-	if (mprotect(p, HEAP_SEGMENT_BYTES, PROT_READ | PROT_WRITE)) {
-		munmap(p, HEAP_SEGMENT_BYTES);
-		return NULL;
-	}
-	madvise(p, HEAP_SEGMENT_BYTES, MADV_NOHUGEPAGE);
-	madvise(p, HEAP_SEGMENT_BYTES, MADV_DONTDUMP);
-	return p;
-}
-
 static void find_text(struct heap_segment_header *seg)
 {
 	const char *base = (const char *)&heap_elf;
@@ -226,10 +174,10 @@ struct heap_segment_header *heap_segment_make(struct heap_inner *in)
 {
 	struct heap_segment_header *seg = NULL;
 	struct stat st;
-	int fd = open_memfd();
+	int fd = memfd_segment_open(HEAP_SEGMENT_NAME, HEAP_SEGMENT_BYTES);
 
 	if (fd >= 0)
-		seg = map_lazily(fd);
+		seg = memfd_segment_map(fd, HEAP_SEGMENT_BYTES);
 	if (!seg) {
 		if (fd >= 0)
 			syscall(SYS_close, fd);
