@@ -47,7 +47,8 @@ endif
 # ---- sources: a file in its folder is built, no list to keep ---------------------------------
 srcs_in = $(sort $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c))
 HEAP_SRCS      := $(wildcard probes/heap_*.c)
-PROBE_SRCS     := $(filter-out %.bpf.c $(HEAP_SRCS),$(call srcs_in,probes))
+CALLS_SRCS     := $(wildcard probes/calls_*.c)
+PROBE_SRCS     := $(filter-out %.bpf.c $(HEAP_SRCS) $(CALLS_SRCS),$(call srcs_in,probes))
 KERNEL_SRCS    := $(call srcs_in,kernels)
 COLLECTOR_SRCS := $(call srcs_in,collectors)
 TUI_SRCS       := $(call srcs_in,tui)
@@ -70,6 +71,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROBE_OBJS     := $(call obj,$(PROBE_SRCS))
 HEAP_OBJS      := $(call obj,$(HEAP_SRCS))
+CALLS_OBJS     := $(call obj,$(CALLS_SRCS))
 KERNEL_OBJS    := $(call obj,$(KERNEL_SRCS))
 COLLECTOR_OBJS := $(call obj,$(COLLECTOR_SRCS))
 TUI_OBJS       := $(call obj,$(TUI_SRCS))
@@ -88,7 +90,7 @@ LIBS           := $(B)/libcollectors.a $(B)/libkernels.a $(B)/libperftop.a
 	help clean tests unit-tests fuzz-targets FORCE
 all: programs compile_commands.json
 	@ln -sfn $(B)/perftop perftop
-programs: $(B)/perftop $(B)/libperftop.so $(B)/libperftop_heap.so
+programs: $(B)/perftop $(B)/libperftop.so $(B)/libperftop_heap.so $(B)/libperftop_calls.so
 # As many jobs as cores, unless make was given a number itself.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -147,6 +149,15 @@ $(B)/libperftop_heap.so: $(HEAP_OBJS)
 	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libperftop_heap.so -Wl,-z,now \
 		-Wl,-Bsymbolic -Wl,-z,nodelete $^ -o $@ -pthread
 
+# It runs between a call and the function, whose arguments may be in any register but the integer
+# ones that its stubs save.
+$(CALLS_OBJS): ALL_CFLAGS = $(NEEDED) $(CPPFLAGS) $(CFLAGS) -std=gnu11 -pthread $(WARN)
+$(CALLS_OBJS): FILE_CFLAGS = -O2 -fPIC -fvisibility=hidden -fno-sanitize=all -fno-stack-protector \
+	$(if $(filter x86_64,$(ARCH)),-mgeneral-regs-only)
+$(B)/libperftop_calls.so: $(CALLS_OBJS)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libperftop_calls.so -Wl,-z,now \
+		-Wl,-Bsymbolic -Wl,-z,nodelete $^ -o $@ -pthread
+
 $(B)/perftop: $(B)/tui/main.o $(B)/libtui.a $(LIBS)
 	$(call say,LD,$@)$(LINK) $^ -o $@ $(LDLIBS) $(TUI_LIBS)
 
@@ -164,7 +175,7 @@ $(SYSNAMES): | $(B)/ready
 	$(call say,GEN,$@)printf '#include <asm/unistd.h>\n' | $(CC) -E -dM - | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/[\2] = "\1",/p' | sort -t[ -k2n > $@
 
-ALL_SRCS := $(PROBE_SRCS) $(HEAP_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
+ALL_SRCS := $(PROBE_SRCS) $(HEAP_SRCS) $(CALLS_SRCS) $(KERNEL_SRCS) $(COLLECTOR_SRCS) $(TUI_SRCS) $(UNIT_SRCS) $(TESTLIB_SRCS) \
 	$(TARGET_SRCS) $(TARGET_SO_SRCS) $(BENCH_SRCS) $(FUZZ_SRCS) tests/fuzz/corpus_main.c
 # A folder changes when a file comes or goes.
 compile_commands.json: Makefile $(sort $(dir $(ALL_SRCS))) | $(SKEL)
@@ -294,6 +305,7 @@ install: programs
 	install -Dm755 $(B)/libperftop.so $(DESTDIR)$(PREFIX)/lib/libperftop.so.1
 	ln -sfn libperftop.so.1 $(DESTDIR)$(PREFIX)/lib/libperftop.so
 	install -Dm755 $(B)/libperftop_heap.so $(DESTDIR)$(PREFIX)/lib/libperftop_heap.so
+	install -Dm755 $(B)/libperftop_calls.so $(DESTDIR)$(PREFIX)/lib/libperftop_calls.so
 	install -d $(DESTDIR)$(PREFIX)/share/perftop/themes
 	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/perftop/themes
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || :
@@ -302,6 +314,7 @@ install: programs
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/bin/perftop $(DESTDIR)$(PREFIX)/include/perftop.h \
 		$(DESTDIR)$(PREFIX)/lib/libperftop.* $(DESTDIR)$(PREFIX)/lib/libperftop_heap.so \
+		$(DESTDIR)$(PREFIX)/lib/libperftop_calls.so \
 		$(DESTDIR)$(PREFIX)/share/perftop
 clean:
 	rm -rf .build perftop compile_commands.json
