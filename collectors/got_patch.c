@@ -29,7 +29,7 @@ struct patching {
 	const struct inject_module *m;
 	pid_t pid;
 	int mem;
-	const struct got_patch_row *rows;
+	struct got_patch_row *rows;
 	uint32_t nrows;
 	bool lazy;
 	struct got_patch_count *count;
@@ -62,19 +62,14 @@ static bool is_wanted(const Elf64_Rela *r)
 	       (type == R_SLOT || type == R_GOT || (type == R_WORD && !r->r_addend));
 }
 
-/* The row that a symbol's name is in, or NULL. */
-static const struct got_patch_row *row_of(const struct patching *p, uint32_t symbol)
+/* A symbol's name, or NULL. */
+static const char *name_of(const struct patching *p, uint32_t symbol)
 {
 	const Elf64_Sym *y = p->s.symbols;
-	const char *name;
 
 	if (!y || symbol >= p->nsymbols || y[symbol].st_name >= p->m->strtab_bytes)
 		return NULL;
-	name = (const char *)p->s.names + y[symbol].st_name;
-	for (uint32_t i = 0; i < p->nrows; i++)
-		if (!strcmp(p->rows[i].name, name))
-			return &p->rows[i];
-	return NULL;
+	return (const char *)p->s.names + y[symbol].st_name;
 }
 
 /*
@@ -98,25 +93,57 @@ static bool is_unbound(const struct patching *p, uint64_t value, uint32_t index)
 	return at[0] == 0x68 && number == index;
 }
 
-static void patch_word(struct patching *p, const Elf64_Rela *r, bool jump, uint32_t index,
-		       const struct got_patch_row *row)
+/* May a word with this value be pointed to the row's function? */
+static bool leads_to(struct patching *p, struct got_patch_row *row, uint64_t value, bool jump,
+		     uint32_t index)
 {
-	uint64_t at = r->r_offset + p->m->bias, value;
+	if (value == row->from)
+		return true;
+	if (!jump || !p->lazy || !is_unbound(p, value, index))
+		return false;
+	row->unbound += row->several;
+	return !row->several;
+}
 
-	if (!row->from || at & 7 || inject_read(p->pid, at, &value, sizeof(value)))
-		return;
+/* True: the word is the row's. */
+static bool patch_word(struct patching *p, uint64_t at, uint64_t value, bool jump, uint32_t index,
+		       struct got_patch_row *row)
+{
+	if (!row->from)
+		return false;
 	if (value != row->to) {
-		if (value != row->from && !(jump && p->lazy && is_unbound(p, value, index))) {
-			p->count->foreign += value && ELF64_R_TYPE(r->r_info) != R_WORD;
-			return;
-		}
+		if (!leads_to(p, row, value, jump, index))
+			return false;
 		if (pwrite(p->mem, &row->to, sizeof(row->to), (off_t)at) != sizeof(row->to)) {
 			p->err = p->err ? p->err : -errno;
-			return;
+			return true;
 		}
 		p->count->written++;
 	}
 	p->count->slots++;
+	row->slots++;
+	return true;
+}
+
+/* Rows may have a name in common, and other addresses. */
+static void patch_named(struct patching *p, const Elf64_Rela *r, bool jump, uint32_t index)
+{
+	const char *name = name_of(p, (uint32_t)ELF64_R_SYM(r->r_info));
+	uint64_t at = r->r_offset + p->m->bias, value = 0;
+	bool known = false, read = false;
+
+	for (uint32_t i = 0; name && i < p->nrows; i++) {
+		if (strcmp(p->rows[i].name, name) != 0)
+			continue;
+		if (!read && (at & 7 || inject_read(p->pid, at, &value, sizeof(value))))
+			return;
+		read = true;
+		known |= p->rows[i].from != 0;
+		if (patch_word(p, at, value, jump, index, &p->rows[i]))
+			return;
+	}
+	if (known)
+		p->count->foreign += value && ELF64_R_TYPE(r->r_info) != R_WORD;
 }
 
 static int patch_table(struct patching *p, uint64_t addr, uint64_t bytes, bool jump)
@@ -135,15 +162,9 @@ static int patch_table(struct patching *p, uint64_t addr, uint64_t bytes, bool j
 	if (err)
 		return err;
 	p->nsymbols = top;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct got_patch_row *row;
-
-		if (!is_wanted(&r[i]))
-			continue;
-		row = row_of(p, (uint32_t)ELF64_R_SYM(r[i].r_info));
-		if (row)
-			patch_word(p, &r[i], jump && ELF64_R_TYPE(r[i].r_info) == R_SLOT, i, row);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		if (is_wanted(&r[i]))
+			patch_named(p, &r[i], jump && ELF64_R_TYPE(r[i].r_info) == R_SLOT, i);
 	return 0;
 }
 
@@ -164,7 +185,7 @@ static void patch_module(struct patching *p)
 }
 
 int got_patch_apply(const struct inject_modules *m, pid_t pid, uint32_t first, uint64_t skip,
-		    const struct got_patch_row *rows, uint32_t nrows, bool lazy,
+		    struct got_patch_row *rows, uint32_t nrows, bool lazy,
 		    struct got_patch_count *count)
 {
 	struct patching p = {

@@ -15,6 +15,9 @@ struct got_patch_row {
 	const char *name;
 	uint64_t from; /* 0: this row is left alone */
 	uint64_t to;
+	bool several;	  /* functions have this name: what is not bound yet may be another */
+	uint32_t slots;	  /* out: words that lead to `to` now */
+	uint32_t unbound; /* out: that may be bound to it yet */
 };
 
 struct got_patch_count {
@@ -29,7 +32,7 @@ struct got_patch_count {
  * that failed: what was written stays.
  */
 int got_patch_apply(const struct inject_modules *m, pid_t pid, uint32_t first, uint64_t skip,
-		    const struct got_patch_row *rows, uint32_t nrows, bool lazy,
+		    struct got_patch_row *rows, uint32_t nrows, bool lazy,
 		    struct got_patch_count *count);
 
 #endif

@@ -254,8 +254,8 @@ static int load_anew(pid_t pid, pid_t only, const char *so_path, struct inject_m
 	return err;
 }
 
-int inject_load_file(pid_t pid, pid_t only, const char *so_path, struct inject_result *out,
-		     char *why, size_t why_size)
+int inject_load_file(pid_t pid, pid_t only, const struct inject_subject *of, const char *so_path,
+		     struct inject_result *out, char *why, size_t why_size)
 {
 	struct inject_modules m;
 	struct inject_libc l;
@@ -263,7 +263,7 @@ int inject_load_file(pid_t pid, pid_t only, const char *so_path, struct inject_r
 
 	memset(out, 0, sizeof(*out));
 	why[0] = '\0';
-	err = inject_check_modules(pid, &m, &l, why, why_size);
+	err = inject_check_modules(pid, of, &m, &l, why, why_size);
 	if (!err)
 		err = load_anew(pid, only, so_path, &m, &l, out, why, why_size);
 	inject_modules_fini(&m);
@@ -280,7 +280,7 @@ int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char 
 
 	memset(out, 0, sizeof(*out));
 	why[0] = '\0';
-	err = inject_check_modules(pid, &m, &l, why, why_size);
+	err = inject_check_modules(pid, &inject_heap, &m, &l, why, why_size);
 	if (err)
 		return err;
 	err = inject_hooks_find(&h, &m, pid);
@@ -309,6 +309,16 @@ int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char 
 }
 
 #else
+
+int inject_load_file(pid_t pid, pid_t only, const struct inject_subject *of, const char *so_path,
+		     struct inject_result *out, char *why, size_t why_size)
+{
+	struct inject_modules m;
+	struct inject_libc l;
+
+	memset(out, 0, sizeof(*out));
+	return inject_check_modules(pid, of, &m, &l, why, why_size);
+}
 
 int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char *why,
 		size_t why_size)

@@ -31,6 +31,14 @@
 
 enum { INJECT_WHY = 256 };
 
+/* What is loaded, for refusals and their words. */
+struct inject_subject {
+	const char *instead; /* a sentence: what works where it cannot be loaded */
+	const char *launch;  /* option that launches a command with it */
+	bool malloc;	     /* an allocator inside the program is out of its reach */
+};
+extern const struct inject_subject inject_heap, inject_calls;
+
 struct inject_result {
 	uint64_t stop_ns;  /* how long the borrowed thread stood still for perftop; 0: not at all */
 	uint64_t probe_ns; /* longest of the shorter stops in which its stack was looked at */
@@ -57,6 +65,10 @@ int inject_check(pid_t pid, char *why, size_t why_size);
  */
 int inject_load(pid_t pid, const char *so_path, struct inject_result *out, char *why,
 		size_t why_size);
+
+/* Only the loading, in any thread or in one (`only`, or 0): no hooks. */
+int inject_load_file(pid_t pid, pid_t only, const struct inject_subject *of, const char *so_path,
+		     struct inject_result *out, char *why, size_t why_size);
 
 /*
  * Hook in modules that were loaded since: call it once a tick. Reads the loader's list, some

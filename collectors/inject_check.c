@@ -14,7 +14,11 @@
 #include "collectors/inject_priv.h"
 #include "collectors/procfs.h"
 
-#define OUTSIDE "--heap=trace watches it from the kernel"
+const struct inject_subject inject_heap = {
+	.instead = "--heap=trace watches it from the kernel",
+	.launch = "--heap=sample",
+	.malloc = true,
+};
 
 enum { STATUS_BYTES = 8192, PHDRS_MAX = 128 };
 
@@ -37,7 +41,7 @@ static const char *status_of(const char *text, const char *key)
 	return at ? at + strlen(key) + strspn(at + strlen(key), " \t") : "";
 }
 
-static int check_status(pid_t pid, char *why, size_t why_size)
+static int check_status(pid_t pid, const struct inject_subject *of, char *why, size_t why_size)
 {
 	char text[STATUS_BYTES];
 	ssize_t n = procfs_read(pid, "status", text, sizeof(text));
@@ -51,22 +55,22 @@ static int check_status(pid_t pid, char *why, size_t why_size)
 	if (atoi(status_of(text, "\nTracerPid:")))
 		return refuse(why, why_size, -EBUSY,
 			      "process %d traces it (a debugger, strace); end that first, or %s",
-			      atoi(status_of(text, "\nTracerPid:")), OUTSIDE);
+			      atoi(status_of(text, "\nTracerPid:")), of->instead);
 	if (state == 'T' || state == 't')
 		return refuse(why, why_size, -EBUSY, "it is stopped; continue it: kill -CONT %d",
 			      pid);
 	if (atoi(status_of(text, "\nSeccomp:")))
 		return refuse(why, why_size, -EPERM,
 			      "a seccomp filter may kill it for the loader's system calls; %s",
-			      OUTSIDE);
+			      of->instead);
 	if (!strncmp(status_of(text, "\nx86_Thread_features:"), "shstk", 5))
 		return refuse(why, why_size, -ENOTSUP,
 			      "it runs with a shadow stack, which forbids the way back; %s",
-			      OUTSIDE);
+			      of->instead);
 	return 0;
 }
 
-static int check_permission(pid_t pid, char *why, size_t why_size)
+static int check_permission(pid_t pid, const struct inject_subject *of, char *why, size_t why_size)
 {
 	char path[32], scope[16] = "";
 	int fd;
@@ -83,7 +87,8 @@ static int check_permission(pid_t pid, char *why, size_t why_size)
 	if (atoi(scope) == 1)
 		return refuse(why, why_size, -EPERM,
 			      "kernel.yama.ptrace_scope is 1: run perftop as root or with "
-			      "cap_sys_ptrace, or launch the program with --heap=sample");
+			      "cap_sys_ptrace, or launch the program with %s",
+			      of->launch);
 	return refuse(
 		why, why_size, -EPERM,
 		"not allowed to trace it (another user's, or set-user-ID): run perftop as root "
@@ -92,7 +97,7 @@ static int check_permission(pid_t pid, char *why, size_t why_size)
 
 /* ---- its program ---------------------------------------------------------------------------- */
 
-static int check_program(pid_t pid, char *why, size_t why_size)
+static int check_program(pid_t pid, const struct inject_subject *of, char *why, size_t why_size)
 {
 	Elf64_Phdr ph[PHDRS_MAX];
 	Elf64_Ehdr eh;
@@ -115,13 +120,13 @@ static int check_program(pid_t pid, char *why, size_t why_size)
 			break;
 	close(fd);
 	if (n > EI_CLASS && eh.e_ident[EI_CLASS] == ELFCLASS32)
-		return refuse(why, why_size, -ENOTSUP, "it is a 32-bit program; %s", OUTSIDE);
+		return refuse(why, why_size, -ENOTSUP, "it is a 32-bit program; %s", of->instead);
 	if (!loader[0])
 		return refuse(why, why_size, -ENOTSUP,
-			      "it is linked statically, so it has no loader; %s", OUTSIDE);
+			      "it is linked statically, so it has no loader; %s", of->instead);
 	if (strstr(loader, "musl"))
 		return refuse(why, why_size, -ENOTSUP, "its C library is musl, not glibc; %s",
-			      OUTSIDE);
+			      of->instead);
 	return 0;
 }
 
@@ -151,24 +156,24 @@ static int check_allocator(pid_t pid, const struct inject_modules *m, char *why,
 		return 0;
 	return refuse(why, why_size, -ENOTSUP,
 		      "it has an allocator of its own linked in (%s), called directly; %s", found,
-		      OUTSIDE);
+		      inject_heap.instead);
 }
 
-int inject_check_modules(pid_t pid, struct inject_modules *m, struct inject_libc *l, char *why,
-			 size_t why_size)
+int inject_check_modules(pid_t pid, const struct inject_subject *of, struct inject_modules *m,
+			 struct inject_libc *l, char *why, size_t why_size)
 {
 	int err;
 
 	memset(m, 0, sizeof(*m));
 #ifndef __x86_64__
 	return refuse(why, why_size, -ENOTSUP,
-		      "loading into a running process is there for x86-64 only; %s", OUTSIDE);
+		      "loading into a running process is there for x86-64 only; %s", of->instead);
 #endif
-	err = check_status(pid, why, why_size);
+	err = check_status(pid, of, why, why_size);
 	if (!err)
-		err = check_permission(pid, why, why_size);
+		err = check_permission(pid, of, why, why_size);
 	if (!err)
-		err = check_program(pid, why, why_size);
+		err = check_program(pid, of, why, why_size);
 	if (err)
 		return err;
 	for (int i = 0; i < 20; i++) {
@@ -183,7 +188,7 @@ int inject_check_modules(pid_t pid, struct inject_modules *m, struct inject_libc
 	else if (err)
 		refuse(why, why_size, err, "its list of modules cannot be read: %s",
 		       strerror(-err));
-	if (!err)
+	if (!err && of->malloc)
 		err = check_allocator(pid, m, why, why_size);
 	if (!err)
 		err = inject_libc_read(l, m, pid, why, why_size);
@@ -199,7 +204,7 @@ int inject_check(pid_t pid, char *why, size_t why_size)
 	int err;
 
 	why[0] = '\0';
-	err = inject_check_modules(pid, &m, &l, why, why_size);
+	err = inject_check_modules(pid, &inject_heap, &m, &l, why, why_size);
 	inject_modules_fini(&m);
 	return err;
 }

@@ -94,8 +94,7 @@ int inject_hooks_apply(struct inject_hooks *h, const struct inject_modules *m, p
 
 /* ---- modules that come later ---------------------------------------------------------------- */
 
-/* A fingerprint of the loader's list; -EAGAIN while it changes. */
-static int fingerprint(pid_t pid, uint64_t debug, uint64_t *seen)
+int inject_loader_seen(pid_t pid, uint64_t debug, uint64_t *seen)
 {
 	struct r_debug d;
 	int err = inject_read(pid, debug, &d, sizeof(d));
@@ -125,7 +124,7 @@ int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow 
 	int err;
 
 	if (f->debug) {
-		err = fingerprint(pid, f->debug, &seen);
+		err = inject_loader_seen(pid, f->debug, &seen);
 		if (err || seen == f->seen)
 			return err == -EAGAIN ? 0 : err;
 	}
@@ -133,7 +132,7 @@ int inject_follow(pid_t pid, struct inject_result *loaded, struct inject_follow 
 	if (err)
 		return err == -EAGAIN ? 0 : err;
 	if (!f->debug)
-		err = fingerprint(pid, m.debug, &seen);
+		err = inject_loader_seen(pid, m.debug, &seen);
 	if (!err)
 		err = inject_hooks_find(&h, &m, pid);
 	if (!err && h.at != loaded->port)

@@ -22,4 +22,10 @@ int inject_hooks_find(struct inject_hooks *h, const struct inject_modules *m, pi
 int inject_hooks_apply(struct inject_hooks *h, const struct inject_modules *m, pid_t pid,
 		       struct inject_result *out);
 
+/*
+ * A fingerprint of the loader's list, whose struct r_debug is at `debug`: another when it changed.
+ * 0 or -errno, -EAGAIN while it changes.
+ */
+int inject_loader_seen(pid_t pid, uint64_t debug, uint64_t *seen);
+
 #endif

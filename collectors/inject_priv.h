@@ -39,8 +39,8 @@ int inject_libc_read(struct inject_libc *l, const struct inject_modules *m, pid_
 		     size_t why_size);
 
 /* All of inject_check(), and what it read; m is the caller's to free. inject_check.c */
-int inject_check_modules(pid_t pid, struct inject_modules *m, struct inject_libc *l, char *why,
-			 size_t why_size);
+int inject_check_modules(pid_t pid, const struct inject_subject *of, struct inject_modules *m,
+			 struct inject_libc *l, char *why, size_t why_size);
 
 /* ---- no waiting for a CPU. inject_hurry.c ---------------------------------------------------- */
 
@@ -119,10 +119,6 @@ int inject_call(struct inject_thread *t, const struct inject_libc *l, const stru
 
 /* Wait for its next stop. 0 with *status, -ESRCH it is gone, -ETIMEDOUT. inject_thread.c */
 int inject_thread_wait(struct inject_thread *t, uint64_t timeout_ns, int *status);
-
-/* Only the loading, in any thread or in one: no hooks. inject.c */
-int inject_load_file(pid_t pid, pid_t only, const char *so_path, struct inject_result *out,
-		     char *why, size_t why_size);
 
 /* ---- choosing a thread and a moment. inject_choose.c ---------------------------------------- */
 

@@ -302,7 +302,8 @@ static void no_thread_notices_that_it_was_borrowed(void **state)
 		threads++;
 		snprintf(copy, sizeof(copy), "%s/%u.so", dir, threads);
 		copy_file(so, copy);
-		err = inject_load_file(f.pid, atoi(e->d_name), copy, &r, why, sizeof(why));
+		err = inject_load_file(f.pid, atoi(e->d_name), &inject_heap, copy, &r, why,
+				       sizeof(why));
 		unlink(copy);
 		if (err)
 			print_message("# %s: %s\n", e->d_name, why);
@@ -384,7 +385,9 @@ static pid_t victim_load(struct victim *v, pid_t only, char *copy, size_t size)
 		struct inject_result r;
 		char why[INJECT_WHY];
 
-		_exit(inject_load_file(v->f.pid, only, copy, &r, why, sizeof(why)) ? 1 : 0);
+		_exit(inject_load_file(v->f.pid, only, &inject_heap, copy, &r, why, sizeof(why))
+			      ? 1
+			      : 0);
 	}
 	return pid;
 }
