@@ -17,7 +17,7 @@ static void func_free(struct func *f)
 {
 	if (!f)
 		return;
-	func_attach_free(f->attach);
+	func_way_free(f);
 	for (uint32_t i = 0; f->rows && i < f->cap; i++)
 		latency_track_fini(&f->rows[i].track);
 	free(f->rows);
@@ -50,9 +50,10 @@ __attribute__((format(printf, 2, 3))) static void add(struct sentence *s, const 
 void func_say(struct session *se, const struct func *f)
 {
 	uint32_t refused = probe_plan_refused(f->plan), seen = 0, detached = 0, waiting, gone = 0;
+	uint32_t unseen = 0;
 	const char *fix = NULL;
 	struct sentence s = {.n = 0};
-	char names[96];
+	char names[96], way[SNAP_TEXT] = "";
 
 	for (uint32_t i = 0; i < f->nrows; i++) {
 		seen += f->loads[i].state == FUNC_SEEN;
@@ -63,7 +64,16 @@ void func_say(struct session *se, const struct func *f)
 	if (waiting)
 		add(&s, "%s %s not loaded yet, probes go on when %s", names,
 		    waiting > 1 ? "are" : "is", waiting > 1 ? "they are" : "it is");
-	if (refused) {
+	if (f->calls)
+		func_calls_say(f, way, sizeof(way), &unseen);
+	if (unseen) {
+		fix = "without --in-process they are probed";
+		add(&s, "no GOT slot leads to %u of %u: called directly", unseen, f->nrows);
+	}
+	if (refused && f->calls) {
+		add(&s, "%u left out: %.60s", refused,
+		    probe_plan_row(f->plan, f->nrows)->place.reason);
+	} else if (refused) {
 		fix = "--force attaches them";
 		add(&s, "%u attached, %u left out: single-stepped, %.1f us a call", f->nrows,
 		    refused, probe_plan_costs(f->plan)->entry_ns[INSN_OTHER] / 1e3);
@@ -80,7 +90,9 @@ void func_say(struct session *se, const struct func *f)
 		    f->nrows, session_config(se)->max_overhead_pct);
 	if (gone)
 		add(&s, "%u in what was unloaded", gone);
-	if (s.n) {
+	if (s.n || (f->calls && !func_calls_works(f))) {
+		if (way[0])
+			add(&s, "%s", way);
 		session_section(se, "func", SECTION_DEGRADED, fix, "%s", s.text);
 		return;
 	}
@@ -89,6 +101,8 @@ void func_say(struct session *se, const struct func *f)
 		add(&s, "the %d most called are shown", FUNC_SHOWN);
 	if (f->hists.copies)
 		add(&s, "quantiles within 6 %%");
+	if (way[0])
+		add(&s, "%s", way);
 	session_section(se, "func", SECTION_LIVE, NULL, "%s", s.text);
 }
 
@@ -107,16 +121,11 @@ static int alloc_rows(struct func *f, char *why, size_t why_size)
 	return -ENOMEM;
 }
 
-static int func_open(struct func *f, struct session *se, char *why, size_t why_size)
+static int open_probes(struct func *f, struct session *se, char *why, size_t why_size)
 {
 	struct bpf *b = session_bpf(se);
-	int err;
+	int err = func_hists_map(&f->hists, b, f->cap, func_hists_copies(f->cap, bpf_ncpu(b)));
 
-	f->plan = session_plan(se);
-	f->generation = symbols_generation(session_symbols(se));
-	err = alloc_rows(f, why, why_size);
-	if (!err)
-		err = func_hists_map(&f->hists, b, f->cap, func_hists_copies(f->cap, bpf_ncpu(b)));
 	if (err) {
 		snprintf(why, why_size, "no memory for %u histograms", f->cap);
 		return err;
@@ -128,7 +137,19 @@ static int func_open(struct func *f, struct session *se, char *why, size_t why_s
 	func_attach_beside(f->attach, session_target_set(se));
 	func_attach_calibrate(f->attach, &f->hists, &f->costs);
 	func_rows_price(f, 0);
-	err = func_attach_sites(f->attach, 0, why, why_size);
+	return func_attach_sites(f->attach, 0, why, why_size);
+}
+
+static int func_open(struct func *f, struct session *se, char *why, size_t why_size)
+{
+	int err;
+
+	f->plan = session_plan(se);
+	f->generation = symbols_generation(session_symbols(se));
+	err = alloc_rows(f, why, why_size);
+	if (!err)
+		err = session_config(se)->in_process ? func_calls_open(f, se, why, why_size)
+						     : open_probes(f, se, why, why_size);
 	if (!err)
 		err = func_late_init(f, se);
 	return err ? err : func_windows_init(f, se);
@@ -149,7 +170,7 @@ static int func_start(struct session *se, void **priv)
 					"what -e names is not in the program that runs now");
 		return -ENODATA;
 	}
-	if (!session_bpf(se)) {
+	if (!session_bpf(se) && !session_config(se)->in_process) {
 		session_section(se, "func", SECTION_ABSENT, session_privilege_fix(se),
 				"needs eBPF");
 		return -EPERM;
@@ -177,7 +198,7 @@ static void func_glance(struct session *se, void *priv)
 	struct func *f = priv;
 	char why[SNAP_TEXT];
 
-	if (func_attach_newcomers(f->attach, why, sizeof(why)))
+	if (func_way_newcomers(f, why, sizeof(why)))
 		session_event_again(se, "a process that came later",
 				    "a process that came later "
 				    "is not probed: %.180s",
@@ -188,7 +209,9 @@ static void func_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct func *f = priv;
 
-	func_attach_retire(f->attach);
+	func_way_retire(f);
+	if (f->calls)
+		func_calls_tick(f, se);
 	func_late_look(f, se);
 	func_glance(se, f);
 	func_windows_account(f);

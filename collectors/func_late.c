@@ -96,7 +96,7 @@ static void look(struct func *f, struct session *se)
 	f->nrows = probe_plan_rows(f->plan);
 	probe_plan_sites(f->plan, &sites);
 	func_rows_price(f, before);
-	if (sites != from && func_attach_sites(f->attach, from, why, sizeof(why)))
+	if (sites != from && func_way_sites(f, se, from, why, sizeof(why)))
 		session_event(se, "%.200s", why);
 	else if (sites != from)
 		session_event(se, "%u more function%s probed, in what was loaded just now",

@@ -27,9 +27,12 @@ struct func_row {
 	char note[64];
 };
 
+struct func_calls;
+
 struct func {
 	struct probe_plan *plan;
-	struct func_attach *attach;
+	struct func_attach *attach; /* one of these two is there */
+	struct func_calls *calls;
 	struct func_hists hists;
 	const uint64_t *unmatched; /* by slot */
 	uint32_t nrows, cap;	   /* rows now, and at most */
@@ -59,6 +62,36 @@ struct func {
 	uint64_t cpu_read_ns, cpu_ns; /* by it: the last reading, and in this interval */
 	uint64_t on_cpu_since_ns, on_cpu_ns; /* by it: of the window, in this interval */
 };
+
+/* ---- func_way.c: by eBPF or in the process, as struct func has it ---- */
+
+int func_way_sites(struct func *f, struct session *se, uint32_t from, char *why, size_t why_size);
+int func_way_newcomers(struct func *f, char *why, size_t why_size);
+int func_way_move(struct func *f, enum func_set to, char *why, size_t why_size); /* f->moved */
+int func_way_window(struct func *f, bool open, char *why, size_t why_size);
+void func_way_retire(struct func *f);
+uint64_t func_way_calls(const struct func *f, uint32_t row);
+void func_way_sum(const struct func *f, uint32_t row, struct latency_sum *sum);
+void func_way_free(struct func *f);
+
+/* ---- func_calls.c: in the process ---- */
+
+/* 0 or -errno with why; -EAGAIN: func_calls_tick tries again. */
+int func_calls_open(struct func *f, struct session *se, char *why, size_t why_size);
+void func_calls_free(struct func_calls *c);
+int func_calls_sites(struct func *f, struct session *se, char *why, size_t why_size);
+/* Gates by set and window. */
+int func_calls_move(struct func *f, enum func_set to, char *why, size_t why_size);
+int func_calls_window(struct func *f, bool open, char *why, size_t why_size);
+uint64_t func_calls_count(const struct func *f, uint32_t row);
+void func_calls_sum(const struct func *f, uint32_t row, struct latency_sum *sum);
+void func_calls_tick(struct func *f, struct session *se);
+/* Cost and note of a row; false: it is not counted. */
+bool func_calls_price(const struct func *f, uint32_t row, double *cost_ns, char *note,
+		      size_t note_size);
+bool func_calls_works(const struct func *f); /* the library is there */
+/* What the section says: words, and rows of the plan that no call comes to. */
+void func_calls_say(const struct func *f, char *text, size_t size, uint32_t *unseen);
 
 /* ---- func_rows.c ---- */
 

@@ -33,7 +33,9 @@ void func_rows_price(struct func *f, uint32_t from)
 		r->cost_ns = row->cost_ns;
 		snprintf(r->note, sizeof(r->note), "%s", row->note);
 		/* What the loaded program itself adds, and how much of it a latency includes. */
-		if (row->how == PROBE_LATENCY && !row->exits && f->costs.measured)
+		if (f->calls)
+			func_calls_price(f, i, &r->cost_ns, r->note, sizeof(r->note));
+		else if (row->how == PROBE_LATENCY && !row->exits && f->costs.measured)
 			price_latency(f, row, r);
 	}
 }
@@ -41,7 +43,7 @@ void func_rows_price(struct func *f, uint32_t from)
 /* Calls begun since the last look. */
 static uint64_t read_row(struct func *f, uint32_t i, struct session_cost *cost)
 {
-	uint64_t calls = func_hists_calls(&f->hists, i);
+	uint64_t calls = func_way_calls(f, i);
 	struct func_load *load = &f->loads[i];
 	struct func_row *r = &f->rows[i];
 	uint64_t fresh = calls > r->calls ? calls - r->calls : 0;
@@ -111,7 +113,7 @@ static void write_note(const struct func *f, uint32_t i, const struct probe_row 
 		       struct snap_latency *out)
 {
 	const struct func_row *r = &f->rows[i];
-	uint64_t lost = f->unmatched[i];
+	uint64_t lost = f->unmatched ? f->unmatched[i] : 0;
 
 	if (f->loads[i].state == FUNC_DETACHED)
 		snprintf(out->note, sizeof(out->note), "detached: over budget");
@@ -143,7 +145,7 @@ static void fill_row(struct func *f, struct session *se, uint32_t i, struct snap
 		s->truncated++;
 		return;
 	}
-	func_hists_sum(&f->hists, i, &f->sum);
+	func_way_sum(f, i, &f->sum);
 	out = &s->latency[s->nlatency++];
 	snprintf(out->name, sizeof(out->name), "%s", row->name);
 	snprintf(out->module, sizeof(out->module), "%s", row->module);
@@ -217,7 +219,8 @@ void func_rows_fill(struct func *f, struct session *se, struct snapshot *s)
 void func_rows_reset(struct func *f)
 {
 	/* Compact histograms begin anew themselves: their rows keep no base. */
-	func_hists_clear(&f->hists);
+	if (!f->calls)
+		func_hists_clear(&f->hists);
 	for (uint32_t i = 0; i < f->nrows; i++) {
 		struct func_row *r = &f->rows[i];
 

@@ -33,12 +33,12 @@ static void end_window(struct func *f)
 
 	if (!f->open)
 		return;
-	func_attach_window(f->attach, false, why, sizeof(why));
+	func_way_window(f, false, why, sizeof(why));
 	f->on_ns += clock_mono_ns() - f->on_since_ns;
 	cpu = cpu_time_ns(f);
 	f->on_cpu_ns += cpu > f->on_cpu_since_ns ? cpu - f->on_cpu_since_ns : 0;
 	f->open = false;
-	func_attach_retire(f->attach);
+	func_way_retire(f);
 }
 
 static void begin_window(struct func *f, struct session *se)
@@ -46,7 +46,7 @@ static void begin_window(struct func *f, struct session *se)
 	char why[SNAP_TEXT];
 
 	f->opened_ns = clock_mono_ns();
-	if (func_attach_window(f->attach, true, why, sizeof(why))) {
+	if (func_way_window(f, true, why, sizeof(why))) {
 		session_event_again(se, "a window", "a window for probes over the budget: %.200s",
 				    why);
 		return;
@@ -154,7 +154,7 @@ static void move(struct func *f, struct session *se, const uint8_t *was, enum fu
 		begin_estimates(f, windowed_ns);
 	if (n > WINDOW_NAMED)
 		session_event(se, "and %u more", n - WINDOW_NAMED);
-	if (n && func_attach_move(f->attach, f->moved, sets[to], why, sizeof(why)))
+	if (n && func_way_move(f, sets[to], why, sizeof(why)))
 		session_event(se, "%.200s", why);
 }
 

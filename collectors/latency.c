@@ -195,30 +195,35 @@ int latency_track_update(struct latency_track *t, const struct latency_source_no
 	return 0;
 }
 
+void latency_sum_add(struct latency_sum *sum, const struct contract_hist *h)
+{
+	/* Acquire: what was counted before this is in the bins. */
+	uint64_t count = __atomic_load_n(&h->count, __ATOMIC_ACQUIRE);
+	uint64_t max = __atomic_load_n(&h->max, __ATOMIC_RELAXED);
+	uint32_t nbins = count ? bucket_index(max) + 1 : 0;
+
+	if (nbins > BUCKET_COUNT)
+		nbins = BUCKET_COUNT;
+	if (nbins > sum->nbins)
+		sum->nbins = nbins;
+	sum->calls += __atomic_load_n(&h->calls, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; i < nbins; i++) {
+		uint64_t n = __atomic_load_n(&h->bins[i], __ATOMIC_RELAXED);
+
+		sum->bins[i] += n;
+		sum->count += n;
+	}
+	sum->sum += __atomic_load_n(&h->sum, __ATOMIC_RELAXED);
+	if (max > sum->max)
+		sum->max = max;
+}
+
 void latency_sum_cpus(struct latency_sum *sum, const struct contract_hist *h, uint32_t ncpu,
 		      size_t stride_bytes)
 {
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t cpu = 0; cpu < ncpu; cpu++) {
-		/* Acquire: what was counted before this is in the bins. */
-		uint64_t count = __atomic_load_n(&h->count, __ATOMIC_ACQUIRE);
-		uint64_t max = __atomic_load_n(&h->max, __ATOMIC_RELAXED);
-		uint32_t nbins = count ? bucket_index(max) + 1 : 0;
-
-		if (nbins > BUCKET_COUNT)
-			nbins = BUCKET_COUNT;
-		if (nbins > sum->nbins)
-			sum->nbins = nbins;
-		sum->calls += __atomic_load_n(&h->calls, __ATOMIC_RELAXED);
-		for (uint32_t i = 0; i < nbins; i++) {
-			uint64_t n = __atomic_load_n(&h->bins[i], __ATOMIC_RELAXED);
-
-			sum->bins[i] += n;
-			sum->count += n;
-		}
-		sum->sum += __atomic_load_n(&h->sum, __ATOMIC_RELAXED);
-		if (max > sum->max)
-			sum->max = max;
+		latency_sum_add(sum, h);
 		h = (const struct contract_hist *)((const char *)h + stride_bytes);
 	}
 }

@@ -62,5 +62,7 @@ struct latency_sum {
 /* sum = the ncpu histograms at h. */
 void latency_sum_cpus(struct latency_sum *sum, const struct contract_hist *h, uint32_t ncpu,
 		      size_t stride_bytes);
+/* sum += one of them. */
+void latency_sum_add(struct latency_sum *sum, const struct contract_hist *h);
 
 #endif

@@ -355,6 +355,32 @@ static int add_candidate(struct plan_work *w, struct view *v, const char *name,
 	return !err && row->exits ? add_exits(w, v, c, site) : err;
 }
 
+/* Timed by a library in the process: at its entry, whatever stands there. */
+static int take_in_process(struct plan_work *w, struct view *v, uint32_t i, const char *name,
+			   struct probe_site *site, uint64_t entry)
+{
+	const char *reason = v->go ? "Go: its stacks move" : plan_untimed(v->fns[i].name);
+	struct place place = {.how = PLACE_ENTRY, .returns = true, .reason = ""};
+	struct probe_row *row;
+
+	w->matched++;
+	site->offset = entry;
+	if (plan_has_site(w->plan, site->file, site->offset))
+		return 0;
+	if (reason) {
+		place.reason = reason;
+		plan_add_refused(w, name, v->m, &place, 0, reason);
+		return 0;
+	}
+	row = plan_add_row(w, name, v->m, LATENCY_IN_PROCESS);
+	if (!row)
+		return 0;
+	row->place = place;
+	row->how = PROBE_LATENCY;
+	site->row = (uint32_t)(row - w->plan->rows);
+	return plan_add_site(w->plan, site);
+}
+
 /* A match is placed, priced, and becomes a site of a row, or is refused. 0 or -errno. */
 static int take(struct plan_work *w, struct view *v, uint32_t i, const char *name)
 {
@@ -373,6 +399,8 @@ static int take(struct plan_work *w, struct view *v, uint32_t i, const char *nam
 			return v->file;
 		site.file = (uint32_t)v->file;
 	}
+	if (p->opt.in_process)
+		return take_in_process(w, v, i, name, &site, entry);
 	c.nparts = read_parts(v, i, c.parts);
 	if (is_go(v, i))
 		place_go_function(machine, c.parts, c.nparts, p->costs.emulated, precious,

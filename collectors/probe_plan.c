@@ -221,6 +221,11 @@ static int check_result(struct plan_work *w, const struct symbols_module *const 
 	if (p->nrows == w->first_row && p->nrefused) {
 		const struct probe_row *r = &p->refused[p->nrefused - 1];
 
+		if (p->opt.in_process) {
+			snprintf(w->why, w->why_size, "'%.80s' cannot be timed in the process: %s",
+				 w->spec->text, r->place.reason);
+			return -EPERM;
+		}
 		snprintf(w->why, w->why_size,
 			 "'%.80s': every match would be single-stepped, %.0f ns a call (%.60s); "
 			 "name one exactly, or use --force",

@@ -19,6 +19,7 @@ struct symbols;
 struct place_options {
 	pid_t pid;			 /* target, for its name and its root; 0 = not known */
 	bool force;			 /* single-step where nothing cheaper gives a latency */
+	bool in_process;		 /* no probes: calls are timed inside the process */
 	const struct calibration *costs; /* NULL: calibrate now */
 };
 
@@ -50,7 +51,7 @@ enum { PROBE_PLAN_SITES = 32768 }; /* at most */
 /* One address to probe. */
 struct probe_site {
 	uint32_t row, file;
-	uint64_t offset;	 /* in the file */
+	uint64_t offset;	 /* in the file; in process, the function's entry */
 	uint64_t ref_ctr_offset; /* USDT semaphore, 0 = none */
 	bool end;		 /* of a PROBE_PAIR, or of a row with exits */
 	bool go_check;		 /* see struct place */

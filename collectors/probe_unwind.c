@@ -59,6 +59,28 @@ bool plan_returns_oddly(const char *name)
 	return false;
 }
 
+const char *plan_untimed(const char *name)
+{
+	/* The return address is kept and jumped to later. */
+	static const char *const twice[] = {"setjmp",	    "sigsetjmp",  "vfork",
+					    "libc_vfork",   "getcontext", "swapcontext",
+					    "start_context"};
+	/* By the return address they look who asks. */
+	static const char *const callers[] = {"dlopen",	   "dlmopen", "dlsym",	      "dlvsym",
+					      "morestack", "mcount",  "tls_get_addr", "fentry"};
+	size_t n;
+
+	name += strspn(name, "_");
+	n = strcspn(name, "@");
+	for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++)
+		if (strlen(twice[i]) == n && !strncmp(name, twice[i], n))
+			return "it may return twice";
+	for (size_t i = 0; i < sizeof(callers) / sizeof(callers[0]); i++)
+		if (!strncmp(name, callers[i], strlen(callers[i])))
+			return "it looks who called it";
+	return strncmp(name, "dl_runtime_", 11) ? NULL : "it is called in a way of its own";
+}
+
 static bool holds(const char *strings, size_t n, const char *what)
 {
 	return strings && memmem(strings, n, what, strlen(what));

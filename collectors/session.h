@@ -34,11 +34,14 @@ struct session_config {
 	bool offcpu;	     /* off-CPU time */
 	bool no_wait_stacks; /* of it, the reasons alone: no stacks, no wakers */
 	enum heap_mode heap;
-	const char *heap_library; /* libperftop_heap.so, NULL = not found; for HEAP_SAMPLE */
-	bool heap_preloaded;	  /* the command was launched with it */
-	bool no_bpf;		  /* behave as without privilege */
-	bool force;		  /* attach in spite of the estimated cost */
-	double max_overhead_pct;  /* of one CPU: what probes may take; 0 = no limit */
+	const char *heap_library;  /* libperftop_heap.so, NULL = not found; for HEAP_SAMPLE */
+	bool heap_preloaded;	   /* the command was launched with it */
+	bool in_process;	   /* -e by a library in the process instead of eBPF */
+	const char *calls_library; /* libperftop_calls.so; for in_process */
+	bool calls_preloaded;	   /* the command was launched with it */
+	bool no_bpf;		   /* behave as without privilege */
+	bool force;		   /* attach in spite of the estimated cost */
+	double max_overhead_pct;   /* of one CPU: what probes may take; 0 = no limit */
 	const char *probes[SESSION_MAX_PROBES]; /* -e */
 	uint32_t nprobes;
 	bool first_tick_soon; /* show something at once, then keep the interval */

@@ -16,7 +16,11 @@
 
 int session_resolve_probes(struct session *se, char *why, size_t why_size)
 {
-	struct place_options opt = {.pid = se->target.pid, .force = se->cfg.force};
+	static const struct calibration none;
+	struct place_options opt = {.pid = se->target.pid,
+				    .force = se->cfg.force,
+				    .in_process = se->cfg.in_process,
+				    .costs = se->cfg.in_process ? &none : NULL};
 
 	if (!se->cfg.nprobes)
 		return 0;
@@ -87,7 +91,7 @@ static void load_bpf(struct session *se)
 {
 	struct bpf_request req = {
 		.pid = se->target.pid,
-		.nslots = se->plan ? probe_plan_slots(se->plan) : 0,
+		.nslots = se->plan && !se->cfg.in_process ? probe_plan_slots(se->plan) : 0,
 		.sessions = bpf_has_uprobe_session(),
 		.sample = se->cfg.sample_hz > 0,
 		.offcpu = se->cfg.offcpu,
@@ -96,7 +100,7 @@ static void load_bpf(struct session *se)
 		.follow = se->cfg.follow_forks,
 		.block = true,
 		.faults = true,
-		.tails = se->cfg.offcpu && !se->cfg.no_tails,
+		.tails = se->cfg.offcpu && !se->cfg.no_tails && !se->cfg.in_process,
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
 

@@ -136,7 +136,8 @@ enum latency_source {
 	LATENCY_SYSCALL,
 	LATENCY_COUNTER,
 	LATENCY_BLOCK,
-	LATENCY_SOCKET /* answers: see turns.h */
+	LATENCY_SOCKET,	   /* answers: see turns.h */
+	LATENCY_IN_PROCESS /* a function, timed by a library in the process */
 };
 
 /* Sparse histogram bin, see probes/bucket.h for the arithmetic. */

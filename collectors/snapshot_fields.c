@@ -23,8 +23,8 @@ const char *target_state_name(uint32_t state)
 
 const char *latency_source_name(uint32_t source)
 {
-	static const char *const names[] = {"uprobe",  "usdt",	"syscall",
-					    "counter", "block", "socket"};
+	static const char *const names[] = {"uprobe", "usdt",	"syscall",   "counter",
+					    "block",  "socket", "in-process"};
 
 	return source < sizeof(names) / sizeof(names[0]) ? names[source] : "?";
 }

@@ -71,6 +71,11 @@ static int check(struct session *se)
 		session_section(se, "tail", SECTION_ABSENT, NULL, "turned off by --slower off");
 		return -ENOENT;
 	}
+	if (cfg->in_process) {
+		session_section(se, "tail", SECTION_ABSENT, "leave out --in-process",
+				"the time of calls alone is known in the process");
+		return -ENOTSUP;
+	}
 	if (!session_plan(se) || !probe_plan_rows(session_plan(se))) {
 		session_section(se, "tail", SECTION_ABSENT, "-e MODULE:FUNCTION",
 				"no function named");

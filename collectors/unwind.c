@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectors/inject_modules.h"
 #include "collectors/symbols_priv.h"
 #include "collectors/unwind_row.h"
+#include "probes/calls.h"
 
 /* 2,048 sets of 4 rows, 256 KB: a busy server has some thousand return addresses. */
 enum { CACHE_WAYS = 4, CACHE_SETS = 2048, SIGNALS_MAX = 16 };
@@ -201,6 +203,32 @@ static enum step step_frame(struct walk *w, const struct unwind_row *row)
 	return STEP_ON;
 }
 
+/*
+ * The library that times calls in the process keeps return addresses in a table. By now the call
+ * may have returned: then it is who called last with that word of the stack.
+ */
+static enum step step_table(struct unwinder *u, struct walk *w, const struct unwind_row *row)
+{
+	uint64_t word = w->r[REG_SP] + (uint64_t)(int64_t)row->offset, caller = 0;
+	uint64_t page = (w->r[REG_PC] - !w->exact) & ~4095ull;
+	struct calls_live live[CALLS_PROBES];
+	uint32_t to_table;
+
+	if (word & 7 || inject_read(u->syms->pid, page, &to_table, sizeof(to_table)) ||
+	    inject_read(u->syms->pid, page + to_table + calls_place(word) * sizeof(live[0]), live,
+			sizeof(live)))
+		return STEP_FAIL;
+	for (int i = CALLS_PROBES; i-- > 0;)
+		if ((live[i].key & ~CALLS_FREE) == word && (!caller || live[i].key == word))
+			caller = live[i].caller;
+	if (!caller)
+		return STEP_FAIL;
+	w->r[REG_SP] = word + sizeof(word);
+	w->r[REG_PC] = caller;
+	w->exact = false;
+	return STEP_ON;
+}
+
 /* The registers that the kernel put on the stack when it called the handler. */
 static enum step step_signal(struct walk *w, const struct unwind_signal *signal)
 {
@@ -251,6 +279,8 @@ static enum step step(struct unwinder *u, struct walk *w, bool *signal)
 	case ROW_FRAME_DEREF:
 	case ROW_PLT:
 		return step_frame(w, row);
+	case ROW_TABLE:
+		return step_table(u, w, row);
 	case ROW_SIGNAL:
 		return step_signal(w, &u->signals[row->offset]);
 	case ROW_END:

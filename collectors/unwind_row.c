@@ -84,6 +84,28 @@ static bool cfa_is_plt(const Dwarf_Op *o, size_t n, struct unwind_row *row)
 	return true;
 }
 
+/* The return address is the value of the expression in probes/calls_stub.c: it begins so. */
+static bool ra_is_in_table(Dwarf_Frame *frame, struct unwind_row *row)
+{
+	static const uint8_t begin[] = {
+		DW_OP_call_frame_cfa, DW_OP_breg16, DW_OP_const2s,	  DW_OP_and,	DW_OP_dup,
+		DW_OP_deref_size,     DW_OP_plus,   DW_OP_breg0 + REG_SP, DW_OP_const8u};
+	enum { PAGE_AT = 2, WORD_AT = 7 };
+	Dwarf_Op mem[3], *ops = NULL;
+	size_t n = 0;
+
+	if (REG_RA != 16 || dwarf_frame_register(frame, REG_RA, mem, &ops, &n) || n < sizeof(begin))
+		return false;
+	for (size_t i = 0; i < sizeof(begin); i++)
+		if (ops[i].atom != begin[i])
+			return false;
+	if ((int64_t)ops[PAGE_AT].number != -4096)
+		return false;
+	row->kind = ROW_TABLE;
+	row->offset = (int32_t)ops[WORD_AT].number;
+	return true;
+}
+
 static bool row_read_cfa(Dwarf_Frame *frame, struct unwind_row *row)
 {
 	Dwarf_Op *ops;
@@ -165,6 +187,7 @@ static void row_read_frame(Dwarf_Frame *frame, struct unwind_row *row, struct un
 	case AT_CFA:
 		break;
 	default:
+		ra_is_in_table(frame, row);
 		return;
 	}
 	if (!row_read_cfa(frame, row))

@@ -21,9 +21,11 @@ enum row_kind {
 	ROW_FRAME,	 /* CFA = reg + offset */
 	ROW_FRAME_DEREF, /* CFA = *(reg + offset): functions that realign their stack */
 	ROW_PLT,	 /* CFA = sp + offset + 8 if (pc & 15) >= limit */
-	ROW_SIGNAL,	 /* all registers lie at fixed places from sp, see unwind_signal */
-	ROW_END,	 /* the outermost frame */
-	ROW_NONE,	 /* nothing is known: try the frame pointer */
+	ROW_TABLE,  /* the return address is in a table: probes/calls.h; by the word at sp + offset
+		     */
+	ROW_SIGNAL, /* all registers lie at fixed places from sp, see unwind_signal */
+	ROW_END,    /* the outermost frame */
+	ROW_NONE,   /* nothing is known: try the frame pointer */
 };
 
 /* Places are in units of 8 bytes. */
