@@ -217,17 +217,18 @@ static void print_limits(struct doctor *d)
 		     "export LC_ALL=C.UTF-8");
 }
 
-static void print_sampler(struct doctor *d, struct session *se)
+static void print_library(struct doctor *d, struct session *se, const char *name,
+			  int (*try)(char *, size_t))
 {
 	char text[SNAP_TEXT] = "";
-	int err = doctor_try_sampler(text, sizeof(text));
+	int err = try(text, sizeof(text));
 	const char *fix = "";
 
 	if (err == -EPERM || err == -EACCES)
 		fix = session_privilege_fix(se);
 	else if (err == -ENOENT)
 		fix = "make install";
-	line(d, err ? SECTION_ABSENT : SECTION_LIVE, "sampler", text, fix);
+	line(d, err ? SECTION_ABSENT : SECTION_LIVE, name, text, fix);
 }
 
 /* ---- the run -------------------------------------------------------------------------------- */
@@ -268,7 +269,8 @@ int doctor_run(struct session *se, FILE *out)
 		print_section(&d, &s->sections[i], s);
 	print_markers(&d, s);
 	print_trace(&d, se);
-	print_sampler(&d, se);
+	print_library(&d, se, "sampler", doctor_try_sampler);
+	print_library(&d, se, "in-process", doctor_try_calls);
 	print_limits(&d);
 	fprintf(out, "\n%u work, %u in part, %u do not\n", d.works, d.partly, d.missing);
 	return d.partly || d.missing ? 1 : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor_sampler.c: the heap sampler loaded into a process that was started for it. */
+/* doctor_sampler.c: our libraries loaded into a process that was started for it. */
 #include "tui/doctor_sampler.h"
 
 #include <errno.h>
@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collectors/calls_stubs.h"
 #include "collectors/inject.h"
+#include "collectors/inject_modules.h"
 #include "tui/preload.h"
 
 enum { SAMPLER_TRIES = 100, SAMPLER_WAIT_NS = 20000000 };
@@ -36,12 +38,13 @@ static pid_t start_engine(void)
 	_exit(127);
 }
 
-int doctor_try_sampler(char *text, size_t size)
+/* An engine of its own for what `try` loads into it, given the library. */
+static int try_in_engine(const char *name, const char *option, char *text, size_t size,
+			 int (*try)(pid_t, const char *, char *, size_t))
 {
 	const struct timespec wait = {.tv_nsec = SAMPLER_WAIT_NS};
 	char library[PATH_MAX];
-	struct inject_result loaded;
-	int err = preload_find(library, sizeof(library), text, size);
+	int err = preload_find(name, option, library, sizeof(library), text, size);
 	pid_t pid;
 
 	if (err)
@@ -56,13 +59,81 @@ int doctor_try_sampler(char *text, size_t size)
 	err = -EAGAIN;
 	for (int i = 0; i < SAMPLER_TRIES && (err == -EAGAIN || err == -ETIMEDOUT); i++) {
 		nanosleep(&wait, NULL);
-		err = inject_load(pid, library, &loaded, text, size);
+		err = try(pid, library, text, size);
 	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return err;
+}
+
+static int load_sampler(pid_t pid, const char *library, char *text, size_t size)
+{
+	struct inject_result loaded;
+	int err = inject_load(pid, library, &loaded, text, size);
+
 	if (!err)
 		snprintf(text, size,
 			 "loaded into a running process, of which a thread stood still for %.2f ms",
 			 (double)loaded.stop_ns / 1e6);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 	return err;
+}
+
+int doctor_try_sampler(char *text, size_t size)
+{
+	return try_in_engine(PRELOAD_HEAP, "--heap=sample", text, size, load_sampler);
+}
+
+/* What the engine calls all the time. */
+#define TIMED "clock_gettime"
+
+static int count_calls(struct calls *c, pid_t pid, uint64_t *seen, char *text, size_t size)
+{
+	static const char *const names[] = {TIMED};
+	const struct timespec wait = {.tv_nsec = SAMPLER_WAIT_NS};
+	uint8_t gates[CALLS_STUBS] = {0};
+	struct inject_modules m;
+	struct inject_symbol y;
+	int err = inject_modules_read(&m, pid), stub;
+
+	if (!err)
+		err = inject_modules_find(&m, pid, TIMED, &y);
+	inject_modules_fini(&m);
+	stub = err ? err : calls_add(c, y.addr, names, 1);
+	if (stub < 0) {
+		snprintf(text, size, "its " TIMED " was not found");
+		return stub;
+	}
+	gates[stub] = 1;
+	err = calls_patch(c, text, size);
+	if (!err)
+		err = calls_gates(c, gates);
+	for (int i = 0; !err && !*seen && i < SAMPLER_TRIES; i++) {
+		nanosleep(&wait, NULL);
+		*seen = calls_count(c, (uint32_t)stub);
+	}
+	return err;
+}
+
+static int load_calls(pid_t pid, const char *library, char *text, size_t size)
+{
+	struct calls *c = calls_new(pid, library, false);
+	double call_ns = 0, floor_ns;
+	uint64_t seen = 0;
+	int err = c ? calls_open(c, text, size) : -ENOMEM;
+
+	if (!err)
+		err = count_calls(c, pid, &seen, text, size);
+	if (!err) {
+		calls_price(c, &call_ns, &floor_ns);
+		snprintf(text, size, "-e with --in-process: %.0f ns a call, saw %llu of " TIMED,
+			 call_ns, (unsigned long long)seen);
+		err = seen ? 0 : -ENODATA;
+	}
+	calls_free(c);
+	return err;
+}
+
+int doctor_try_calls(char *text, size_t size)
+{
+	return try_in_engine(PRELOAD_CALLS, "--in-process", text, size, load_calls);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor_sampler.h: can the heap sampler be loaded into a running process here? */
+/* doctor_sampler.h: can our libraries be loaded into a running process here? */
 #ifndef PERFTOP_DOCTOR_SAMPLER_H
 #define PERFTOP_DOCTOR_SAMPLER_H
 
@@ -10,5 +10,7 @@
  * went, or why not.
  */
 int doctor_try_sampler(char *text, size_t size);
+/* The same for the library that times calls in the process, with calls counted. */
+int doctor_try_calls(char *text, size_t size);
 
 #endif

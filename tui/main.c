@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collectors/calls_stubs.h"
 #include "collectors/clock.h"
 #include "collectors/probe_plan.h"
 #include "collectors/symbols.h"
@@ -44,7 +45,7 @@ struct run {
 	struct launch launch;
 	struct session *session;
 	bool batch, engine;
-	char heap_library[PATH_MAX];
+	char heap_library[PATH_MAX], calls_library[PATH_MAX];
 	int signal_fd;
 	uint64_t deadline_ns; /* --duration on a dashboard; 0 = none */
 	char why[SAY_SIZE];
@@ -124,6 +125,35 @@ static int start_engine(struct run *r)
 	return 0;
 }
 
+/* The library that times calls is for the command, not for those that it starts. */
+static int preload(struct run *r)
+{
+	struct session_config *cfg = &r->opt.session;
+	char self[16];
+
+	snprintf(self, sizeof(self), "%d", getpid());
+	if (cfg->heap_library && preload_begin(r->heap_library))
+		return -ENOMEM;
+	if (!cfg->calls_library)
+		return 0;
+	return preload_begin(r->calls_library) || setenv(CALLS_LAUNCHER, self, 1) ? -ENOMEM : 0;
+}
+
+static void end_preload(struct run *r)
+{
+	struct session_config *cfg = &r->opt.session;
+
+	if (cfg->calls_library) {
+		preload_end();
+		unsetenv(CALLS_LAUNCHER);
+		cfg->calls_preloaded = true;
+	}
+	if (cfg->heap_library) {
+		preload_end();
+		cfg->heap_preloaded = true;
+	}
+}
+
 static int start_command(struct run *r)
 {
 	const char *output = r->opt.output_path;
@@ -131,15 +161,12 @@ static int start_command(struct run *r)
 
 	if (!output && !r->batch)
 		output = "/dev/null";
-	if (r->opt.session.heap_library && preload_begin(r->heap_library))
+	if (preload(r))
 		return say("out of memory", EXIT_FAILED);
 	err = launch_start(&r->launch, r->opt.launch, output,
 			   r->opt.session.nprobes ? LAUNCH_AT_ENTRY : LAUNCH_AT_EXEC, r->why,
 			   sizeof(r->why));
-	if (r->opt.session.heap_library) {
-		preload_end();
-		r->opt.session.heap_preloaded = true;
-	}
+	end_preload(r);
 	if (err)
 		return say(r->why, err == -ENOENT ? 127 : err == -EACCES ? 126 : EXIT_FAILED);
 	r->opt.session.pid = r->launch.pid;
@@ -163,14 +190,24 @@ static int pick(struct run *r)
 	return engine ? start_engine(r) : 0;
 }
 
-static int find_heap_library(struct run *r)
+static int find_libraries(struct run *r)
 {
-	if (r->opt.session.heap != HEAP_SAMPLE || r->opt.session.replay_path)
+	struct session_config *cfg = &r->opt.session;
+	int err = 0;
+
+	if (cfg->replay_path)
 		return 0;
-	if (preload_find(r->heap_library, sizeof(r->heap_library), r->why, sizeof(r->why)))
-		return say(r->why, EXIT_FAILED);
-	r->opt.session.heap_library = r->heap_library;
-	return 0;
+	if (cfg->heap == HEAP_SAMPLE) {
+		err = preload_find(PRELOAD_HEAP, "--heap=sample", r->heap_library,
+				   sizeof(r->heap_library), r->why, sizeof(r->why));
+		cfg->heap_library = r->heap_library;
+	}
+	if (!err && cfg->in_process) {
+		err = preload_find(PRELOAD_CALLS, "--in-process", r->calls_library,
+				   sizeof(r->calls_library), r->why, sizeof(r->why));
+		cfg->calls_library = r->calls_library;
+	}
+	return err ? say(r->why, EXIT_FAILED) : 0;
 }
 
 /* 0, an exit status, or -ECANCELED when the user chose nothing. */
@@ -235,7 +272,9 @@ static int start_session(struct run *r)
 
 static struct probe_plan *plan_probes(struct run *r, struct symbols *syms)
 {
-	struct place_options place = {.pid = r->opt.session.pid, .force = r->opt.session.force};
+	struct place_options place = {.pid = r->opt.session.pid,
+				      .force = r->opt.session.force,
+				      .in_process = r->opt.session.in_process};
 	int err = syms ? symbols_refresh(syms) : -ENOMEM;
 
 	if (!err)
@@ -354,7 +393,7 @@ static int say_unrecorded(struct run *r, int status)
 static int run(struct run *r)
 {
 	bool live = !r->opt.session.replay_path;
-	int status = find_heap_library(r);
+	int status = find_libraries(r);
 
 	if (!status)
 		status = choose_target(r);

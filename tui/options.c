@@ -39,6 +39,7 @@ enum {
 	OPT_FORCE,
 	OPT_MAX_OVERHEAD,
 	OPT_LIST_PROBES,
+	OPT_IN_PROCESS,
 	OPT_THEME,
 	OPT_ASCII,
 	OPT_NO_COLOR,
@@ -77,6 +78,7 @@ static const struct option long_options[] = {
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"max-overhead", required_argument, NULL, OPT_MAX_OVERHEAD},
 	{"list-probes", no_argument, NULL, OPT_LIST_PROBES},
+	{"in-process", no_argument, NULL, OPT_IN_PROCESS},
 	{"theme", required_argument, NULL, OPT_THEME},
 	{"ascii", no_argument, NULL, OPT_ASCII},
 	{"no-color", no_argument, NULL, OPT_NO_COLOR},
@@ -92,32 +94,6 @@ static const struct option long_options[] = {
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
 };
-
-int options_parse_time(const char *text, uint64_t *ns)
-{
-	static const struct {
-		const char *suffix;
-		double ns;
-	} units[] = {{"", 1e9}, {"s", 1e9},  {"ms", 1e6},   {"us", 1e3},
-		     {"ns", 1}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}};
-	char *end;
-	double v;
-
-	/* strtod() takes more than a user would write: "inf", "0x1", " 1". */
-	if ((text[0] < '0' || text[0] > '9') && text[0] != '.')
-		return -EINVAL;
-	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-		return -EINVAL;
-	v = strtod(text, &end);
-	if (end == text)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (!strcmp(end, units[i].suffix) && v * units[i].ns < 1e18) {
-			*ns = (uint64_t)(v * units[i].ns + 0.5);
-			return 0;
-		}
-	return -EINVAL;
-}
 
 __attribute__((format(printf, 2, 3))) int options_bad(struct parser *p, const char *text, ...)
 {
@@ -273,6 +249,9 @@ static int set_measure(struct parser *p, int c, const char *arg)
 		return 0;
 	case OPT_FORCE:
 		s->force = s->record_overwrite = true;
+		return 0;
+	case OPT_IN_PROCESS:
+		s->in_process = true;
 		return 0;
 	case OPT_LIST_PROBES:
 		p->o->command = OPTIONS_LIST_PROBES;

@@ -89,8 +89,10 @@ static int check_measures(struct parser *p)
 	if (s->no_bpf && p->o->command != OPTIONS_LIST_PROBES) {
 		if (s->heap == HEAP_TRACE)
 			return options_bad(p, "--heap=trace works by eBPF; leave out --no-bpf");
-		if (s->nprobes || s->syscalls == SYSCALL_FULL || s->syscalls == SYSCALL_COUNT)
-			return options_bad(p, "%s works by eBPF; leave out --no-bpf", what);
+		if ((s->nprobes && !s->in_process) || s->syscalls == SYSCALL_FULL ||
+		    s->syscalls == SYSCALL_COUNT)
+			return options_bad(p, "%s works by eBPF; leave out --no-bpf",
+					   s->in_process ? "--syscalls" : what);
 	}
 	if (!s->nprobes && !s->replay_path && s->heap != HEAP_TRACE &&
 	    (s->latency_target_ns || s->slower_ns))
@@ -101,6 +103,25 @@ static int check_measures(struct parser *p)
 	return 0;
 }
 
+static int check_in_process(struct parser *p)
+{
+	const struct session_config *s = &p->o->session;
+
+	if (!s->in_process)
+		return 0;
+	if (s->heap == HEAP_TRACE)
+		return options_bad(p, "--heap=trace works by eBPF; leave out --in-process");
+	if (!s->nprobes)
+		return options_bad(p, "--in-process is for functions; name one: "
+				      "-e libc.so.6:malloc");
+	for (uint32_t i = 0; i < s->nprobes; i++)
+		if (!strncmp(s->probes[i], "usdt:", 5))
+			return options_bad(p,
+					   "-e %.80s: markers work by eBPF; leave out --in-process",
+					   s->probes[i]);
+	return 0;
+}
+
 int options_check(struct parser *p)
 {
 	const struct session_config *s = &p->o->session;
@@ -108,6 +129,8 @@ int options_check(struct parser *p)
 
 	if (!err)
 		err = check_measures(p);
+	if (!err)
+		err = check_in_process(p);
 	if (!err && s->heap == HEAP_TRACE)
 		err = add_allocator(p);
 	return err ? err : check_commands(p);

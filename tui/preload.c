@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* preload.c: finding the heap sampler's library, and LD_PRELOAD. */
+/* preload.c: finding the libraries that run in a program, and LD_PRELOAD. */
 #include "tui/preload.h"
 
 #include <errno.h>
@@ -9,9 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIBRARY "libperftop_heap.so"
-
-int preload_find(char *path, size_t size, char *why, size_t why_size)
+int preload_find(const char *library, const char *option, char *path, size_t size, char *why,
+		 size_t why_size)
 {
 	static const char *const places[] = {"", "../lib/"};
 	char dir[PATH_MAX];
@@ -23,13 +22,13 @@ int preload_find(char *path, size_t size, char *why, size_t why_size)
 	if (slash)
 		slash[1] = '\0';
 	for (size_t i = 0; slash && i < sizeof(places) / sizeof(places[0]); i++)
-		if ((size_t)snprintf(path, size, "%s%s" LIBRARY, dir, places[i]) < size &&
+		if ((size_t)snprintf(path, size, "%s%s%s", dir, places[i], library) < size &&
 		    !access(path, R_OK))
 			return 0;
 	snprintf(why, why_size,
-		 "--heap=sample needs " LIBRARY ", which is neither in %.200s nor in its ../lib; "
-		 "'make' builds it, 'make install' installs it",
-		 dir);
+		 "%s needs %s, which is neither in %.200s nor in its ../lib; 'make' builds it, "
+		 "'make install' installs it",
+		 option, library, dir);
 	path[0] = '\0';
 	return -ENOENT;
 }

@@ -137,6 +137,7 @@ check "the doctor tries the parts and says that eBPF works" grep -q '^WORKS *bpf
 check "and that a probed function was seen" grep -Eq '^WORKS *func .*seen: [1-9]' "$T/out"
 check "and that a marker was" grep -Eq '^WORKS *markers .*seen: [1-9]' "$T/out"
 check "and that --heap=trace counted" grep -Eq '^WORKS *trace .*4 functions counted by eBPF.*seen: [1-9]' "$T/out"
+check "and that functions can be timed in the process" grep -Eq '^WORKS *in-process .* [0-9]+ ns a call, saw [1-9][0-9]* of' "$T/out"
 check "and that the heap sampler could be loaded" grep -Eq '^WORKS *sampler .*stood still for [0-9.]+ ms' "$T/out"
 cp "$PERFTOP" "$T/perftop"
 chmod 755 "$T"
@@ -148,6 +149,7 @@ for part in func markers trace; do
 	check "$part is missing, with its fix" \
 		grep -q 'fix: sudo setcap' <(grep -A1 "^MISSING *$part .*needs eBPF" "$T/out")
 done
+check "without its library functions are not timed in the process" grep -q '^MISSING *in-process .*libperftop_calls.so' "$T/out"
 check "without its library the heap sampler is missing" grep -q '^MISSING *sampler .*libperftop_heap.so' "$T/out"
 
 # Copies of one program have their locks at one address, and wait for each other's no more for that.

@@ -182,6 +182,9 @@ static void mistakes_are_told_with_their_fix(void **state)
 	refuse("--output x -p 1", "-- COMMAND");
 	refuse("--list-probes -p 1", "-e");
 	refuse("-p 1 --no-bpf -e a:b", "--no-bpf");
+	refuse("-p 1 --in-process", "-e");
+	refuse("-p 1 --in-process -e a:b -e usdt:a:b:c", "usdt:a:b:c");
+	refuse("-p 1 --in-process --heap=trace -e a:b", "--heap=trace");
 	refuse("-n ", "needs a value");
 	refuse("-p 1 --view nosuch", "use overview, latency,");
 	refuse("--pid=", "--pid: its value is empty");
