@@ -3,12 +3,13 @@
 # Each watches its own process, at the same time, and the processes are asked in turn: what disturbs
 # the machine disturbs all alike. Program and libc are copies, since a probe belongs to a file and
 # all who watch it would share its cost. "clock alone" is the least that there can be, by
-# empty_probe.c: what the kernel takes for the two probes, and reading the clock at both.
+# empty_probe.c: what the kernel takes for the two probes, and reading the clock at both. "in process"
+# is perftop's library, without a trap; a function of the program itself is out of its reach.
 #   ROUNDS   of all of them in turn (60)
 . "$(dirname "$0")/../lib/system.sh"
 rounds=${ROUNDS:-60}
 known=$BUILD/tests/targets/known
-ways=("not watched" perftop "perftop --slower off" funclatency bpftrace "clock alone")
+ways=("not watched" perftop "perftop --slower off" funclatency bpftrace "clock alone" "perftop --in-process")
 libc=$(ldd "$known" | awk '$1 == "libc.so.6" { print $3 }')
 
 # One process for each way: its folder $T/N, its input, its pid.
@@ -41,6 +42,7 @@ ask() {
 for i in "${!ways[@]}"; do ask "$i" "calls known_push 10 1"; done
 # The tools say that they are attached before they are: a call that got slower is the sign.
 slower_now() {
+	case ${ways[$1]} in *in-process) grep -q 'GOT slots*; ~' "$T/watcher$1.out"; return ;; esac
 	ask "$1" "$few"
 	awk -v a="$ns" 'BEGIN { exit !(a > 300) }'
 }
@@ -72,7 +74,8 @@ added() { awk -v b="$bare" '{ print $1 - b }' "$T/cost.$1"; }
 verdict() {
 	[ -s "$T/cost.$1" ] && [ -s "$T/cost.$2" ] || { echo "N/A: not here, or it did not attach"; return; }
 	paste <(added "$1") <(added "$2") | awk '{ print $1 / $2 }' | quartiles | awk -v t="${3:-}" '{
-		printf "%.2f (%.2f-%.2f)", $1, $2, $3
+		d = $1 < 0.1 ? 3 : 2 # digits
+		printf "%.*f (%.*f-%.*f)", d, $1, d, $2, d, $3
 		if (t) printf ", target %.2f: %s", t, $1 <= t ? "PASS" : "MISSED"
 		print "" }'
 }
@@ -83,6 +86,7 @@ subject() {
 	rm -f "$T"/cost.*
 	for i in "${!ways[@]}"; do
 		can "${ways[$i]}" || continue
+		case ${ways[$i]} in *in-process) [ "$4" ] || continue ;; esac
 		watch "$i" "$2" "$3" "$4"
 		[ "$i" = 0 ] || eventually 20 slower_now "$i" || continue
 		at+=("$i")
@@ -101,7 +105,7 @@ subject() {
 	for i in "${at[@]:1}"; do
 		added "$i" | quartiles | awk -v w="${ways[$i]}" '{ printf "  %-22s %9.0f ns (%.0f-%.0f)\n", w, $1, $2, $3 }'
 	done
-	for i in 1 2; do
+	for i in 1 2 ${4:+6}; do
 		printf '  %-22s of funclatency %s\n' "${ways[$i]}" "$(verdict "$i" 3 "$7")"
 		printf '  %-22s of bpftrace    %s\n' "${ways[$i]}" "$(verdict "$i" 4 "$8")"
 	done
