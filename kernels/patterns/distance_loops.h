@@ -81,14 +81,17 @@ LOOP void float_rows(const enum metric metric, const int rows, const float *q,
 LOOP void ask_for(const struct distance_rows *r, uint32_t from, size_t vector_bytes)
 {
 	const size_t bytes = vector_bytes < BATCH_BYTES ? vector_bytes : BATCH_BYTES;
-	uint32_t to = r->n - from < BATCH ? r->n : from + BATCH;
+	const char *p[BATCH];
 
-	for (uint32_t i = from; i < to; i++) {
-		const char *p = row_at(r, i);
-
-		for (size_t b = 0; b < bytes; b += LINE)
-			__builtin_prefetch(p + b);
-	}
+	if (from >= r->n)
+		return;
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < BATCH; i++)
+		p[i] = row_at(r, r->n - from > i ? from + i : from);
+	for (size_t b = 0; b < bytes; b += LINE)
+#pragma GCC unroll 4
+		for (int i = 0; i < BATCH; i++)
+			__builtin_prefetch(p[i] + b);
 }
 
 /*
@@ -105,8 +108,7 @@ LOOP int float_distances(const enum metric metric, const void *query, const stru
 	if (!r || distance_check(query, r, out, vector_bytes))
 		return -EINVAL;
 	for (; r->ids && i + BATCH <= r->n; i += BATCH) {
-		if (i + BATCH < r->n)
-			ask_for(r, i + BATCH, vector_bytes);
+		ask_for(r, i + BATCH, vector_bytes);
 		for (uint32_t b = 0; b < BATCH; b++)
 			x[b] = (const float *)(const void *)row_at(r, i + b);
 		float_rows(metric, BATCH, query, x, r->dim, out + i);
@@ -140,8 +142,7 @@ LOOP int code_distances(const void *query, const struct distance_rows *r, float 
 	if (!r || distance_check(query, r, out, vector_bytes))
 		return -EINVAL;
 	for (; i + BATCH <= r->n; i += BATCH) {
-		if (i + BATCH < r->n)
-			ask_for(r, i + BATCH, vector_bytes);
+		ask_for(r, i + BATCH, vector_bytes);
 		for (uint32_t b = 0; b < BATCH; b++)
 			x[b] = (const struct distance_code *)(const void *)row_at(r, i + b);
 		code_rows(BATCH, query, x, r->dim, out + i);
