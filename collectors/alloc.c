@@ -195,6 +195,7 @@ static int read_symbols(struct alloc *a, const char *path, struct alloc_symbol *
 
 static const struct alloc_reader *const readers[ALLOC_KINDS] = {
 	[ALLOC_JEMALLOC] = &alloc_jemalloc,
+	[ALLOC_MIMALLOC] = &alloc_mimalloc,
 };
 
 /* A path of NULL is the program itself. */
@@ -358,6 +359,8 @@ static bool is_message(void *ctx, const char *text)
 
 	if (!strncmp(text, "<jemalloc>: ", 12))
 		*kind = ALLOC_JEMALLOC;
+	else if (!strncmp(text, "mimalloc: ", 10))
+		*kind = ALLOC_MIMALLOC;
 	return *kind != ALLOC_UNKNOWN;
 }
 
@@ -391,7 +394,7 @@ static bool find_own(struct alloc *a)
 	else if (s[SYM_TCMALLOC].vaddr || s[SYM_TCMALLOC_GOOGLE].vaddr)
 		set_foreign(a, ALLOC_TCMALLOC, "tcmalloc", "static");
 	else if (s[SYM_MIMALLOC].vaddr)
-		set_foreign(a, ALLOC_MIMALLOC, "mimalloc", "static");
+		find_foreign(a, ALLOC_MIMALLOC, "mimalloc", NULL, m->bias);
 	else if (s[SYM_MAIN_ARENA].vaddr)
 		find_static_glibc(a, s, m->bias);
 	else if (s[SYM_MUSL].vaddr)
@@ -470,6 +473,10 @@ int alloc_read(struct alloc *a, uint64_t now_ns, uint64_t budget_ns, struct allo
 		return 0;
 	}
 	*out = a->last;
+	if (err == -EINPROGRESS) {
+		set_why(a, "what its heap holds is still being counted");
+		return -EAGAIN;
+	}
 	if (++a->torn >= TRIES)
 		snprintf(a->why, sizeof(a->why),
 			 "it changes faster than it can be read: the last %u readings did not hold "

@@ -8,11 +8,12 @@
  * Without arguments it says "ready" and reads a line "SHAPE MIB" instead.
  *
  * steady, freed (everything but the last block), fragmented (every second of many small blocks),
- * large (blocks in mappings of their own), arenas (blocks of several threads), growing (for ever,
- * 4 KiB blocks, MIB a second), churn (threads that replace blocks of any size for ever, so that
- *what lives stays within a hundredth). Prints one line " arena=N live=N free=N mmapped=N held=N":
- *held are the blocks that it has, as malloc_usable_size() has them. Where another allocator is
- *loaded or linked, what that says of itself follows.
+ * passed (blocks of any size, of which every second is freed by
+ * another thread), large (blocks in mappings of their own), arenas (blocks of several threads),
+ *growing (for ever, 4 KiB blocks, MIB a second), churn (threads that replace blocks of any size for
+ *ever, so that what lives stays within a hundredth). Prints one line " arena=N live=N free=N
+ *mmapped=N held=N": held are the blocks that it has, as malloc_usable_size() has them. Where
+ *another allocator is loaded or linked, what that says of itself follows.
  */
 #include <dlfcn.h>
 #include <malloc.h>
@@ -29,6 +30,7 @@ enum { THREADS = 4, LARGE = 1 << 20, CHURN_BYTES = 8 << 10 };
 static void **blocks;
 static _Atomic size_t held;
 static pthread_barrier_t shaped;
+static int staying = 1;
 
 static void *take(size_t bytes)
 {
@@ -72,7 +74,8 @@ static void *thread(void *arg)
 	for (size_t i = 0; mine && i < n; i += 2)
 		give(mine[i]);
 	pthread_barrier_wait(&shaped);
-	pause();
+	while (staying)
+		pause();
 	return mine;
 }
 
@@ -97,13 +100,37 @@ static void *churn(void *arg)
 
 static void run_threads(void *(*body)(void *), size_t n)
 {
-	pthread_t id;
+	pthread_t ids[THREADS];
 
 	pthread_barrier_init(&shaped, NULL, THREADS + 1);
 	for (int i = 0; i < THREADS; i++)
-		if (pthread_create(&id, NULL, body, (void *)(n / THREADS)))
+		if (pthread_create(&ids[i], NULL, body, (void *)(n / THREADS)))
 			abort();
 	pthread_barrier_wait(&shaped);
+	for (int i = 0; !staying && i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+}
+
+static void *give_half(void *arg)
+{
+	for (size_t i = 0; i < (size_t)(uintptr_t)arg; i += 2)
+		give(blocks[i]);
+	return NULL;
+}
+
+/* Mostly small ones, and some of a megabyte. */
+static void pass(size_t total)
+{
+	size_t n = 0, have = 0;
+	pthread_t id;
+
+	fill(1, 1);
+	for (; have < total; n++) {
+		blocks[n] = take(n % 1000 < 2 ? LARGE : 100 + n % 5000);
+		have += malloc_usable_size(blocks[n]);
+	}
+	if (pthread_create(&id, NULL, give_half, (void *)n) || pthread_join(id, NULL))
+		abort();
 }
 
 static void grow(size_t mib_s)
@@ -134,7 +161,12 @@ static void make(const char *shape, size_t total)
 	} else if (!strcmp(shape, "large")) {
 		mallopt(M_MMAP_THRESHOLD, LARGE);
 		fill(total, LARGE);
+	} else if (!strcmp(shape, "passed")) {
+		pass(total);
 	} else if (!strcmp(shape, "arenas")) {
+		run_threads(thread, total / 1000);
+	} else if (!strcmp(shape, "ended")) {
+		staying = 0;
 		run_threads(thread, total / 1000);
 	} else if (!strcmp(shape, "churn")) {
 		run_threads(churn, total / CHURN_BYTES);

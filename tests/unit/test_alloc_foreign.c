@@ -135,6 +135,58 @@ static void jemallocs_arenas_are_added_up(void **state)
 
 	check_jemalloc(&w, "arenas 64");
 	assert_true(w.stats.arenas >= 3);
+	check_jemalloc(&w, "ended 64");
+	check_jemalloc(&w, "passed 64");
+}
+
+/* ---- mimalloc -------------------------------------------------------------------------------- */
+
+#define MIMALLOC "libmimalloc.so.2.0"
+
+static void check_mimalloc(struct watched *w, const char *shape)
+{
+	watch(w, MIMALLOC, shape);
+	read_once(w);
+	assert_int_equal(alloc_kind(w->alloc), ALLOC_MIMALLOC);
+	assert_held(w);
+	end(w);
+}
+
+static void mimallocs_blocks_of_any_size_are_what_the_program_holds(void **state)
+{
+	struct watched w;
+
+	check_mimalloc(&w, "steady 32");
+	check_mimalloc(&w, "large 64");
+}
+
+static void mimallocs_free_pages_are_a_cache(void **state)
+{
+	struct watched w;
+
+	check_mimalloc(&w, "freed 64");
+	assert_near("retained", w.stats.retained_bytes, 64 << 20, 0.1);
+	assert_true(w.stats.trim_bytes > w.stats.retained_bytes * 8 / 10);
+}
+
+static void holes_in_mimallocs_pages_are_small_free_pieces(void **state)
+{
+	struct watched w;
+
+	check_mimalloc(&w, "fragmented 64");
+	assert_near("free", w.stats.free_small_bytes, 32 << 20, 0.1);
+	assert_true(w.stats.free_small_bytes > w.stats.retained_bytes * 9 / 10);
+}
+
+/* Segments of other threads, of threads that ended, and blocks that others freed. */
+static void mimallocs_threads_are_added_up(void **state)
+{
+	struct watched w;
+
+	check_mimalloc(&w, "arenas 64");
+	assert_true(w.stats.arenas >= 4);
+	check_mimalloc(&w, "ended 64");
+	check_mimalloc(&w, "passed 64");
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -165,6 +217,11 @@ static void jemalloc_is_read_while_four_threads_allocate(void **state)
 	check_churn(JEMALLOC);
 }
 
+static void mimalloc_is_read_while_four_threads_allocate(void **state)
+{
+	check_churn(MIMALLOC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +229,11 @@ int main(void)
 		cmocka_unit_test(jemallocs_dirty_pages_are_a_cache),
 		cmocka_unit_test(holes_in_jemallocs_slabs_are_small_free_pieces),
 		cmocka_unit_test(jemallocs_arenas_are_added_up),
+		cmocka_unit_test(mimallocs_blocks_of_any_size_are_what_the_program_holds),
+		cmocka_unit_test(mimallocs_free_pages_are_a_cache),
+		cmocka_unit_test(holes_in_mimallocs_pages_are_small_free_pieces),
+		cmocka_unit_test(mimallocs_threads_are_added_up),
+		cmocka_unit_test(mimalloc_is_read_while_four_threads_allocate),
 		cmocka_unit_test(jemalloc_is_read_while_four_threads_allocate),
 	};
 
