@@ -196,6 +196,7 @@ static int read_symbols(struct alloc *a, const char *path, struct alloc_symbol *
 static const struct alloc_reader *const readers[ALLOC_KINDS] = {
 	[ALLOC_JEMALLOC] = &alloc_jemalloc,
 	[ALLOC_MIMALLOC] = &alloc_mimalloc,
+	[ALLOC_TCMALLOC] = &alloc_tcmalloc,
 };
 
 /* A path of NULL is the program itself. */
@@ -361,6 +362,8 @@ static bool is_message(void *ctx, const char *text)
 		*kind = ALLOC_JEMALLOC;
 	else if (!strncmp(text, "mimalloc: ", 10))
 		*kind = ALLOC_MIMALLOC;
+	else if (!strncmp(text, "gperftools 2.", 13))
+		*kind = ALLOC_TCMALLOC;
 	return *kind != ALLOC_UNKNOWN;
 }
 
@@ -392,7 +395,7 @@ static bool find_own(struct alloc *a)
 	if (s[SYM_JEMALLOC].vaddr || s[SYM_JEMALLOC_PREFIXED].vaddr || s[SYM_JEMALLOC_RUST].vaddr)
 		find_foreign(a, ALLOC_JEMALLOC, "jemalloc", NULL, m->bias);
 	else if (s[SYM_TCMALLOC].vaddr || s[SYM_TCMALLOC_GOOGLE].vaddr)
-		set_foreign(a, ALLOC_TCMALLOC, "tcmalloc", "static");
+		find_foreign(a, ALLOC_TCMALLOC, "tcmalloc", NULL, m->bias);
 	else if (s[SYM_MIMALLOC].vaddr)
 		find_foreign(a, ALLOC_MIMALLOC, "mimalloc", NULL, m->bias);
 	else if (s[SYM_MAIN_ARENA].vaddr)

@@ -132,7 +132,9 @@ int jemalloc_find(const struct alloc_place *p, struct alloc_found *out)
 	n = je ? alloc_place_data(p, data) : -ENOMEM;
 	if (n < 0) {
 		free(je);
-		snprintf(out->why, sizeof(out->why), "its variables cannot be read");
+		snprintf(out->why, sizeof(out->why), "%s",
+			 n == -EPERM ? "no permission to read its memory"
+				     : "its variables cannot be read");
 		return n;
 	}
 	je->pid = p->pid;

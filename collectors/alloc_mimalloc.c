@@ -135,9 +135,10 @@ static int mimalloc_find(const struct alloc_place *p, struct alloc_found *out)
 	out->state = mi;
 	if (!err || err == -EINPROGRESS)
 		return 0;
-	snprintf(out->why, sizeof(out->why),
-		 err == -EAGAIN ? "no segments were found that are laid out as those of 2.0.9"
-				: "its memory cannot be read");
+	snprintf(out->why, sizeof(out->why), "%s",
+		 err == -EAGAIN	 ? "no segments were found that are laid out as those of 2.0.9"
+		 : err == -EPERM ? "no permission to read its memory"
+				 : "its memory cannot be read");
 	mimalloc_free(mi);
 	out->state = NULL;
 	return err == -EAGAIN ? err : -ENOTSUP;

@@ -160,8 +160,11 @@ int mimalloc_add_segment(struct mimalloc *mi, uint64_t addr)
 	struct mi_segment *s = &mi->segment;
 	struct mimalloc_counts before = mi->now;
 	size_t header = offsetof(struct mi_segment, slices);
+	int err = alloc_memory_read(mi->pid, addr, s, header);
 
-	if (alloc_memory_read(mi->pid, addr, s, header) || !is_segment(mi, s, addr))
+	if (err == -EPERM || err == -ESRCH)
+		return err;
+	if (err || !is_segment(mi, s, addr))
 		return 0;
 	for (int i = 0; i < TRIES; i++) {
 		mi->now = before;

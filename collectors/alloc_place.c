@@ -14,8 +14,8 @@
 
 enum {
 	PAGE = 4096,
-	DATA_BYTES = 256 << 20, /* of one segment, most of it never touched */
-	TOUCHED_PAGES = 8192,	/* copied at most */
+	DATA_BYTES = 64 << 20, /* of one segment, most of it never touched */
+	TOUCHED_PAGES = 8192,  /* copied at most */
 	TEXT_BYTES = 64 << 10,
 	TEXT_MAX = 64,
 	FILE_BYTES = 64 << 20, /* of one section, looked through for strings */
@@ -38,34 +38,36 @@ static bool is_touched(int pagemap, uint64_t addr, uint64_t *words, uint64_t *fr
 	return words[page - *from] >> 62;
 }
 
-static void copy(const struct alloc_place *p, struct alloc_data *d)
+static int copy(const struct alloc_place *p, struct alloc_data *d)
 {
 	uint64_t words[512], from = UINT64_MAX - 512, end = d->start + d->n * 8;
 	uint32_t left = TOUCHED_PAGES;
 	char name[32];
-	int pagemap;
+	int pagemap, err = 0;
 
 	snprintf(name, sizeof(name), "/proc/%d/pagemap", p->pid);
 	pagemap = open(name, O_RDONLY | O_CLOEXEC);
-	for (uint64_t at = d->start; at < end && left;) {
+	for (uint64_t at = d->start; at < end && left && err != -EPERM && err != -ESRCH;) {
 		uint64_t next = (at | (PAGE - 1)) + 1;
 
 		next = next < end ? next : end;
 		if (is_touched(pagemap, at, words, &from)) {
 			left--;
-			alloc_memory_read(p->pid, at, d->words + (at - d->start) / 8, next - at);
+			err = alloc_memory_read(p->pid, at, d->words + (at - d->start) / 8,
+						next - at);
 		}
 		at = next;
 	}
 	if (pagemap >= 0)
 		close(pagemap);
+	return err == -EPERM || err == -ESRCH ? err : 0;
 }
 
 int alloc_place_data(const struct alloc_place *p, struct alloc_data *out)
 {
 	size_t headers = 0;
 	GElf_Phdr h;
-	int n = 0;
+	int n = 0, err = 0;
 	Elf *elf;
 
 	elf_version(EV_CURRENT);
@@ -74,7 +76,7 @@ int alloc_place_data(const struct alloc_place *p, struct alloc_data *out)
 		elf_end(elf);
 		return -ENOEXEC;
 	}
-	for (size_t i = 0; i < headers && n < ALLOC_DATA_MAX; i++) {
+	for (size_t i = 0; !err && i < headers && n < ALLOC_DATA_MAX; i++) {
 		if (!gelf_getphdr(elf, (int)i, &h) || h.p_type != PT_LOAD || !(h.p_flags & PF_W))
 			continue;
 		out[n].start = (p->bias + h.p_vaddr + 7) & ~7ull;
@@ -83,10 +85,12 @@ int alloc_place_data(const struct alloc_place *p, struct alloc_data *out)
 		out[n].words = calloc(out[n].n + 1, 8);
 		if (!out[n].words)
 			break;
-		copy(p, &out[n++]);
+		err = copy(p, &out[n++]);
 	}
 	elf_end(elf);
-	return n;
+	if (err)
+		alloc_data_free(out, n);
+	return err ? err : n;
 }
 
 void alloc_data_free(struct alloc_data *data, int n)

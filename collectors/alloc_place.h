@@ -30,7 +30,7 @@ struct alloc_reader {
 	int (*read)(void *state, uint64_t now_ns, uint64_t budget_ns, struct alloc_stats *out);
 	void (*free)(void *state);
 };
-extern const struct alloc_reader alloc_jemalloc, alloc_mimalloc;
+extern const struct alloc_reader alloc_jemalloc, alloc_mimalloc, alloc_tcmalloc;
 
 /* A copy of variables: zero where no page was touched. Addresses are those in the process. */
 struct alloc_data {

@@ -59,6 +59,7 @@ foreign() { # LIBRARY NAME [PROGRAM]: a library of "" is linked into the program
 	between "$name: and free what it freed, ratio" "$(ratio "$(heap retained_bytes)" $((32 << 20)))" 0.9 1.25
 }
 foreign libmimalloc.so.2.0 mimalloc
+foreign libtcmalloc_minimal.so.4 tcmalloc
 foreign libjemalloc.so.2 jemalloc
 LD_PRELOAD=libjemalloc.so.2 watch grows growing 8 15
 check "what only grows is growth, by its live bytes" grep -q '^growing: live bytes rise' <<<"$(heap words)"

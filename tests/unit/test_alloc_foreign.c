@@ -189,6 +189,60 @@ static void mimallocs_threads_are_added_up(void **state)
 	check_mimalloc(&w, "passed 64");
 }
 
+/* ---- tcmalloc -------------------------------------------------------------------------------- */
+
+#define TCMALLOC "libtcmalloc_minimal.so.4"
+
+/* What MallocExtension says of the same moment. */
+static void check_tcmalloc(struct watched *w, const char *shape)
+{
+	watch(w, TCMALLOC, shape);
+	read_once(w);
+	assert_int_equal(alloc_kind(w->alloc), ALLOC_TCMALLOC);
+	assert_held(w);
+	assert_near("allocated", w->stats.live_bytes, known_told(&w->process, "allocated"), 0);
+	assert_near("obtained", w->stats.obtained_bytes,
+		    known_told(&w->process, "heap") - known_told(&w->process, "unmapped"), 0);
+	assert_near("free pages", w->stats.trim_bytes, known_told(&w->process, "page_free"), 0);
+	assert_near("caches", w->stats.thread_bytes, known_told(&w->process, "thread"), 0);
+	end(w);
+}
+
+static void tcmallocs_blocks_of_any_size_are_what_it_says_itself(void **state)
+{
+	struct watched w;
+
+	check_tcmalloc(&w, "steady 32");
+	check_tcmalloc(&w, "large 64");
+}
+
+static void tcmallocs_free_pages_are_a_cache(void **state)
+{
+	struct watched w;
+
+	check_tcmalloc(&w, "freed 64");
+	assert_true(w.stats.retained_bytes > 60u << 20);
+	assert_true(w.stats.trim_bytes > w.stats.retained_bytes * 7 / 10);
+}
+
+static void holes_in_tcmallocs_spans_are_small_free_pieces(void **state)
+{
+	struct watched w;
+
+	check_tcmalloc(&w, "fragmented 64");
+	assert_true(w.stats.free_small_bytes > w.stats.retained_bytes * 8 / 10);
+}
+
+static void what_tcmallocs_threads_cache_is_free(void **state)
+{
+	struct watched w;
+
+	check_tcmalloc(&w, "arenas 64");
+	assert_true(w.stats.thread_bytes > 0);
+	check_tcmalloc(&w, "ended 64");
+	check_tcmalloc(&w, "passed 64");
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* Read while it changes, a figure is right or not given. */
@@ -222,6 +276,11 @@ static void mimalloc_is_read_while_four_threads_allocate(void **state)
 	check_churn(MIMALLOC);
 }
 
+static void tcmalloc_is_read_while_four_threads_allocate(void **state)
+{
+	check_churn(TCMALLOC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +293,11 @@ int main(void)
 		cmocka_unit_test(holes_in_mimallocs_pages_are_small_free_pieces),
 		cmocka_unit_test(mimallocs_threads_are_added_up),
 		cmocka_unit_test(mimalloc_is_read_while_four_threads_allocate),
+		cmocka_unit_test(tcmallocs_blocks_of_any_size_are_what_it_says_itself),
+		cmocka_unit_test(tcmallocs_free_pages_are_a_cache),
+		cmocka_unit_test(holes_in_tcmallocs_spans_are_small_free_pieces),
+		cmocka_unit_test(what_tcmallocs_threads_cache_is_free),
+		cmocka_unit_test(tcmalloc_is_read_while_four_threads_allocate),
 		cmocka_unit_test(jemalloc_is_read_while_four_threads_allocate),
 	};
 
