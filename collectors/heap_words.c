@@ -56,6 +56,12 @@ static const char *way_back(const char *allocator)
 	return "malloc_trim";
 }
 
+/* "jemalloc 5.3.0" of "jemalloc 5.3.0 (libjemalloc.so.2)", whose file stands elsewhere. */
+static int name_bytes(const char *allocator)
+{
+	return (int)strcspn(allocator, "(") - (strchr(allocator, '(') != NULL);
+}
+
 static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 {
 	char obtained[SIZE], live[SIZE], trim[SIZE];
@@ -67,12 +73,13 @@ static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 
 	h->verdict = cached ? HEAP_CACHED : HEAP_FRAGMENTED;
 	n = snprintf(h->words, sizeof(h->words),
-		     "%s: %s obtained, %s live: %.0f %% is free inside %s, ",
+		     "%s: %s obtained, %s live: %.0f %% is free inside %.*s, ",
 		     st->free_unknown ? "fragmentation or cache"
 		     : cached	      ? "cached"
 				      : "fragmentation",
 		     bytes_text(obtained, (double)st->obtained_bytes),
-		     bytes_text(live, (double)st->live_bytes), 100 * share, h->allocator);
+		     bytes_text(live, (double)st->live_bytes), 100 * share,
+		     name_bytes(h->allocator), h->allocator);
 	if (st->free_unknown)
 		snprintf(h->words + n, sizeof(h->words) - (size_t)n,
 			 "it does not tell in what pieces; %s would give whole pages back",
@@ -129,13 +136,13 @@ static void say_rest(struct snap_heap *h, const struct heap_facts *f)
 	h->verdict = early || partial ? HEAP_UNKNOWN : HEAP_STEADY;
 	if (f->stats && f->stats->obtained_bytes)
 		snprintf(h->words, sizeof(h->words),
-			 "%s: %s obtained, %s%s live, %s%.0f %% free inside %s", state,
+			 "%s: %s obtained, %s%s live, %s%.0f %% free inside %.*s", state,
 			 bytes_text(obtained, (double)f->stats->obtained_bytes),
 			 partial ? "at most " : "", bytes_text(live, (double)f->stats->live_bytes),
 			 partial ? "at least " : "",
 			 100.0 * (double)f->stats->retained_bytes /
 				 (double)f->stats->obtained_bytes,
-			 h->allocator);
+			 name_bytes(h->allocator), h->allocator);
 	else if (h->live_bytes)
 		snprintf(h->words, sizeof(h->words), "%s: %s live of %s of anonymous memory", state,
 			 bytes_text(live, (double)h->live_bytes),
