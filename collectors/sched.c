@@ -21,6 +21,7 @@
 #include "collectors/threads.h"
 #include "collectors/told_locks.h"
 #include "collectors/wait_stacks.h"
+#include "collectors/wakers.h"
 #include "perftop.skel.h"
 #include "probes/contract.h"
 
@@ -44,20 +45,11 @@ struct sched {
 	uint64_t forks, locks_lost;
 	struct thread_switches switches, shown_switches;
 	struct sched_window window;
+	struct wakers wakers;
 	uint32_t said_weight; /* of windows, in the section */
 	int look_err;
 	struct latency_sum sum; /* scratch */
 };
-
-static int attach_program(struct sched *sc, struct bpf *b, const char *program, char *why,
-			  size_t why_size)
-{
-	int err = bpf_attach_tp(b, program, why, why_size);
-
-	if (!err)
-		sched_window_add(&sc->window, program);
-	return err;
-}
 
 static int attach(struct session *se, struct sched *sc, char *why, size_t why_size)
 {
@@ -78,9 +70,10 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->window.skel = skel;
 	/* As late as can be: what a thread was before is not known. */
 	skel->bss->attach_ns = clock_mono_ns();
-	err = attach_program(sc, b, "on_sched_switch", why, why_size);
+	err = sched_window_attach(&sc->window, b, "on_sched_switch", why, why_size);
+	sc->wakers.kept = bpf_needs_wakes(b) || skel->rodata->tail_on;
 	if (!err && bpf_needs_wakes(b))
-		err = attach_program(sc, b, "on_sched_waking", why, why_size);
+		err = sched_window_attach(&sc->window, b, WAKERS_PROGRAM, why, why_size);
 	if (err)
 		return err;
 	/* Without these two the target is still watched; /proc shows an exec. */
@@ -98,7 +91,8 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 	sc->stacks = wait_stacks_new(se, sc->locks, sc->no_stacks, sizeof(sc->no_stacks));
 	/* Who woke a thread stands beside its stack alone; without, that stays empty. */
 	if (sc->stacks && !bpf_needs_wakes(b))
-		attach_program(sc, b, "on_sched_waking", why, why_size);
+		sc->wakers.seen =
+			!sched_window_attach(&sc->window, b, WAKERS_PROGRAM, why, why_size);
 	if (sc->stacks)
 		sched_window_add(&sc->window, wait_stacks_program(sc->stacks));
 	return 0;
@@ -440,6 +434,8 @@ static void adapt(struct session *se, struct sched *sc, const struct snapshot *s
 
 	if (sc->window.timer_fd < 0 || sc->threads.gone || session_config(se)->force)
 		return;
+	if (sc->stacks)
+		wakers_see(&sc->wakers, rate, &sc->window, session_bpf(se));
 	sched_window_weigh(&sc->window, rate, cost->ns_each, cost->allowance_ns,
 			   session_interval_ns(se));
 	/* All are seen, and were: nothing was said to be amiss. */

@@ -3,6 +3,7 @@
 #include "collectors/sched_window.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
@@ -22,6 +23,26 @@ enum {
 void sched_window_add(struct sched_window *w, const char *program)
 {
 	w->programs[w->nprograms++] = program;
+}
+
+int sched_window_attach(struct sched_window *w, struct bpf *b, const char *program, char *why,
+			size_t why_size)
+{
+	int err = bpf_attach_tp(b, program, why, why_size);
+
+	if (!err)
+		sched_window_add(w, program);
+	return err;
+}
+
+void sched_window_drop(struct sched_window *w, const char *program)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->nprograms; i++)
+		if (strcmp(w->programs[i], program) != 0)
+			w->programs[n++] = w->programs[i];
+	w->nprograms = n;
 }
 
 void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns_each,
@@ -84,6 +105,7 @@ int sched_window_open(struct sched_window *w, struct bpf *b, uint64_t interval_n
 	 */
 	w->skel->data->sched_weight = 0;
 	w->skel->bss->sched_window++;
+	w->skel->bss->waker_era++;
 	w->skel->bss->attach_ns = clock_mono_ns();
 	err = attach(w, b, why, why_size);
 	w->opened_ns = clock_mono_ns();

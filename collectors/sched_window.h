@@ -32,6 +32,11 @@ struct sched_window {
 
 /* One more program that is attached, and is only needed in windows. A string that stays. */
 void sched_window_add(struct sched_window *w, const char *program);
+/* Attach one, and add it. 0, or -errno with the reason. */
+int sched_window_attach(struct sched_window *w, struct bpf *b, const char *program, char *why,
+			size_t why_size);
+/* It is needed no longer. */
+void sched_window_drop(struct sched_window *w, const char *program);
 
 /* Next weight, from the rate of switches (of all, seen or not) and what they may take together. */
 void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns_each,

@@ -143,6 +143,10 @@ struct session_switch_cost {
 const struct session_switch_cost *session_switch_cost(const struct session *se);
 void session_set_switch_cost(struct session *se, const struct session_switch_cost *c);
 
+/* What a hook adds to what the target does, apart from its program's run time, ns. */
+double session_hook_ns(const struct session *se);
+void session_set_hook_ns(struct session *se, double ns);
+
 void session_add_cost(struct session *se, const struct session_cost *c);
 const struct session_cost *session_cost(const struct session *se); /* of this tick so far */
 

@@ -66,6 +66,7 @@ struct session {
 	uint32_t nevents;
 	struct session_cost cost;
 	struct session_switch_cost switch_cost;
+	double hook_ns;
 	struct rules *rules;
 	struct recorder *recorder;
 	struct replay *replay;

@@ -167,6 +167,16 @@ void session_set_switch_cost(struct session *se, const struct session_switch_cos
 	se->switch_cost = *c;
 }
 
+double session_hook_ns(const struct session *se)
+{
+	return se->hook_ns;
+}
+
+void session_set_hook_ns(struct session *se, double ns)
+{
+	se->hook_ns = ns;
+}
+
 void session_add_cost(struct session *se, const struct session_cost *c)
 {
 	se->cost.events += c->events;

@@ -25,6 +25,9 @@ struct syscall_limits {
  */
 double syscall_depth_path_ns(double loop_ns);
 
+/* What any other hook adds to what the target does, ns, from path_ns as given by that. */
+double syscall_depth_hook_ns(double path_ns);
+
 /* path_ns: as given by that. budget_pct: of a CPU, for all that is watched; 0: no limit. */
 void syscall_depth_limits(struct syscall_limits *l, double path_ns, double budget_pct);
 

@@ -166,6 +166,7 @@ static void measure_path(struct session *se, struct syscalls_priv *p)
 	double now = calibrate_syscall_ns();
 
 	p->path_ns = syscall_depth_path_ns(now - p->bare_ns);
+	session_set_hook_ns(se, syscall_depth_hook_ns(p->path_ns));
 	syscall_depth_limits(&p->limits, p->path_ns, session_config(se)->max_overhead_pct);
 }
 
@@ -452,6 +453,8 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	p->timed = p->timing;
 	adapt(se, p, rate);
 	cost.target_ns = (double)p->fresh * p->path_ns;
+	if (p->timing)
+		cost.target_ns += (double)p->fresh * syscall_depth_hook_ns(p->path_ns);
 	p->fresh = 0;
 	cost.events = (uint64_t)(rate * (double)session_interval_ns(se) / 1e9);
 	session_add_cost(se, &cost);

@@ -224,6 +224,8 @@ static void tell_site(struct wait_stacks *w, struct entry *e, const struct walk 
 /* The waker of most waits, if one is: by majority vote (Boyer and Moore). */
 static void vote_waker(struct entry *e, const struct contract_wait_stack *in)
 {
+	if (in->waker_kind == WAKER_UNSEEN)
+		return;
 	if (e->votes && (e->waker != in->waker || e->waker_kind != in->waker_kind)) {
 		e->votes--;
 		return;

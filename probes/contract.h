@@ -212,7 +212,7 @@ enum contract_wait {
 };
 
 /* What ended a wait. For an interrupt, the thread that was running is a bystander. */
-enum contract_waker { WAKER_THREAD, WAKER_INTERRUPT };
+enum contract_waker { WAKER_THREAD, WAKER_INTERRUPT, WAKER_UNSEEN };
 
 /*
  * What tells one futex from another: its address, and where several processes are watched and it

@@ -44,6 +44,9 @@ __u64 wait_stacks_chosen = 0, wait_stacks_lost = 0;
 /* What those stand for that were chosen and not taken. */
 __u64 wait_missed_ns[WAIT_CLASSES] = {};
 
+/* Raised by the reader whenever wake-ups went unseen: see wakers.h. */
+__u32 waker_era = 0;
+
 /* fork and exec of the target, for the session. */
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
@@ -61,7 +64,7 @@ struct thread_state {
 	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
 	u32 lock_owner, lock_op;
 	u32 wait, due_wait;
-	u32 waker, waker_kind;
+	u32 waker, waker_kind, waker_era;
 	s32 fd;
 	u32 looks;	/* waits on futexes, for looking at some alone */
 	u32 bin;	/* see bin_of() */
@@ -548,6 +551,7 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
 		return 0;
 	t->waker = current->pid;
 	t->waker_kind = woken_by(current);
+	t->waker_era = waker_era;
 	__builtin_memcpy(t->waker_comm, current->comm, sizeof(t->waker_comm));
 	if (!sched_clocked)
 		t->wake_ns = bpf_ktime_get_ns();

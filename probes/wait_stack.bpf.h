@@ -32,7 +32,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 	w->lock = t->due_wait == WAIT_FUTEX ? t->lock : 0;
 	w->wait = t->due_wait;
 	w->waker = t->waker;
-	w->waker_kind = t->waker_kind;
+	w->waker_kind = t->waker_era == waker_era ? t->waker_kind : WAKER_UNSEEN;
 	__builtin_memcpy(w->waker_comm, t->waker_comm, sizeof(w->waker_comm));
 	s->time_ns = bpf_ktime_get_ns();
 	s->pid = task->tgid;
