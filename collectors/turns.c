@@ -112,17 +112,33 @@ void turns_reset(struct turns *t)
 		latency_track_reset(&t->tracks[i]);
 }
 
+/* Abstract names are shown as ss does, from @ on. */
+static void name_unix_row(const struct contract_turn_key *k, struct snap_latency *row)
+{
+	bool abstract = !k->path[0];
+	int n = (int)strnlen(k->path + abstract, sizeof(k->path) - abstract);
+
+	snprintf(row->module, sizeof(row->module), "unix");
+	snprintf(row->name, sizeof(row->name), "%s %s%.*s",
+		 k->served ? "requests to" : "answers of", abstract ? "@" : "", n,
+		 k->path + abstract);
+}
+
 static void name_row(const struct contract_turn_key *k, struct snap_latency *row)
 {
 	char end[SNAP_PEER] = "?";
 
+	if (k->family == AF_UNIX) {
+		name_unix_row(k, row);
+		return;
+	}
 	snprintf(row->module, sizeof(row->module), "%s",
 		 k->protocol == IPPROTO_UDP ? "udp" : "tcp");
 	if (k->served) {
 		snprintf(row->name, sizeof(row->name), "requests to :%u", k->port);
 		return;
 	}
-	socket_names_end(k->addr, k->ipv6, k->port, end, sizeof(end));
+	socket_names_end(k->addr, k->family == AF_INET6, k->port, end, sizeof(end));
 	snprintf(row->name, sizeof(row->name), "answers of %s", end);
 }
 

@@ -16,7 +16,7 @@ struct turns;
  * Rows of snap->latency, of source "socket": "requests to :6379" is the time from data read to data
  * sent on connections made to the target, "answers of 10.0.0.5:5432" from data sent to data read on
  * those that it made. They come from the system calls that are timed: see probes/turn.bpf.h for
- * what they take for one request. TCP, and UDP to one other end; not Unix sockets, nor io_uring.
+ * what they take for one request. TCP, Unix sockets, and UDP to one other end; not io_uring.
  * Returns NULL with *why.
  */
 struct turns *turns_new(struct session *se, char *why, size_t why_size);

@@ -34,6 +34,7 @@ enum {
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
 	CONTRACT_TURN_ROWS = 64, /* ends of connections told apart by what they take to answer */
 	CONTRACT_TURN_SOCKETS = 8192,
+	CONTRACT_TURN_PATH = 112, /* of a Unix socket: 108 bytes, and a 0 */
 	CONTRACT_WAIT_RING = 1 << 19,
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
@@ -141,8 +142,9 @@ struct contract_turn_key {
 	__u8 addr[16]; /* in network order; IPv4 in the first 4; 0 for its own */
 	__u16 port;
 	__u8 served; /* 1: its own */
-	__u8 ipv6;
+	__u8 family; /* AF_INET, AF_INET6 or AF_UNIX; 0: no row, nobody answers anybody */
 	__u32 protocol;
+	char path[CONTRACT_TURN_PATH]; /* AF_UNIX: ends with 0; begins with one if abstract */
 };
 
 /* What happened last on a socket. */

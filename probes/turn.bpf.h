@@ -59,7 +59,8 @@ struct {
 	__type(value, struct contract_hist);
 } turn_hist SEC(".maps");
 
-enum { EINPROGRESS = 115, FAMILY_INET = 2, FAMILY_INET6 = 10, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
+enum { EINPROGRESS = 115, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, TYPE_STREAM = 1 };
+enum { FAMILY_UNIX = 1, FAMILY_INET = 2, FAMILY_INET6 = 10 };
 
 enum turn_origin { ORIGIN_UNKNOWN, ORIGIN_ACCEPTED, ORIGIN_CONNECTED };
 
@@ -71,12 +72,43 @@ static __always_inline bool turn_is_listening(u32 port)
 	return ports && *ports >> port % 64 & 1;
 }
 
-/* Whose end counts; port 0 where nobody answers anybody. False: that is not known yet. */
+/*
+ * A connection that was accepted has the address of who listened. One that was made has none, and
+ * the other end has it; who bound it to one of its own is taken for who listened, unless seen to
+ * connect.
+ */
+static __always_inline void turn_key_unix(struct sock *sk, enum turn_origin origin,
+					  struct contract_turn_key *key)
+{
+	struct unix_sock *own = (struct unix_sock *)sk, *other;
+	struct unix_address *address;
+	u32 len;
+
+	if (!bpf_core_type_exists(struct unix_sock) || BPF_CORE_READ(sk, sk_type) != TYPE_STREAM)
+		return;
+	address = BPF_CORE_READ(own, addr);
+	key->served = origin == ORIGIN_ACCEPTED || (origin == ORIGIN_UNKNOWN && address);
+	if (!key->served) {
+		other = (struct unix_sock *)BPF_CORE_READ(own, peer);
+		address = BPF_CORE_READ(other, addr);
+	}
+	len = BPF_CORE_READ(address, len) - sizeof(address->name[0].sun_family);
+	if (!address || len - 1 >= sizeof(key->path))
+		return;
+	if (!bpf_probe_read_kernel(key->path, len, address->name[0].sun_path))
+		key->family = FAMILY_UNIX;
+}
+
+/* Whose end counts; family 0 where nobody answers anybody. False: that is not known yet. */
 static __always_inline bool turn_key_of(struct sock *sk, enum turn_origin origin,
 					struct contract_turn_key *key)
 {
 	u32 family = BPF_CORE_READ(sk, __sk_common.skc_family), local;
 
+	if (family == FAMILY_UNIX) {
+		turn_key_unix(sk, origin, key);
+		return true;
+	}
 	key->protocol = BPF_CORE_READ(sk, sk_protocol);
 	if ((family != FAMILY_INET && family != FAMILY_INET6) ||
 	    (key->protocol != PROTOCOL_TCP && key->protocol != PROTOCOL_UDP))
@@ -90,13 +122,14 @@ static __always_inline bool turn_key_of(struct sock *sk, enum turn_origin origin
 	if (origin == ORIGIN_ACCEPTED) {
 		key->port = (u16)local;
 		key->served = 1;
+		key->family = FAMILY_INET;
 		return true;
 	}
 	key->port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	key->family = key->port ? (u8)family : 0;
 	if (family == FAMILY_INET) {
 		BPF_CORE_READ_INTO((u32 *)key->addr, sk, __sk_common.skc_daddr);
 	} else if (bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
-		key->ipv6 = 1;
 		bpf_probe_read_kernel(key->addr, sizeof(key->addr), &sk->__sk_common.skc_v6_daddr);
 	}
 	return true;
@@ -138,7 +171,7 @@ static __always_inline struct contract_turn_socket *turn_socket_new(struct task_
 	socket = BPF_CORE_READ(file, private_data);
 	if (!turn_key_of(BPF_CORE_READ(socket, sk), origin, &key))
 		return 0;
-	if (key.port)
+	if (key.family)
 		fresh.row = turn_row_of(&key);
 	fresh.served = key.served;
 	bpf_map_update_elem(&turn_sockets, &inode, &fresh, BPF_ANY);

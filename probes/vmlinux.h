@@ -94,7 +94,19 @@ struct sock_common {
 };
 struct sock {
 	struct sock_common __sk_common;
-	u16 sk_protocol;
+	u16 sk_type, sk_protocol;
+};
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+struct unix_address {
+	int len; /* of name[0] */
+	struct sockaddr_un name[0];
+};
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
 };
 struct socket {
 	struct sock *sk;

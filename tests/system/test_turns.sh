@@ -3,8 +3,8 @@
 . "$(dirname "$0")/../lib/system.sh"
 need_bpf
 
-# A server on all addresses that answers after 20 ms, by TCP and by UDP; clients that ask it, block
-# or wait for all sockets in one epoll, and know themselves how long it took.
+# A server on all addresses that answers after 20 ms, by TCP, UDP and Unix sockets; clients that ask
+# it, block or wait for all sockets in one epoll, and know themselves how long it took.
 cat >"$T/serve.py" <<'P'
 import os, selectors, socket, sys, threading, time
 s = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=50)
@@ -23,6 +23,17 @@ def udp():
         d, a = u.recvfrom(100)
         time.sleep(0.01)
         u.sendto(d, a)
+def local(x):
+    while True:
+        c, _ = x.accept()
+        while c.recv(100):
+            time.sleep(0.005)
+            c.sendmsg([b"answer"])
+for name in sys.argv[1:]:
+    x = socket.socket(socket.AF_UNIX)
+    x.bind(name.replace("@", "\0"))
+    x.listen()
+    threading.Thread(target=local, args=(x,), daemon=True).start()
 threading.Thread(target=udp, daemon=True).start()
 print(s.getsockname()[1], u.getsockname()[1], flush=True)
 while True:
@@ -60,6 +71,19 @@ q.connect(("127.0.0.1", udp))
 for _ in range(n):
     q.send(b"name")
     q.recv(100)
+for name in sys.argv[4:]:
+    x = socket.socket(socket.AF_UNIX)
+    x.connect(name.replace("@", "\0"))
+    for _ in range(n):
+        x.sendall(b"question")
+        x.recv(100)
+# Nobody listens: neither end has a name.
+a, b = socket.socketpair()
+for _ in range(n):
+    a.send(b"ping")
+    b.recv(100)
+    b.send(b"pong")
+    a.recv(100)
 took.sort()
 print("done", took[len(took) // 2] * 1e9, flush=True)
 sys.stdin.readline()
@@ -68,13 +92,14 @@ if ! command -v python3 >/dev/null; then
 	skip "no python3 here"
 	exit
 fi
-start server python3 "$T/serve.py"
+names=("$T/local" "@perftop-$$")
+start server python3 "$T/serve.py" "${names[@]}"
 server=$pid
 eventually 10 test -s "$T/server.out"
 read -r port udp <"$T/server.out"
 mkfifo "$T/in"
 exec 7<>"$T/in"
-python3 "$T/ask.py" "$port" "$udp" 50 <&7 >"$T/client.out" 2>"$T/client.err" &
+python3 "$T/ask.py" "$port" "$udp" 50 "${names[@]}" <&7 >"$T/client.out" 2>"$T/client.err" &
 client=$!
 started+=("$client")
 eventually 10 grep -q up "$T/client.out"
@@ -102,6 +127,12 @@ row() { tail -1 "$T/$1.json" | jq -r --arg n "$2" ".latency[] | select(.name == 
 equal "each answer to a client that blocks is seen" "$(row of_client "answers of 127.0.0.1:$port" .count)" 50
 equal "so is each of an event loop's, by IPv6" "$(row of_client "answers of [::1]:$port" .count)" 200
 equal "and each by UDP" "$(row of_client "answers of 127.0.0.1:$udp" .count)" 50
+for name in "${names[@]}"; do
+	equal "and each by the Unix socket ${name#"$T/"}" "$(row of_client "answers of $name" '"\(.module) \(.count)"')" "unix 50"
+	equal "as the server sees" "$(row of_server "requests to $name" .count)" 50
+	between "in the 5 ms that it takes, ms" "$(row of_server "requests to $name" '.p50 / 1e6')" 4.9 8
+done
+equal "a pair of sockets is nobody's" "$(tail -1 "$T/of_client.json" | jq '[.latency[].name] | length')" 5
 # The client loses its CPU before and after its calls too; the server's sleep is in all of them.
 between "no longer than they took the client, and no shorter than the server, ns" \
 	"$(row of_client "answers of 127.0.0.1:$port" .p50)" \
