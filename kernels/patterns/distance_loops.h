@@ -12,8 +12,8 @@
 
 /*
  * Rows at a time: the query is loaded once for them, and so many sums hide the latency of FMA. A
- * batch of rows is asked of memory while the one before is worked on, BATCH_BYTES of each: the CPU
- * goes on by itself from there.
+ * batch of rows is asked of memory while the two before are worked on, BATCH_BYTES of each: the CPU
+ * goes on by itself from there. Twice, since what finds no room among the requests is dropped.
  */
 enum { BATCH = 4, LINE = 64, BATCH_BYTES = 8 * LINE, MEAN_AHEAD = 6, AHEAD_BYTES = 4096 };
 
@@ -109,6 +109,7 @@ LOOP int float_distances(const enum metric metric, const void *query, const stru
 		return -EINVAL;
 	for (; r->ids && i + BATCH <= r->n; i += BATCH) {
 		ask_for(r, i + BATCH, vector_bytes);
+		ask_for(r, i + 2 * BATCH, vector_bytes);
 		for (uint32_t b = 0; b < BATCH; b++)
 			x[b] = (const float *)(const void *)row_at(r, i + b);
 		float_rows(metric, BATCH, query, x, r->dim, out + i);
@@ -143,6 +144,7 @@ LOOP int code_distances(const void *query, const struct distance_rows *r, float 
 		return -EINVAL;
 	for (; i + BATCH <= r->n; i += BATCH) {
 		ask_for(r, i + BATCH, vector_bytes);
+		ask_for(r, i + 2 * BATCH, vector_bytes);
 		for (uint32_t b = 0; b < BATCH; b++)
 			x[b] = (const struct distance_code *)(const void *)row_at(r, i + b);
 		code_rows(BATCH, query, x, r->dim, out + i);

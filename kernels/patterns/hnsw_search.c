@@ -8,11 +8,16 @@
 #include "kernels/patterns/hnsw_state.h"
 
 /*
- * Bytes of each row that are asked of memory while links are looked through. The kernel asks for
- * more of the rows that are next, and the CPU for the rest once it is read in order: with all of
- * each row asked for, the requests wait for one another.
+ * What is asked of memory while links are looked through: some bytes of the rows that are measured
+ * first. The kernel asks for more of them, and for the others on its way, and the CPU for the rest
+ * of a row once it is read in order: with all asked for at once, the requests wait for one another.
  */
-enum { AHEAD_BYTES = 4 * HNSW_LINE, REFINE_MIN = 24, SLIDE_MAX = 64 };
+enum {
+	AHEAD_BYTES = 4 * HNSW_LINE,
+	AHEAD_ROWS = 8,
+	REFINE_MIN = 24,
+	SLIDE_MAX = 64, /* entries */
+};
 
 struct hnsw_searcher *hnsw_searcher_new(const struct hnsw *h, uint32_t max_ef)
 {
@@ -182,10 +187,7 @@ static inline void ask_for(const struct hnsw *h, uint32_t id)
 		__builtin_prefetch(p + b);
 }
 
-/*
- * The links of a node that were not seen yet. Which these are no branch can guess; rows of the
- * others are asked for as well, they are near.
- */
+/* The links of a node that were not seen yet. Which these are no branch can guess. */
 static uint32_t gather(const struct hnsw *h, struct hnsw_searcher *s, uint32_t id, int level)
 {
 	const struct hnsw_links *links = hnsw_links(h, id, level);
@@ -198,10 +200,11 @@ static uint32_t gather(const struct hnsw *h, struct hnsw_searcher *s, uint32_t i
 		uint32_t to = links->id[i];
 
 		ids[n] = to;
-		ask_for(h, to);
 		n += visited[to] != epoch;
 		visited[to] = epoch;
 	}
+	for (uint32_t i = 0; i < n && i < AHEAD_ROWS; i++)
+		ask_for(h, ids[i]);
 	return n;
 }
 
