@@ -117,8 +117,9 @@ between "hot() has its three quarters of the samples, percent" "$(share hot)" 58
 between "warm() its one" "$(share warm)" 15 35
 between "main() is above both, percent" \
 	"$(jq '[.cpu.functions[] | select(.name == "main") | .total_pct] | add' <<<"$last")" 95 100
-# Where others want the CPUs too, some updates say that it waits for one.
-check "the answer in words is in JSON" jqe -s 'any(.[]; .verdict.label == "CPU-bound")' "$T/busy.json"
+# Where others want the CPUs too it waits for one, and that is the answer.
+check "the answer in words is in JSON" jqe -s 'any(.[]; .verdict.label ==
+	if ([.blocked.rows[] | select(.reason == "runq").pct] | add // 0) > 30 then "Waiting for CPU" else "CPU-bound" end)' "$T/busy.json"
 check "the CPU alert names hot()" grep -q '"subject":"hot"' "$T/busy.json"
 
 # By reason alone: what it leaves out it says, and what is left is as much.
