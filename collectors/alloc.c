@@ -354,32 +354,31 @@ static const struct symbols_module *main_module(struct alloc *a)
 	return n ? &m[0] : NULL;
 }
 
+/* A program may also have the name of one that it does not use. */
 static bool is_message(void *ctx, const char *text)
 {
-	enum alloc_kind *kind = ctx;
+	bool *has = ctx;
 
-	if (!strncmp(text, "<jemalloc>: ", 12))
-		*kind = ALLOC_JEMALLOC;
-	else if (!strncmp(text, "mimalloc: ", 10))
-		*kind = ALLOC_MIMALLOC;
-	else if (!strncmp(text, "gperftools 2.", 13))
-		*kind = ALLOC_TCMALLOC;
-	return *kind != ALLOC_UNKNOWN;
+	has[ALLOC_JEMALLOC] |= !strncmp(text, "<jemalloc>: ", 12);
+	has[ALLOC_MIMALLOC] |= !strncmp(text, "mimalloc: ", 10);
+	has[ALLOC_TCMALLOC] |= !strncmp(text, "tcmalloc.", 9);
+	return false;
 }
 
 /* Without symbols: an allocator whose messages the file has, and whose variables are there. */
 static bool find_unnamed(struct alloc *a, uint64_t bias)
 {
-	enum alloc_kind kind = ALLOC_UNKNOWN;
+	bool has[ALLOC_KINDS] = {false};
 	int fd = open_file(a, NULL);
 
 	if (fd < 0)
 		return false;
-	alloc_file_strings(fd, is_message, &kind);
+	if (alloc_file_stripped(fd))
+		alloc_file_strings(fd, "malloc", is_message, has);
 	close(fd);
-	for (uint32_t i = 0; kind && i < sizeof(libraries) / sizeof(libraries[0]); i++)
-		if (libraries[i].kind == kind)
-			find_foreign(a, kind, libraries[i].name, NULL, bias);
+	for (uint32_t i = 0; !a->readable && i < sizeof(libraries) / sizeof(libraries[0]); i++)
+		if (has[libraries[i].kind])
+			find_foreign(a, libraries[i].kind, libraries[i].name, NULL, bias);
 	return a->readable;
 }
 

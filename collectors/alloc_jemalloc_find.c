@@ -123,7 +123,7 @@ int jemalloc_find(const struct alloc_place *p, struct alloc_found *out)
 	bool found;
 	int n;
 
-	alloc_file_strings(p->fd, is_version, out);
+	alloc_file_strings(p->fd, "-g", is_version, out);
 	if (out->version[0] && strncmp(out->version, "5.3.", 4)) {
 		snprintf(out->why, sizeof(out->why), "the layout of its arenas is known for 5.3");
 		return -ENOTSUP;

@@ -116,7 +116,9 @@ static bool add_spans(struct mimalloc *mi, const struct mi_segment *s, uint64_t 
 		const struct mi_slice *slice = &s->slices[at];
 		uint64_t n = slice->slice_count, end = at + n;
 
-		if (!n || slice->slice_offset || (!s->kind && end > s->slice_entries))
+		/* The one page of a huge segment goes on behind the slices that are told. */
+		if (!n || slice->slice_offset ||
+		    (end > s->slice_entries && (!s->kind || !slice->block_bytes)))
 			return false;
 		if (slice->block_bytes) {
 			pages++;

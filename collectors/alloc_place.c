@@ -101,54 +101,55 @@ void alloc_data_free(struct alloc_data *data, int n)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Whole strings in text[0..n); returns where the last, which goes on, begins. */
-static size_t each_string(char *text, size_t n, alloc_string_fn *fn, void *ctx, bool *stop)
+struct search {
+	const char *needle;
+	alloc_string_fn *fn;
+	void *ctx;
+};
+
+/* Whole strings in text[0..n) that have the needle, unless they are long. */
+static bool search_text(const struct search *f, char *text, size_t n)
 {
-	size_t at = 0;
+	size_t len = strlen(f->needle);
+	char *at = text, *end = text + n;
 
-	while (at < n && !*stop) {
-		size_t len = strnlen(text + at, n - at);
+	while (at < end && (at = memmem(at, (size_t)(end - at), f->needle, len))) {
+		char *start = at, *stop = memchr(at, '\0', (size_t)(end - at));
 
-		if (at + len == n)
-			break;
-		if (len > 3 && len < TEXT_MAX)
-			*stop = fn(ctx, text + at);
-		at += len + 1;
+		while (start > text && start[-1] && at - start < TEXT_MAX)
+			start--;
+		at += len;
+		if (stop && stop - start < TEXT_MAX && (start == text || !start[-1]) &&
+		    f->fn(f->ctx, start))
+			return true;
 	}
-	return at;
+	return false;
 }
 
-static bool section_strings(int fd, const GElf_Shdr *h, alloc_string_fn *fn, void *ctx)
+/* Pieces overlap by a string's length. */
+static bool search_section(const struct search *f, int fd, const GElf_Shdr *h, char *text)
 {
-	static const size_t keep = TEXT_MAX;
-	size_t held = 0;
-	bool stop = false;
-	char *text = malloc(TEXT_BYTES + keep);
+	uint64_t size = h->sh_size < FILE_BYTES ? h->sh_size : FILE_BYTES, at = 0;
 
-	uint64_t size = h->sh_size < FILE_BYTES ? h->sh_size : FILE_BYTES;
-
-	for (uint64_t at = 0; text && !stop && at < size;) {
-		size_t want = size - at < TEXT_BYTES ? size - at : TEXT_BYTES, from;
-		ssize_t got = pread(fd, text + held, want, (off_t)(h->sh_offset + at));
+	while (at < size) {
+		size_t want = size - at < TEXT_BYTES ? (size_t)(size - at) : TEXT_BYTES;
+		ssize_t got = pread(fd, text, want, (off_t)(h->sh_offset + at));
 
 		if (got <= 0)
 			break;
-		at += (uint64_t)got;
-		held += (size_t)got;
-		from = each_string(text, held, fn, ctx, &stop);
-		/* Of a string that is too long its end may stay: it is not one that is looked for.
-		 */
-		if (held - from > keep)
-			from = held - keep;
-		held -= from;
-		memmove(text, text + from, held);
+		if (search_text(f, text, (size_t)got))
+			return true;
+		at += (size_t)got > 2 * TEXT_MAX && at + (uint64_t)got < size
+			      ? (uint64_t)got - TEXT_MAX
+			      : (uint64_t)got;
 	}
-	free(text);
-	return stop;
+	return false;
 }
 
-bool alloc_file_strings(int fd, alloc_string_fn *fn, void *ctx)
+bool alloc_file_strings(int fd, const char *needle, alloc_string_fn *fn, void *ctx)
 {
+	struct search f = {needle, fn, ctx};
+	char *text = malloc(TEXT_BYTES);
 	bool stop = false;
 	Elf_Scn *scn = NULL;
 	GElf_Shdr h;
@@ -156,10 +157,26 @@ bool alloc_file_strings(int fd, alloc_string_fn *fn, void *ctx)
 
 	elf_version(EV_CURRENT);
 	elf = elf_begin(fd, ELF_C_READ, NULL);
-	while (elf && !stop && (scn = elf_nextscn(elf, scn)))
+	while (text && elf && !stop && (scn = elf_nextscn(elf, scn)))
 		if (gelf_getshdr(scn, &h) && h.sh_type == SHT_PROGBITS &&
 		    (h.sh_flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)) == SHF_ALLOC)
-			stop = section_strings(fd, &h, fn, ctx);
+			stop = search_section(&f, fd, &h, text);
 	elf_end(elf);
+	free(text);
 	return stop;
+}
+
+bool alloc_file_stripped(int fd)
+{
+	bool has = false;
+	Elf_Scn *scn = NULL;
+	GElf_Shdr h;
+	Elf *elf;
+
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	while (elf && !has && (scn = elf_nextscn(elf, scn)))
+		has = gelf_getshdr(scn, &h) && h.sh_type == SHT_SYMTAB;
+	elf_end(elf);
+	return !has;
 }

@@ -44,8 +44,9 @@ enum { ALLOC_DATA_MAX = 4 };
 int alloc_place_data(const struct alloc_place *p, struct alloc_data *out);
 void alloc_data_free(struct alloc_data *data, int n);
 
-/* Each string constant of the file that is shorter than 64 bytes; true from fn ends the search. */
+/* Each string constant with the needle, shorter than 64 bytes; true from fn ends the search. */
 typedef bool alloc_string_fn(void *ctx, const char *text);
-bool alloc_file_strings(int fd, alloc_string_fn *fn, void *ctx);
+bool alloc_file_strings(int fd, const char *needle, alloc_string_fn *fn, void *ctx);
+bool alloc_file_stripped(int fd); /* of the symbols that are not exported */
 
 #endif

@@ -158,7 +158,7 @@ int tcmalloc_find(const struct alloc_place *p, struct alloc_found *out)
 	bool found;
 	int n;
 
-	alloc_file_strings(p->fd, is_version, out);
+	alloc_file_strings(p->fd, "gperftools ", is_version, out);
 	n = tc ? alloc_place_data(p, data) : -ENOMEM;
 	if (n < 0) {
 		free(tc);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_alloc_foreign.c: allocators other than libc's, read from outside, are what they hold. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "collectors/alloc.h"
+#include "collectors/alloc_place.h"
 #include "collectors/clock.h"
 #include "collectors/symbols.h"
 #include "tests/lib/known_process.h"
@@ -266,6 +268,35 @@ static void check_churn(const char *library)
 	end(&w);
 }
 
+static bool count_string(void *ctx, const char *text)
+{
+	*(int *)ctx += !strcmp(text, "a string that this program alone has");
+	return false;
+}
+
+static void a_string_of_a_file_is_found_and_a_broken_file_has_none(void **state)
+{
+	struct alloc_data data[ALLOC_DATA_MAX];
+	struct alloc_place place = {.pid = getpid()};
+	int found = 0, fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	FILE *f = tmpfile();
+
+	assert_true(fd >= 0 && f);
+	alloc_file_strings(fd, "this program alone", count_string, &found);
+	assert_true(found >= 1);
+	assert_false(alloc_file_stripped(fd));
+	close(fd);
+	fputs("\177ELF\2\1\1 and then nothing of the kind: this program alone", f);
+	fflush(f);
+	rewind(f);
+	place.fd = fileno(f);
+	found = 0;
+	alloc_file_strings(place.fd, "this program alone", count_string, &found);
+	assert_int_equal(found, 0);
+	assert_true(alloc_place_data(&place, data) <= 0);
+	fclose(f);
+}
+
 static void jemalloc_is_read_while_four_threads_allocate(void **state)
 {
 	check_churn(JEMALLOC);
@@ -298,6 +329,7 @@ int main(void)
 		cmocka_unit_test(holes_in_tcmallocs_spans_are_small_free_pieces),
 		cmocka_unit_test(what_tcmallocs_threads_cache_is_free),
 		cmocka_unit_test(tcmalloc_is_read_while_four_threads_allocate),
+		cmocka_unit_test(a_string_of_a_file_is_found_and_a_broken_file_has_none),
 		cmocka_unit_test(jemalloc_is_read_while_four_threads_allocate),
 	};
 
