@@ -17,6 +17,9 @@ static const char *give_back(const char *allocator)
 	if (!strncmp(allocator, "tcmalloc", 8))
 		return "call MallocExtension_ReleaseFreeMemory() after the peak, or raise "
 		       "TCMALLOC_RELEASE_RATE=10";
+	if (!strncmp(allocator, "mimalloc", 8))
+		return "call mi_collect(true) after the peak, or let it give freed segments back "
+		       "at once: MIMALLOC_SEGMENT_DECOMMIT_DELAY=0";
 	return "call malloc_trim(0) after the peak, or lower it: "
 	       "GLIBC_TUNABLES=glibc.malloc.trim_threshold=131072";
 }

@@ -236,6 +236,27 @@ static void alerts_are_raised_for_large_growth_and_large_waste_alone(void **stat
 	assert_int_equal((int)a.value, 60);
 }
 
+/* Another allocator's function would change nothing. */
+static void the_way_to_give_memory_back_is_the_allocators_own(void **state)
+{
+	static const char *const ways[][2] = {{"glibc 2.36", "malloc_trim"},
+					      {"jemalloc 5.3.0 (static)", "dirty_decay_ms"},
+					      {"tcmalloc 2.10 (static)", "ReleaseFreeMemory"},
+					      {"mimalloc 2.0.9 (static)", "mi_collect"}};
+	static struct snapshot s;
+	struct snap_alert a;
+
+	s.nheap = 1;
+	s.heap.verdict = HEAP_CACHED;
+	s.heap.obtained_bytes = 200 * MIB;
+	s.heap.retained_bytes = 120 * MIB;
+	for (int i = 0; i < 4; i++) {
+		snprintf(s.heap.allocator, sizeof(s.heap.allocator), "%s", ways[i][0]);
+		assert_true(rule_heap_free_check(&s, &a));
+		assert_non_null(strstr(a.advice, ways[i][1]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +269,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_allocator_is_said_to_be_unknown),
 		cmocka_unit_test(a_few_seconds_are_too_early_for_a_verdict),
 		cmocka_unit_test(alerts_are_raised_for_large_growth_and_large_waste_alone),
+		cmocka_unit_test(the_way_to_give_memory_back_is_the_allocators_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
