@@ -73,6 +73,7 @@ static void read_rollup(struct heap *h, struct session *se)
 static void read_allocator(struct heap *h)
 {
 	uint64_t begin = clock_mono_ns();
+	bool before = h->outside;
 	int err;
 
 	if (begin < h->read_at_ns)
@@ -80,7 +81,9 @@ static void read_allocator(struct heap *h)
 	err = alloc_read(h->alloc, begin, READ_BUDGET_NS, &h->stats);
 	h->outside = !err || (h->outside && err == -EAGAIN);
 	h->have_stats = h->outside || (h->have_stats && err == -EAGAIN);
-	h->read_at_ns = begin + (clock_mono_ns() - begin) * 50;
+	/* The first time it was looked for, too, which is not done again. */
+	if (before || !h->outside)
+		h->read_at_ns = begin + (clock_mono_ns() - begin) * 50;
 }
 
 static void fill_allocator(const struct heap *h, struct snap_heap *out)
