@@ -34,7 +34,7 @@ static void measure(const char *shape, const struct known_process *k)
 	struct alloc *a = NULL;
 	struct alloc_stats st = {.live_bytes = 0};
 	uint64_t took[READINGS], first, begin;
-	int missed = 0;
+	int missed = 0, middle = READINGS / 2, late = READINGS * 9 / 10;
 
 	if (syms && !symbols_refresh(syms))
 		a = alloc_new(k->pid, syms);
@@ -50,8 +50,7 @@ static void measure(const char *shape, const struct known_process *k)
 	}
 	qsort(took, READINGS, sizeof(*took), by_value);
 	printf("  %-42s %-16s %6.1f ms %7.1f us %7.1f us %6d %10.4f\n", alloc_name(a), shape,
-	       (double)first / 1e6, (double)took[READINGS / 2] / 1e3,
-	       (double)took[READINGS * 9 / 10] / 1e3, missed,
+	       (double)first / 1e6, (double)took[middle] / 1e3, (double)took[late] / 1e3, missed,
 	       (double)st.live_bytes / known_told(k, "held"));
 	alloc_free(a);
 	symbols_free(syms);
