@@ -75,22 +75,25 @@ V vec vec_max(vec a, vec b)
 
 /*
  * 2^x = 2^n * p(x - n), n the nearest integer; p is the minimax polynomial of degree 5 on
- * [-1/2, 1/2] (Remez), relative error 7.5e-8. The exponent is added as an
- * integer, so below -126 the result is made 0; n of a NaN is 2^31, which shifts out.
+ * [-1/2, 1/2] (Remez), relative error 7.5e-8. A number of 1.5 * 2^23 added rounds x, and leaves
+ * n + 127 in the lowest bits, which are the exponent of 2^n; from -127 on down they are 0, and so
+ * is the factor. Ports for arithmetic bind: that is two operations less than with conversions and
+ * a comparison.
  */
 V vec vec_exp2(vec x)
 {
-	vec small = _mm256_cmp_ps(x, vec_splat(-126), _CMP_LT_OQ);
-	__m256i n = _mm256_cvtps_epi32(x);
-	vec f = vec_sub(x, _mm256_cvtepi32_ps(n)), p = vec_splat(0x1.5c08e6p-10f);
+	const vec big = vec_splat(0x1.8p23f + 127);
+	vec t, f, p = vec_splat(0x1.5c08e6p-10f);
 
+	x = vec_max(vec_splat(-127), x); /* x where it is NaN */
+	t = vec_add(x, big);
+	f = vec_sub(x, vec_sub(t, big));
 	p = vec_fma(p, f, vec_splat(0x1.3d0c52p-7f));
 	p = vec_fma(p, f, vec_splat(0x1.c6b6e4p-5f));
 	p = vec_fma(p, f, vec_splat(0x1.ebf918p-3f));
 	p = vec_fma(p, f, vec_splat(0x1.62e428p-1f));
 	p = vec_fma(p, f, vec_splat(0x1.000002p+0f));
-	p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(n, 23)));
-	return _mm256_andnot_ps(small, p);
+	return vec_mul(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t), 23)));
 }
 
 /* a < b ? x : y in each lane; y where either is NaN. */

@@ -102,7 +102,8 @@ attention_fn attention_memory_efficient_neon, attention_chunked_neon;
 attention_fn attention_flash_avx512, attention_standard_avx512;
 attention_fn attention_flash_neon, attention_standard_neon;
 
-/* y[i] = 2^x[i] as the flash kernels compute it: at most 3 ULP for x in [-126, 0], 0 below. */
+/* y[i] = 2^x[i] as the flash kernels compute it: at most 3 ULP for x in [-126, 0], below that
+ * no more than 2^-126, and 0 from -150 on down. */
 typedef void exp2_fn(const float *x, float *y, size_t n);
 exp2_fn exp2_scalar, exp2_avx2, exp2_avx512, exp2_neon;
 

@@ -192,8 +192,15 @@ static void exponentials_lose_precision(void **state)
 		x[1] = -1e30f;
 		x[2] = NAN;
 		x[3] = __builtin_nanf("0x123"); /* its bits must not pass for an exponent */
-		k->run.exp2(x, y, 4);
+		x[4] = -150;
+		x[5] = -1000;
+		for (int i = 6; i < N; i++)
+			x[i] = -126 - 24.0f * (float)i / N;
+		k->run.exp2(x, y, N);
 		assert_true(y[0] == 0 && y[1] == 0 && isnan(y[2]) && isnan(y[3]));
+		assert_true(y[4] == 0 && y[5] == 0);
+		for (int i = 6; i < N; i++)
+			assert_true(y[i] >= 0 && y[i] <= 0x1p-126f);
 	}
 }
 
