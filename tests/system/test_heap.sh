@@ -58,14 +58,17 @@ foreign() { # LIBRARY NAME [PROGRAM]: a library of "" is linked into the program
 	between "$name: live is what the program holds, ratio" "$(ratio "$(heap live_bytes)" "$(truth held)")" 0.99 1.02
 	between "$name: and free what it freed, ratio" "$(ratio "$(heap retained_bytes)" $((32 << 20)))" 0.9 1.25
 }
-foreign libmimalloc.so.2.0 mimalloc
-foreign libtcmalloc_minimal.so.4 tcmalloc
-foreign libjemalloc.so.2 jemalloc
+libraries=/usr/lib/$(gcc -print-multiarch)
+# known LIBRARY TEXT: it is here, in the version whose layout is known
+known() { grep -qs "$2" "$libraries/$1" || { skip "no $1 with $2" && false; }; }
+known libmimalloc.so.2.0 mimalloc && foreign libmimalloc.so.2.0 mimalloc
+known libtcmalloc_minimal.so.4 'gperftools 2\.10' && foreign libtcmalloc_minimal.so.4 tcmalloc
+known libjemalloc.so.2 '5\.3\.0-' && foreign libjemalloc.so.2 jemalloc
 LD_PRELOAD=libjemalloc.so.2 watch grows growing 8 15
 check "what only grows is growth, by its live bytes" grep -q '^growing: live bytes rise' <<<"$(heap words)"
 between "as fast as the program allocates, ratio" "$(ratio "$(heap growth_bytes_s)" $((8 << 20)))" 0.6 1.2
 # Linked in and stripped, nothing but its messages and the shape of its variables tells.
-archive=/usr/lib/$(gcc -print-multiarch)/libjemalloc.a
+archive=$libraries/libjemalloc.a
 if [ -r "$archive" ] && gcc -s -O1 tests/targets/alloc_shapes.c -o "$T/linked" -Wl,--whole-archive "$archive" \
 	-Wl,--no-whole-archive -lstdc++ -lm 2>"$T/linked.err"; then
 	foreign "" jemalloc "$T/linked"
@@ -73,7 +76,7 @@ else
 	skip "no libjemalloc.a: $(head -c 100 "$T/linked.err" 2>&1)"
 fi
 # A layout that is not known gives no figures, and the reason.
-sed 's/5\.3\.0-0-g/5.9.0-0-g/' "/usr/lib/$(gcc -print-multiarch)/libjemalloc.so.2" >"$T/libjemalloc.so.2"
+sed 's/5\.3\.0-0-g/5.9.0-0-g/' "$libraries/libjemalloc.so.2" >"$T/libjemalloc.so.2"
 LD_PRELOAD=$T/libjemalloc.so.2 watch unknown freed 64 1
 equal "a version that is not known is not believed" "$(heap obtained_bytes)" 0
 check "and named, with what works" grep -q 'jemalloc 5\.9\.0 .*known for 5\.3; --heap=sample' \
