@@ -14,6 +14,7 @@
 #include "collectors/target_set.h"
 #include "collectors/threads.h"
 #include "collectors/wait_site.h"
+#include "collectors/wait_sum.h"
 #include "probes/contract.h"
 
 enum {
@@ -29,17 +30,11 @@ enum {
 struct lock_row {
 	uint64_t key;		    /* see contract_lock_key */
 	struct contract_lock total; /* finished waits, from the map */
-	uint64_t waiting_ns;	    /* waits that go on now */
-	uint64_t carried_ns;	    /* and what went on when a window was over */
-	uint32_t waiting;
-	uint64_t shown_ns, shown_waits; /* both together, never falling */
-	uint64_t prev_ns;		/* shown at the last tick */
-	uint64_t base_ns, base_waits;	/* shown at the last reset */
-	uint32_t owner, owner_tid;	/* seen last: by the target's own count, and by ours */
-	bool seen_owner;		/* its owner was once a live thread of the target */
-	bool idle;			/* nothing happened since the tick before */
-	bool named;			/* name was looked for */
-	uint32_t shown_before;		/* ticks in which it was not idle, until named */
+	struct wait_sum sum;	    /* with those that go on */
+	uint32_t owner, owner_tid;  /* seen last: by the target's own count, and by ours */
+	bool seen_owner;	    /* its owner was once a live thread of the target */
+	bool named;		    /* name was looked for */
+	uint32_t shown_before;	    /* ticks in which it was not idle, until named */
 	char name[SNAP_NAME];
 	uint64_t rwlock; /* where the rwlock begins that it lies in; 0: in none */
 	pid_t pid;	 /* whose own it is, with several; 0: anyone's, or not known yet */
@@ -117,7 +112,7 @@ static void make_room(struct locks *l)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < l->n; i++) {
-		if (l->rows[i].idle)
+		if (l->rows[i].sum.idle)
 			bpf_map_delete_elem(l->map_fd, &l->rows[i].key);
 		else
 			l->rows[kept++] = l->rows[i];
@@ -135,16 +130,14 @@ void locks_read_finished(struct locks *l)
 	if (l->n >= LOCKS_FULL)
 		make_room(l);
 	n = read_map(l);
-	for (uint32_t i = 0; i < l->n; i++) {
-		l->rows[i].waiting_ns = l->rows[i].waiting = 0;
-		l->rows[i].idle = true;
-	}
+	for (uint32_t i = 0; i < l->n; i++)
+		wait_sum_begin(&l->rows[i].sum);
 	for (uint32_t i = 0; i < n; i++) {
 		struct lock_row *r = row_of(l, l->keys[i]);
 
 		if (!r)
 			continue;
-		r->idle = r->total.waits == l->values[i].waits;
+		r->sum.idle = r->total.waits == l->values[i].waits;
 		r->total = l->values[i];
 	}
 }
@@ -167,7 +160,7 @@ static void look_at_writer(struct lock_row *r, const struct threads *t, uint32_t
 	const struct contract_thread *row;
 	uint32_t writer;
 
-	if (!r->waiting || !*looks)
+	if (!r->sum.waiting || !*looks)
 		return;
 	(*looks)--;
 	if (!lock_layout_rwlock(process_of(r, t), r->rwlock, &writer))
@@ -190,7 +183,7 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 	 */
 	if (!lock_layout_mutex_op(r->total.op))
 		return;
-	if (!r->total.owner && r->waiting && *looks) {
+	if (!r->total.owner && r->sum.waiting && *looks) {
 		(*looks)--;
 		/* Held since before perftop came, or by one that was not seen to wait for it. */
 		r->total.owner =
@@ -213,19 +206,15 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 	/* The waits of a process that is gone have ended, and are in the map. */
 	for (uint32_t i = 0; i < t->n && !t->gone; i++) {
 		const struct contract_thread *row = &t->now[i];
-		uint64_t blocked, queued, counted_ns;
 		struct lock_row *r;
+		uint64_t blocked;
 
 		if (!row->lock || row->wait != WAIT_FUTEX || !row->off_ns)
 			continue;
 		r = row_of(l, row->lock);
 		if (!r)
 			continue;
-		threads_counted_wait(t, row, &counted_ns, &queued);
-		threads_present_wait(row, &blocked, &queued);
-		r->idle = false;
-		r->waiting++;
-		r->waiting_ns += counted_ns;
+		blocked = wait_sum_add(&r->sum, t, row);
 		r->total.op = row->lock_op;
 		if (row->lock_owner)
 			r->total.owner = row->lock_owner;
@@ -235,15 +224,9 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): full, not absent */
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct lock_row *r = &l->rows[i];
-		uint64_t ns = r->total.wait_ns + r->carried_ns + r->waiting_ns;
-		uint64_t waits = r->total.waits + r->waiting;
 
-		r->prev_ns = r->shown_ns;
-		if (ns > r->shown_ns)
-			r->shown_ns = ns;
-		if (waits > r->shown_waits)
-			r->shown_waits = waits;
-		if (r->idle)
+		wait_sum_show(&r->sum, r->total.waits, r->total.wait_ns);
+		if (r->sum.idle)
 			continue;
 		if (contract_lock_tgid(r->key) && !r->pid)
 			r->pid = process_of(r, t);
@@ -253,18 +236,14 @@ void locks_add_waiting(struct locks *l, const struct threads *t)
 
 void locks_carry(struct locks *l)
 {
-	for (uint32_t i = 0; i < l->n; i++) {
-		l->rows[i].carried_ns += l->rows[i].waiting_ns;
-		l->rows[i].waiting_ns = 0;
-	}
+	for (uint32_t i = 0; i < l->n; i++)
+		wait_sum_carry(&l->rows[i].sum);
 }
 
 void locks_reset(struct locks *l)
 {
 	for (uint32_t i = 0; i < l->n; i++) {
-		l->rows[i].base_ns = l->rows[i].shown_ns;
-		/* A wait that goes on belongs to what comes. */
-		l->rows[i].base_waits = l->rows[i].total.waits;
+		wait_sum_reset(&l->rows[i].sum, l->rows[i].total.waits);
 		memcpy(l->rows[i].base_bins, l->rows[i].total.bins, sizeof(l->rows[i].base_bins));
 	}
 }
@@ -299,13 +278,8 @@ bool locks_is_pthread(struct locks *l, uint64_t key)
 static bool goes_before(const struct lock_row *x, const struct lock_row *y)
 {
 	bool x_lock = is_lock(x), y_lock = is_lock(y);
-	uint64_t x_now = x->shown_ns - x->prev_ns, y_now = y->shown_ns - y->prev_ns;
 
-	if (x_lock != y_lock)
-		return x_lock;
-	if (x_now != y_now)
-		return x_now > y_now;
-	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
+	return x_lock != y_lock ? x_lock : wait_sum_exceeds(&x->sum, &y->sum);
 }
 
 void locks_note_site(struct locks *l, uint64_t key, const struct lock_site *site)
@@ -379,7 +353,7 @@ void locks_name_some(struct locks *l, locks_symbols_fn *symbols, void *arg, cons
 		pid_t pid;
 
 		/* Its stack, by which a condition variable is known, comes a tick later. */
-		if (r->named || r->idle || !r->shown_before++)
+		if (r->named || r->sum.idle || !r->shown_before++)
 			continue;
 		pid = process_of(r, t);
 		addr = begin_of(r, pid);
@@ -430,11 +404,10 @@ static void fill_row(const struct lock_row *r, uint64_t interval_ns, struct snap
 {
 	out->addr = contract_lock_addr(r->key);
 	out->pid = r->pid;
-	out->waits = r->shown_waits - r->base_waits;
-	out->wait_ns = r->shown_ns - r->base_ns;
+	out->waits = wait_sum_waits(&r->sum);
+	out->wait_ns = wait_sum_ns(&r->sum);
 	out->max_ns = r->total.max_ns;
-	out->pct =
-		interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) / (double)interval_ns : 0;
+	out->pct = wait_sum_pct(&r->sum, interval_ns);
 	out->owner_tid = (int32_t)r->owner_tid;
 	out->p50 = quantile(r, 0.5);
 	out->p99 = quantile(r, 0.99);
@@ -471,7 +444,7 @@ void locks_fill(struct locks *l, uint64_t interval_ns, struct snapshot *s)
 		const struct lock_row *r = &l->rows[i];
 		uint32_t at = n;
 
-		if (r->shown_ns == r->base_ns)
+		if (!wait_sum_ns(&r->sum))
 			continue;
 		if (r->key & LOCK_OTHER_WORD && has_two_words(r) &&
 		    other_half(l, r->key - LOCK_OTHER_WORD))

@@ -12,6 +12,7 @@
 #include "collectors/socket_names.h"
 #include "collectors/tcp_info.h"
 #include "collectors/threads.h"
+#include "collectors/wait_sum.h"
 #include "probes/contract.h"
 
 enum {
@@ -23,12 +24,7 @@ enum {
 struct socket_row {
 	struct contract_socket_key key;
 	struct contract_socket total; /* finished waits, from the map */
-	uint64_t waiting_ns;
-	uint64_t carried_ns; /* waits that went on when a window was over */
-	uint32_t waiting;
-	uint64_t shown_ns, shown_waits; /* both together, never falling */
-	uint64_t prev_ns, base_ns, base_waits;
-	bool idle; /* nothing happened since the tick before */
+	struct wait_sum sum;	      /* with those that go on */
 	bool named;
 	bool no_tcp; /* or it cannot be asked: not again */
 	bool met;    /* first has what it knew then */
@@ -95,7 +91,7 @@ static void make_room(struct sockets *s)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < s->n; i++) {
-		if (s->rows[i].idle)
+		if (s->rows[i].sum.idle)
 			bpf_map_delete_elem(s->map_fd, &s->rows[i].key);
 		else
 			s->rows[kept++] = s->rows[i];
@@ -130,16 +126,14 @@ void sockets_read_finished(struct sockets *s)
 	if (s->n >= FULL)
 		make_room(s);
 	n = read_map(s);
-	for (uint32_t i = 0; i < s->n; i++) {
-		s->rows[i].waiting_ns = s->rows[i].waiting = 0;
-		s->rows[i].idle = true;
-	}
+	for (uint32_t i = 0; i < s->n; i++)
+		wait_sum_begin(&s->rows[i].sum);
 	for (uint32_t i = 0; i < n; i++) {
 		struct socket_row *r = row_of(s, &s->keys[i]);
 
 		if (!r)
 			continue;
-		r->idle = r->total.waits == s->values[i].waits;
+		r->sum.idle = r->total.waits == s->values[i].waits;
 		r->total = s->values[i];
 	}
 }
@@ -150,60 +144,38 @@ void sockets_add_waiting(struct sockets *s, const struct threads *t)
 		const struct contract_thread *row = &t->now[i];
 		struct contract_socket_key key = {
 			.inode = row->inode, .tgid = row->tgid, .fd = row->fd};
-		uint64_t blocked, queued, counted_ns;
 		struct socket_row *r;
+		uint64_t blocked;
 
 		if (row->wait != WAIT_NET || !row->off_ns)
 			continue;
 		r = row_of(s, &key);
 		if (!r)
 			continue;
-		threads_counted_wait(t, row, &counted_ns, &queued);
-		threads_present_wait(row, &blocked, &queued);
-		r->idle = false;
-		r->waiting++;
-		r->waiting_ns += counted_ns;
+		blocked = wait_sum_add(&r->sum, t, row);
 		if (blocked > r->total.max_ns)
 			r->total.max_ns = blocked;
 	}
 	for (uint32_t i = 0; i < s->n; i++) {
 		struct socket_row *r = &s->rows[i];
-		uint64_t ns = r->total.wait_ns + r->carried_ns + r->waiting_ns;
 
-		r->prev_ns = r->shown_ns;
-		if (ns > r->shown_ns)
-			r->shown_ns = ns;
-		if (r->total.waits + r->waiting > r->shown_waits)
-			r->shown_waits = r->total.waits + r->waiting;
+		wait_sum_show(&r->sum, r->total.waits, r->total.wait_ns);
 	}
 }
 
 void sockets_carry(struct sockets *s)
 {
-	for (uint32_t i = 0; i < s->n; i++) {
-		s->rows[i].carried_ns += s->rows[i].waiting_ns;
-		s->rows[i].waiting_ns = 0;
-	}
+	for (uint32_t i = 0; i < s->n; i++)
+		wait_sum_carry(&s->rows[i].sum);
 }
 
 void sockets_reset(struct sockets *s)
 {
-	for (uint32_t i = 0; i < s->n; i++) {
-		s->rows[i].base_ns = s->rows[i].shown_ns;
-		s->rows[i].base_waits = s->rows[i].total.waits;
-	}
+	for (uint32_t i = 0; i < s->n; i++)
+		wait_sum_reset(&s->rows[i].sum, s->rows[i].total.waits);
 }
 
 /* ---- into the snapshot ---------------------------------------------------------------------- */
-
-static bool goes_before(const struct socket_row *x, const struct socket_row *y)
-{
-	uint64_t x_now = x->shown_ns - x->prev_ns, y_now = y->shown_ns - y->prev_ns;
-
-	if (x_now != y_now)
-		return x_now > y_now;
-	return x->shown_ns - x->base_ns > y->shown_ns - y->base_ns;
-}
 
 static void plain_name(struct socket_row *r)
 {
@@ -253,7 +225,7 @@ static void look_at_tcp(struct socket_row *r, const struct threads *t)
 	struct tcp_facts now;
 	int err;
 
-	if (r->no_tcp || r->idle || !r->key.inode || r->key.fd < 0)
+	if (r->no_tcp || r->sum.idle || !r->key.inode || r->key.fd < 0)
 		return;
 	err = tcp_info_read(threads_pid_of(t, r->key.tgid), r->key.fd, r->key.inode, &now);
 	if (err) {
@@ -288,10 +260,10 @@ void sockets_fill(struct sockets *s, const struct threads *t, uint64_t interval_
 	for (uint32_t i = 0; i < s->n; i++) {
 		uint32_t at = n;
 
-		if (s->rows[i].shown_ns == s->rows[i].base_ns)
+		if (!wait_sum_ns(&s->rows[i].sum))
 			continue;
 		/* cppcheck-suppress uninitvar ; the first n are set */
-		while (at && goes_before(&s->rows[i], &s->rows[top[at - 1]]))
+		while (at && wait_sum_exceeds(&s->rows[i].sum, &s->rows[top[at - 1]].sum))
 			at--;
 		if (n == SNAP_SOCKETS)
 			snap->truncated++;
@@ -313,11 +285,9 @@ void sockets_fill(struct sockets *s, const struct threads *t, uint64_t interval_
 		out->fd = r->key.fd;
 		snapshot_string(out->name, sizeof(out->name), r->name);
 		snapshot_string(out->peer, sizeof(out->peer), r->peer);
-		out->waits = r->shown_waits - r->base_waits;
-		out->wait_ns = r->shown_ns - r->base_ns;
+		out->waits = wait_sum_waits(&r->sum);
+		out->wait_ns = wait_sum_ns(&r->sum);
 		out->max_ns = r->total.max_ns;
-		out->pct = interval_ns ? 100.0 * (double)(r->shown_ns - r->prev_ns) /
-						 (double)interval_ns
-				       : 0;
+		out->pct = wait_sum_pct(&r->sum, interval_ns);
 	}
 }

@@ -250,12 +250,13 @@ static uint64_t after(uint64_t since, uint64_t from, uint64_t ns)
 	return from + ns > since ? from + ns - since : 0;
 }
 
-void threads_counted_wait(const struct threads *t, const struct contract_thread *row,
-			  uint64_t *blocked, uint64_t *queued)
+uint64_t threads_counted_wait(const struct threads *t, const struct contract_thread *row,
+			      uint64_t *blocked, uint64_t *queued)
 {
 	uint64_t whole_blocked, whole_queued;
 
 	threads_present_wait(row, &whole_blocked, &whole_queued);
 	*blocked = t->weight * after(t->since_ns, row->off_ns, whole_blocked);
 	*queued = t->weight * after(t->since_ns, row->off_ns + whole_blocked, whole_queued);
+	return whole_blocked;
 }

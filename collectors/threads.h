@@ -49,8 +49,8 @@ pid_t threads_pid_of(const struct threads *t, uint32_t tgid);
 
 /* Time this thread had been blocked, and queued, in the wait that it was in when it was read. */
 void threads_present_wait(const struct contract_thread *row, uint64_t *blocked, uint64_t *queued);
-/* Of it, what counts. */
-void threads_counted_wait(const struct threads *t, const struct contract_thread *row,
-			  uint64_t *blocked, uint64_t *queued);
+/* Of it, what counts. Returns how long it had been blocked, as above. */
+uint64_t threads_counted_wait(const struct threads *t, const struct contract_thread *row,
+			      uint64_t *blocked, uint64_t *queued);
 
 #endif
