@@ -3,6 +3,7 @@
 #include "tui/options_priv.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* --heap=trace counts the calls of these wherever the target has them. */
 static int add_allocator(struct parser *p)
@@ -122,6 +123,36 @@ static int check_in_process(struct parser *p)
 	return 0;
 }
 
+/* By another name too, where it is there already. Devices take more than one. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	if (stat(a, &sa) || stat(b, &sb))
+		return !strcmp(a, b);
+	return S_ISREG(sa.st_mode) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Each would overwrite what the other holds. */
+static int check_files(struct parser *p)
+{
+	const struct options *o = p->o;
+	const struct {
+		const char *option, *path;
+	} files[] = {{"--replay", o->session.replay_path},
+		     {"--record", o->session.record_path},
+		     {"--json", o->json_path},
+		     {"--output", o->output_path}};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		for (size_t j = 0; j < i; j++)
+			if (files[i].path && files[j].path &&
+			    same_file(files[i].path, files[j].path))
+				return options_bad(p, "%s and %s name one file, %.60s; give two",
+						   files[j].option, files[i].option, files[i].path);
+	return 0;
+}
+
 int options_check(struct parser *p)
 {
 	const struct session_config *s = &p->o->session;
@@ -131,6 +162,8 @@ int options_check(struct parser *p)
 		err = check_measures(p);
 	if (!err)
 		err = check_in_process(p);
+	if (!err)
+		err = check_files(p);
 	if (!err && s->heap == HEAP_TRACE)
 		err = add_allocator(p);
 	return err ? err : check_commands(p);

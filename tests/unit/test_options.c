@@ -214,6 +214,10 @@ static void options_that_would_do_nothing_are_refused(void **state)
 	refuse("--doctor --json", "text");
 	refuse("--doctor -e a:b", "probes of its own");
 	refuse("--list-probes -e a:b -p 1 --json", "text");
+	refuse("-p 1 -o x --json=x", "one file");
+	refuse("--replay /proc/self/exe --json=/proc/self/../self/exe", "one file");
+	refuse("--json=x --output x -- true", "one file");
+	accept(&o, "--json=/dev/null --output /dev/null -- true");
 	accept(&o, "-p 1 --slower off");
 	accept(&o, "-p 1 -p 2,3 --heap trace --target 5ms");
 	assert_int_equal(o.npids, 3);
