@@ -407,7 +407,7 @@ static int check_value(struct parser *p, const char *option, int c, const char *
 	if (value && !*value && c != OPT_ENGINE_ARGS)
 		return options_bad(p, "%.*s: its value is empty; see perftop --help", length,
 				   option);
-	if (c == 'o' && value[0] == '-')
+	if (c == 'o' && value && value[0] == '-')
 		return options_bad(p,
 				   "-o %.60s: is the name of the file missing? if that is its "
 				   "name: -o ./%.60s",
