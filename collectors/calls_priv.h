@@ -7,7 +7,14 @@
 #include "collectors/got_patch.h"
 #include "probes/calls.h"
 
-enum { CALLS_ROWS = 4 * CALLS_STUBS, CALLS_NAME = 256 };
+enum { CALLS_NO_STUB = -1 };
+
+struct calls_function {
+	uint64_t address;
+	int stub; /* or CALLS_NO_STUB */
+	uint32_t words;
+	bool refused; /* there was no stub left */
+};
 
 /* A moment by two clocks. */
 struct calls_moment {
@@ -25,12 +32,14 @@ struct calls {
 	struct calls_moment began;
 	uint8_t open[CALLS_STUBS];
 
-	/* Stubs in use, and the names by which words may lead to their functions. */
+	/* A function gets a stub when a word leads to it, and keeps it for as long as the process
+	 * lives: what was copied from a word may be called at any time. */
 	uint64_t originals[CALLS_STUBS];
-	uint32_t words[CALLS_STUBS];
-	struct got_patch_row rows[CALLS_ROWS];
-	char names[CALLS_ROWS][CALLS_NAME];
-	uint32_t row_stub[CALLS_ROWS];
+	struct calls_function *functions;
+	uint32_t nfunctions;
+	/* Names by which words may lead to them. */
+	struct got_patch_row *rows;
+	uint32_t *row_function;
 	uint32_t nrows;
 	bool unbound; /* words are not bound yet, and it is not known to what they will be */
 	uint64_t debug, seen; /* of the loader's list: see inject_loader_seen() */

@@ -136,47 +136,57 @@ int calls_open(struct calls *c, char *why, size_t why_size)
 
 /* ---- functions ------------------------------------------------------------------------------ */
 
-static int stub_for(struct calls *c, uint64_t address)
+static bool has_row(const struct calls *c, uint32_t function, const char *name)
 {
-	int free_stub = -ENOSPC;
-
-	for (int i = 0; i < CALLS_STUBS; i++) {
-		if (c->originals[i] == address)
-			return i;
-		if (!c->originals[i] && free_stub < 0)
-			free_stub = i;
-	}
-	return free_stub;
-}
-
-static bool has_row(const struct calls *c, uint32_t stub, const char *name)
-{
-	for (uint32_t i = 0; i < c->nrows; i++)
-		if (c->row_stub[i] == stub && !strcmp(c->names[i], name))
+	for (uint32_t i = c->nrows; i-- > 0 && c->row_function[i] == function;)
+		if (!strcmp(c->rows[i].name, name))
 			return true;
 	return false;
 }
 
+static int add_row(struct calls *c, uint32_t function, const char *name)
+{
+	struct got_patch_row *rows = realloc(c->rows, (c->nrows + 1) * sizeof(*rows));
+	uint32_t *functions = realloc(c->row_function, (c->nrows + 1) * sizeof(*functions));
+
+	c->rows = rows ? rows : c->rows;
+	c->row_function = functions ? functions : c->row_function;
+	name = rows && functions ? strdup(name) : NULL;
+	if (!name)
+		return -ENOMEM;
+	c->rows[c->nrows] = (struct got_patch_row){.name = name};
+	c->row_function[c->nrows++] = function;
+	return 0;
+}
+
+/* The stub that leads to it already, from an earlier perftop; by 0 one that is free. */
+static int stub_of(const struct calls *c, uint64_t address)
+{
+	for (int i = 0; i < CALLS_STUBS; i++)
+		if (c->originals[i] == address)
+			return i;
+	return CALLS_NO_STUB;
+}
+
 int calls_add(struct calls *c, uint64_t address, const char *const *names, uint32_t n)
 {
-	int stub = stub_for(c, address);
+	struct calls_function *more;
+	uint32_t f = c->nfunctions;
+	int err = 0;
 
-	if (stub < 0)
-		return stub;
-	c->originals[stub] = address;
-	for (uint32_t i = 0; i < n && c->nrows < CALLS_ROWS; i++) {
-		if (strlen(names[i]) >= CALLS_NAME || has_row(c, (uint32_t)stub, names[i]))
-			continue;
-		snprintf(c->names[c->nrows], CALLS_NAME, "%s", names[i]);
-		c->row_stub[c->nrows] = (uint32_t)stub;
-		c->rows[c->nrows] = (struct got_patch_row){
-			.name = c->names[c->nrows],
-			.from = address,
-			.to = c->port.stubs + (uint64_t)stub * CALLS_STUB_BYTES,
-		};
-		c->nrows++;
-	}
-	return stub;
+	for (uint32_t i = 0; i < c->nfunctions; i++)
+		if (c->functions[i].address == address)
+			return (int)i;
+	more = realloc(c->functions, (f + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	c->functions = more;
+	c->functions[f] = (struct calls_function){.address = address, .stub = stub_of(c, address)};
+	c->nfunctions++;
+	for (uint32_t i = 0; i < n && !err; i++)
+		if (!has_row(c, f, names[i]))
+			err = add_row(c, f, names[i]);
+	return err ? err : (int)f;
 }
 
 /* Is the name another function's too? Then a word that is not bound yet may come to be its. */
@@ -197,28 +207,78 @@ static bool is_several(const struct calls *c, const struct inject_modules *m,
 	return !found; /* chosen at run time: an indirect function */
 }
 
+static void prepare_rows(struct calls *c)
+{
+	for (uint32_t i = 0; i < c->nrows; i++) {
+		const struct calls_function *f = &c->functions[c->row_function[i]];
+		struct got_patch_row *row = &c->rows[i];
+
+		row->from = f->address;
+		row->to = f->stub < 0 ? 0 : c->port.stubs + (uint64_t)f->stub * CALLS_STUB_BYTES;
+		row->slots = row->unbound = 0;
+	}
+}
+
+/* Words that are not bound yet are left alone at first: here it is asked to what they will be. */
+static void look_at_unbound(struct calls *c, const struct inject_modules *m)
+{
+	for (uint32_t i = 0; i < c->nrows; i++) {
+		struct got_patch_row *row = &c->rows[i];
+
+		row->several = !row->unbound || is_several(c, m, row);
+		if (!row->several) {
+			row->slots += row->unbound;
+			row->unbound = 0;
+		}
+	}
+}
+
+/* Words that lead to the functions, or will. */
+static void sum_words(struct calls *c)
+{
+	c->unbound = false;
+	for (uint32_t i = 0; i < c->nfunctions; i++)
+		c->functions[i].words = 0;
+	for (uint32_t i = 0; i < c->nrows; i++) {
+		c->functions[c->row_function[i]].words += c->rows[i].slots;
+		c->unbound |= c->rows[i].unbound > 0;
+	}
+}
+
+static int give_stubs(struct calls *c)
+{
+	for (uint32_t i = 0; i < c->nfunctions; i++) {
+		struct calls_function *f = &c->functions[i];
+
+		if (f->stub >= 0 || !f->words)
+			continue;
+		f->stub = stub_of(c, 0);
+		f->refused = f->stub < 0;
+		if (f->stub >= 0)
+			c->originals[f->stub] = f->address;
+	}
+	return inject_write(c->pid, c->port.originals, c->originals, sizeof(c->originals));
+}
+
 int calls_patch(struct calls *c, char *why, size_t why_size)
 {
 	struct got_patch_count count = {0};
 	struct inject_modules m;
 	int err = inject_modules_read(&m, c->pid);
 
-	if (!err)
-		err = inject_write(c->pid, c->port.originals, c->originals, sizeof(c->originals));
-	for (uint32_t i = 0; !err && i < c->nrows; i++) {
-		c->rows[i].several = is_several(c, &m, &c->rows[i]);
-		c->rows[i].slots = c->rows[i].unbound = 0;
-	}
-	if (!err) {
+	for (uint32_t i = 0; i < c->nrows; i++)
+		c->rows[i].several = true;
+	/* Twice: what has words, then those to its stub. */
+	for (int pass = 0; !err && pass < 2; pass++) {
+		prepare_rows(c);
 		c->hooked = true;
 		err = got_patch_apply(&m, c->pid, 0, c->library_map, c->rows, c->nrows, true,
 				      &count);
-	}
-	memset(c->words, 0, sizeof(c->words));
-	c->unbound = false;
-	for (uint32_t i = 0; i < c->nrows; i++) {
-		c->words[c->row_stub[i]] += c->rows[i].slots;
-		c->unbound |= c->rows[i].unbound > 0;
+		if (!pass)
+			look_at_unbound(c, &m);
+		sum_words(c);
+		if (!err && !pass)
+			err = give_stubs(c);
 	}
 	c->debug = m.debug;
 	if (!err && inject_loader_seen(c->pid, m.debug, &c->seen))
@@ -230,9 +290,23 @@ int calls_patch(struct calls *c, char *why, size_t why_size)
 	return err;
 }
 
-uint32_t calls_words(const struct calls *c, uint32_t stub)
+uint32_t calls_words(const struct calls *c, uint32_t function)
 {
-	return c->words[stub];
+	return c->functions[function].stub < 0 ? 0 : c->functions[function].words;
+}
+
+int calls_stub(const struct calls *c, uint32_t function)
+{
+	return c->functions[function].stub;
+}
+
+uint32_t calls_refused(const struct calls *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->nfunctions; i++)
+		n += c->functions[i].refused;
+	return n;
 }
 
 int calls_gates(struct calls *c, const uint8_t *open)
@@ -275,11 +349,12 @@ static void unhook(struct calls *c)
 	for (int i = 0; err == -EAGAIN && i < 100; i++)
 		err = inject_modules_read(&m, c->pid);
 	if (!err && is_same(c, &m)) {
+		prepare_rows(c);
 		for (uint32_t i = 0; i < c->nrows; i++) {
-			uint64_t to = c->rows[i].to;
+			uint64_t stub = c->rows[i].to;
 
 			c->rows[i].to = c->rows[i].from;
-			c->rows[i].from = to;
+			c->rows[i].from = stub; /* 0: it has none */
 		}
 		got_patch_apply(&m, c->pid, 0, c->library_map, c->rows, c->nrows, false, &count);
 		inject_write(c->pid, c->port.gates, none, sizeof(none));
@@ -298,5 +373,10 @@ void calls_free(struct calls *c)
 		c->segment->reader = 0;
 	}
 	calls_segment_detach(c);
+	for (uint32_t i = 0; i < c->nrows; i++)
+		free((char *)c->rows[i].name);
+	free(c->rows);
+	free(c->row_function);
+	free(c->functions);
 	free(c);
 }

@@ -34,11 +34,19 @@ int calls_open(struct calls *c, char *why, size_t why_size);
 /* How it was loaded; tid 0: it was there already. */
 const struct inject_result *calls_loaded(const struct calls *c);
 
-/* Its stub for the function at an address, which may have several names. -ENOSPC: none is left. */
+/*
+ * A function by its address, which may have several names; its index, from 0 on, or -ENOMEM. The
+ * same again is the same.
+ */
 int calls_add(struct calls *c, uint64_t address, const char *const *names, uint32_t n);
-/* Lead all words that are new to the stubs that were added. 0 or -errno with why. */
+/*
+ * Lead all words that are new to stubs, of which functions get one as long as there are any. 0 or
+ * -errno with why.
+ */
 int calls_patch(struct calls *c, char *why, size_t why_size);
-uint32_t calls_words(const struct calls *c, uint32_t stub); /* that lead to it */
+uint32_t calls_words(const struct calls *c, uint32_t function); /* that lead to its stub */
+int calls_stub(const struct calls *c, uint32_t function);	/* negative: it has none */
+uint32_t calls_refused(const struct calls *c); /* functions for which no stub was left */
 
 /* Which stubs count, one byte each; the others pass calls on. 0 or -errno. */
 int calls_gates(struct calls *c, const uint8_t *open);

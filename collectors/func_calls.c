@@ -13,17 +13,22 @@
 
 enum { NAMES_MAX_ALIASES = 16, OPEN_TRIES = 50 };
 
+struct func_function {
+	uint32_t row;
+	uint32_t next; /* of the same row, + 1 */
+};
+
 struct func_calls {
 	struct calls *calls;
 	bool opened, hopeless;
 	uint32_t tries;
-	uint32_t done; /* sites of the plan that have stubs, or never will */
-	uint32_t stub_row[CALLS_STUBS];
-	bool used[CALLS_STUBS];
-	uint8_t *set; /* enum func_set by row */
+	uint32_t done;			 /* sites of the plan that have stubs, or never will */
+	struct func_function *functions; /* by index of calls_add() */
+	uint32_t nfunctions;
+	uint32_t *first; /* function of each row + 1 */
+	uint8_t *set;	 /* enum func_set by row */
 	bool window;
-	bool missed;   /* calls went uncounted */
-	uint32_t full; /* sites for which there was no stub */
+	bool missed; /* calls went uncounted */
 	char why[SNAP_TEXT];
 };
 
@@ -32,6 +37,8 @@ void func_calls_free(struct func_calls *c)
 	if (!c)
 		return;
 	calls_free(c->calls);
+	free(c->functions);
+	free(c->first);
 	free(c->set);
 	free(c);
 }
@@ -43,10 +50,12 @@ static int set_gates(struct func_calls *c, char *why, size_t why_size)
 	uint8_t open[CALLS_STUBS] = {0};
 	int err;
 
-	for (uint32_t i = 0; i < CALLS_STUBS; i++) {
-		enum func_set set = c->used[i] ? (enum func_set)c->set[c->stub_row[i]] : FUNC_OFF;
+	for (uint32_t i = 0; i < c->nfunctions; i++) {
+		enum func_set set = (enum func_set)c->set[c->functions[i].row];
+		int stub = calls_stub(c->calls, i);
 
-		open[i] = set == FUNC_STEADY || (set == FUNC_WINDOWED && c->window);
+		if (stub >= 0)
+			open[stub] = set == FUNC_STEADY || (set == FUNC_WINDOWED && c->window);
 	}
 	err = c->opened ? calls_gates(c->calls, open) : 0;
 	/* A process that has ended makes no more calls. */
@@ -104,6 +113,23 @@ static bool is_of(const struct symbols_module *m, const struct probe_file *file)
 	       dev == file->dev && inode == file->inode;
 }
 
+static void add_function(struct func_calls *c, uint64_t address, const char *const *names,
+			 uint32_t n, uint32_t row)
+{
+	int f = calls_add(c->calls, address, names, n);
+	struct func_function *more;
+
+	if (f < 0 || (uint32_t)f < c->nfunctions)
+		return;
+	more = realloc(c->functions, ((uint32_t)f + 1) * sizeof(*more));
+	if (!more)
+		return;
+	c->functions = more;
+	c->functions[f] = (struct func_function){.row = row, .next = c->first[row]};
+	c->nfunctions = (uint32_t)f + 1;
+	c->first[row] = c->nfunctions;
+}
+
 /* Wherever its file is mapped: once, as a rule. */
 static void add_site(struct func *f, struct session *se, const struct probe_site *site)
 {
@@ -118,19 +144,11 @@ static void add_site(struct func *f, struct session *se, const struct probe_site
 
 	m = symbols_modules(session_symbols(se), &n);
 	for (uint32_t i = 0; i < n; i++) {
-		int stub;
-
 		if (!is_of(&m[i], file) || elf_image_vaddr_of(m[i].image, site->offset, &vaddr) ||
 		    vaddr + m[i].bias < m[i].start || vaddr + m[i].bias >= m[i].end)
 			continue;
-		stub = calls_add(c->calls, vaddr + m[i].bias, names,
-				 find_names(&m[i], vaddr, row->name, buf, names));
-		if (stub < 0) {
-			c->full++;
-			continue;
-		}
-		c->used[stub] = true;
-		c->stub_row[stub] = site->row;
+		add_function(c, vaddr + m[i].bias, names,
+			     find_names(&m[i], vaddr, row->name, buf, names), site->row);
 	}
 }
 
@@ -185,9 +203,10 @@ int func_calls_open(struct func *f, struct session *se, char *why, size_t why_si
 	f->calls = c;
 	if (c) {
 		c->set = calloc(f->cap, 1);
+		c->first = calloc(f->cap, sizeof(*c->first));
 		c->calls = calls_new(session_pid(se), cfg->calls_library, cfg->calls_preloaded);
 	}
-	if (!c || !c->set || !c->calls) {
+	if (!c || !c->set || !c->first || !c->calls) {
 		snprintf(why, why_size, "out of memory");
 		return -ENOMEM;
 	}
@@ -211,29 +230,31 @@ void func_calls_tick(struct func *f, struct session *se)
 
 uint64_t func_calls_count(const struct func *f, uint32_t row)
 {
+	const struct func_calls *c = f->calls;
 	uint64_t calls = 0;
 
-	for (uint32_t i = 0; i < CALLS_STUBS; i++)
-		if (f->calls->used[i] && f->calls->stub_row[i] == row)
-			calls += calls_count(f->calls->calls, i);
+	for (uint32_t i = c->first[row]; i; i = c->functions[i - 1].next)
+		if (calls_stub(c->calls, i - 1) >= 0)
+			calls += calls_count(c->calls, (uint32_t)calls_stub(c->calls, i - 1));
 	return calls;
 }
 
 void func_calls_sum(const struct func *f, uint32_t row, struct latency_sum *sum)
 {
+	const struct func_calls *c = f->calls;
+
 	memset(sum, 0, sizeof(*sum));
-	for (uint32_t i = 0; i < CALLS_STUBS; i++)
-		if (f->calls->used[i] && f->calls->stub_row[i] == row)
-			calls_add_sum(f->calls->calls, i, sum);
+	for (uint32_t i = c->first[row]; i; i = c->functions[i - 1].next)
+		if (calls_stub(c->calls, i - 1) >= 0)
+			calls_add_sum(c->calls, (uint32_t)calls_stub(c->calls, i - 1), sum);
 }
 
 static uint32_t words_of(const struct func_calls *c, uint32_t row)
 {
 	uint32_t words = 0;
 
-	for (uint32_t i = 0; i < CALLS_STUBS; i++)
-		if (c->used[i] && c->stub_row[i] == row)
-			words += calls_words(c->calls, i);
+	for (uint32_t i = c->first[row]; i; i = c->functions[i - 1].next)
+		words += calls_words(c->calls, i - 1);
 	return words;
 }
 
@@ -280,9 +301,9 @@ void func_calls_say(const struct func *f, char *text, size_t size, uint32_t *uns
 	if (untimed && n > 0 && (size_t)n < size)
 		n += snprintf(text + n, size - (size_t)n, "; %llu counted but not timed",
 			      (unsigned long long)untimed);
-	if (c->full && n > 0 && (size_t)n < size)
-		n += snprintf(text + n, size - (size_t)n, "; %u beyond the %d that can be", c->full,
-			      CALLS_STUBS);
+	if (calls_refused(c->calls) && n > 0 && (size_t)n < size)
+		n += snprintf(text + n, size - (size_t)n, "; %u beyond the %d that can be",
+			      calls_refused(c->calls), CALLS_STUBS);
 	if (c->missed && n > 0 && (size_t)n < size)
 		snprintf(text + n, size - (size_t)n,
 			 "; perftop stood still, and calls went uncounted meanwhile");

@@ -30,6 +30,7 @@ struct patching {
 	pid_t pid;
 	int mem;
 	struct got_patch_row *rows;
+	uint32_t *order; /* of them, by name */
 	uint32_t nrows;
 	bool lazy;
 	struct got_patch_count *count;
@@ -114,6 +115,10 @@ static bool patch_word(struct patching *p, uint64_t at, uint64_t value, bool jum
 	if (value != row->to) {
 		if (!leads_to(p, row, value, jump, index))
 			return false;
+		if (!row->to) {
+			row->slots++;
+			return true;
+		}
 		if (pwrite(p->mem, &row->to, sizeof(row->to), (off_t)at) != sizeof(row->to)) {
 			p->err = p->err ? p->err : -errno;
 			return true;
@@ -125,21 +130,58 @@ static bool patch_word(struct patching *p, uint64_t at, uint64_t value, bool jum
 	return true;
 }
 
+static int compare_names(const void *a, const void *b, void *arg)
+{
+	const struct got_patch_row *rows = arg;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int by_name = strcmp(rows[x].name, rows[y].name);
+
+	return by_name ? by_name : (x > y) - (x < y);
+}
+
+static int sort_rows(struct patching *p)
+{
+	p->order = malloc((p->nrows + 1) * sizeof(*p->order));
+	if (!p->order)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->nrows; i++)
+		p->order[i] = i;
+	qsort_r(p->order, p->nrows, sizeof(*p->order), compare_names, p->rows);
+	return 0;
+}
+
+/* The first in order whose name is not before this. */
+static uint32_t first_named(const struct patching *p, const char *name)
+{
+	uint32_t lo = 0, hi = p->nrows;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(p->rows[p->order[mid]].name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* Rows may have a name in common, and other addresses. */
 static void patch_named(struct patching *p, const Elf64_Rela *r, bool jump, uint32_t index)
 {
 	const char *name = name_of(p, (uint32_t)ELF64_R_SYM(r->r_info));
 	uint64_t at = r->r_offset + p->m->bias, value = 0;
-	bool known = false, read = false;
+	uint32_t i = name ? first_named(p, name) : p->nrows;
+	bool known = false;
 
-	for (uint32_t i = 0; name && i < p->nrows; i++) {
-		if (strcmp(p->rows[i].name, name) != 0)
-			continue;
-		if (!read && (at & 7 || inject_read(p->pid, at, &value, sizeof(value))))
-			return;
-		read = true;
-		known |= p->rows[i].from != 0;
-		if (patch_word(p, at, value, jump, index, &p->rows[i]))
+	if (i == p->nrows || strcmp(p->rows[p->order[i]].name, name) != 0 || at & 7 ||
+	    inject_read(p->pid, at, &value, sizeof(value)))
+		return;
+	for (; i < p->nrows && !strcmp(p->rows[p->order[i]].name, name); i++) {
+		struct got_patch_row *row = &p->rows[p->order[i]];
+
+		known |= row->from != 0;
+		if (patch_word(p, at, value, jump, index, row))
 			return;
 	}
 	if (known)
@@ -192,15 +234,22 @@ int got_patch_apply(const struct inject_modules *m, pid_t pid, uint32_t first, u
 		.pid = pid, .rows = rows, .nrows = nrows, .lazy = lazy, .count = count};
 	char path[32];
 
+	p.err = sort_rows(&p);
+	if (p.err)
+		return p.err;
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	p.mem = open(path, O_RDWR | O_CLOEXEC);
-	if (p.mem < 0)
-		return -errno;
+	if (p.mem < 0) {
+		p.err = -errno;
+		free(p.order);
+		return p.err;
+	}
 	for (uint32_t i = first; i < m->n; i++) {
 		p.m = &m->v[i];
 		if (!p.m->is_loader && !p.m->is_vdso && p.m->map != skip)
 			patch_module(&p);
 	}
+	free(p.order);
 	free(p.s.relocs);
 	free(p.s.symbols);
 	free(p.s.names);

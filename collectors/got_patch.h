@@ -13,8 +13,8 @@
  */
 struct got_patch_row {
 	const char *name;
-	uint64_t from; /* 0: this row is left alone */
-	uint64_t to;
+	uint64_t from;	  /* 0: this row is left alone */
+	uint64_t to;	  /* 0: its words are counted, and stay as they are */
 	bool several;	  /* functions have this name: what is not bound yet may be another */
 	uint32_t slots;	  /* out: words that lead to `to` now */
 	uint32_t unbound; /* out: that may be bound to it yet */

@@ -359,7 +359,7 @@ static int add_candidate(struct plan_work *w, struct view *v, const char *name,
 static int take_in_process(struct plan_work *w, struct view *v, uint32_t i, const char *name,
 			   struct probe_site *site, uint64_t entry)
 {
-	const char *reason = v->go ? "Go: its stacks move" : plan_untimed(v->fns[i].name);
+	const char *reason = v->go ? "Go: its stacks move" : plan_untimed(v->fns, v->n, i);
 	struct place place = {.how = PLACE_ENTRY, .returns = true, .reason = ""};
 	struct probe_row *row;
 

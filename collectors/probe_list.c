@@ -81,8 +81,12 @@ void probe_plan_list(const struct probe_plan *p, FILE *out)
 		const struct probe_row *r = probe_plan_row(p, i);
 		char place[48], cost[16] = "?";
 
-		snprintf(place, sizeof(place), "+%u %s", r->place.delta,
-			 r->place.insn == INSN_OTHER ? "stepped" : insn_kind_name(r->place.insn));
+		if (p->opt.in_process)
+			snprintf(place, sizeof(place), "in process");
+		else
+			snprintf(place, sizeof(place), "+%u %s", r->place.delta,
+				 r->place.insn == INSN_OTHER ? "stepped"
+							     : insn_kind_name(r->place.insn));
 		if (r->cost_ns > 0)
 			snprintf(cost, sizeof(cost), "%.0f", r->cost_ns);
 		fprintf(out, "%9s  %-8s %-16s %-20s %-32s %s", cost, measure_name(r->how), place,

@@ -82,7 +82,7 @@ bool plan_unwinds(const struct symbols_module *m);
 /* Functions that return twice, or not to where they were called from: no return probe. */
 bool plan_returns_oddly(const char *name);
 /* Why it may not be called from another place than its caller, or NULL: see calls_stubs.h. */
-const char *plan_untimed(const char *name);
+const char *plan_untimed(const struct elf_function *fns, uint32_t n, uint32_t i);
 
 /* Say where symbols of a stripped file come from, once a file. */
 /* Does it have no symbols but exported ones? */

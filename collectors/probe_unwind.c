@@ -59,7 +59,7 @@ bool plan_returns_oddly(const char *name)
 	return false;
 }
 
-const char *plan_untimed(const char *name)
+static const char *untimed(const char *name)
 {
 	/* The return address is kept and jumped to later. */
 	static const char *const twice[] = {"setjmp",	    "sigsetjmp",  "vfork",
@@ -79,6 +79,19 @@ const char *plan_untimed(const char *name)
 		if (!strncmp(name, callers[i], strlen(callers[i])))
 			return "it looks who called it";
 	return strncmp(name, "dl_runtime_", 11) ? NULL : "it is called in a way of its own";
+}
+
+/* They are sorted by address: it may have a telling name beside the one asked for. */
+const char *plan_untimed(const struct elf_function *fns, uint32_t n, uint32_t i)
+{
+	const char *reason = NULL;
+	uint32_t k = i;
+
+	while (k > 0 && fns[k - 1].vaddr == fns[i].vaddr)
+		k--;
+	for (; !reason && k < n && fns[k].vaddr == fns[i].vaddr; k++)
+		reason = untimed(fns[k].name);
+	return reason;
 }
 
 static bool holds(const char *strings, size_t n, const char *what)

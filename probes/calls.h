@@ -29,7 +29,7 @@
 #define CALLS_LAUNCHER	   "PERFTOP_CALLS_LAUNCHER" /* in the environment: pid whose child is meant */
 
 enum {
-	CALLS_STUBS = 256,
+	CALLS_STUBS = 512,
 	CALLS_STUB_BYTES = 32,
 	CALLS_SHARDS = 64, /* the last one is shared by the threads that found no other */
 	CALLS_TABLE = 65536,
@@ -81,7 +81,7 @@ struct calls_segment {
 	uint64_t used[CALLS_SHARDS][CALLS_STUBS / 64];
 };
 
-#define CALLS_SHARDS_OFFSET 4096ull
+#define CALLS_SHARDS_OFFSET 8192ull
 #define CALLS_SEGMENT_BYTES (CALLS_SHARDS_OFFSET + CALLS_SHARDS * sizeof(struct calls_shard))
 
 /* What the reader needs to know of the library, exported as CALLS_PORT_SYMBOL. */

@@ -5,7 +5,7 @@
 #ifdef __x86_64__
 
 /* The assembler knows no enumerations. */
-#define CALLS_STUB_COUNT  256
+#define CALLS_STUB_COUNT  512
 #define CALLS_PROBE_COUNT 8
 _Static_assert(CALLS_STUB_COUNT == CALLS_STUBS, "as many stubs as there are");
 _Static_assert(CALLS_PROBE_COUNT == CALLS_PROBES, "and as many places");

@@ -93,23 +93,23 @@ static int count_calls(struct calls *c, pid_t pid, uint64_t *seen, char *text, s
 	uint8_t gates[CALLS_STUBS] = {0};
 	struct inject_modules m;
 	struct inject_symbol y;
-	int err = inject_modules_read(&m, pid), stub;
+	int err = inject_modules_read(&m, pid), f;
 
 	if (!err)
 		err = inject_modules_find(&m, pid, TIMED, &y);
 	inject_modules_fini(&m);
-	stub = err ? err : calls_add(c, y.addr, names, 1);
-	if (stub < 0) {
+	f = err ? err : calls_add(c, y.addr, names, 1);
+	err = f < 0 ? f : calls_patch(c, text, size);
+	if (f < 0 || calls_stub(c, (uint32_t)f) < 0) {
 		snprintf(text, size, "its " TIMED " was not found");
-		return stub;
+		return f < 0 ? f : -ENODATA;
 	}
-	gates[stub] = 1;
-	err = calls_patch(c, text, size);
+	gates[calls_stub(c, (uint32_t)f)] = 1;
 	if (!err)
 		err = calls_gates(c, gates);
 	for (int i = 0; !err && !*seen && i < SAMPLER_TRIES; i++) {
 		nanosleep(&wait, NULL);
-		*seen = calls_count(c, (uint32_t)stub);
+		*seen = calls_count(c, (uint32_t)calls_stub(c, (uint32_t)f));
 	}
 	return err;
 }

@@ -32,6 +32,9 @@ check "its section says how, and what it costs" grep -qE '^live: .*timed in the 
 	<<<"$(reason "$T/launched.json")"
 check "and a row, through what" grep -qE '^calls through [0-9]+ GOT slots?; ~[0-9]+ ns is the timer' \
 	<<<"$(latency "$T/launched.json" qsort note)"
+"$PERFTOP" -e 'libc.so.6:*' -e 'libstdc++.so.6:/cxa/' "${in_process[@]}" --output "$T/all.out" -- "$known" 200 4 >"$T/all.json"
+equal "all of libc and what throws: its results are right" "$(tail -n 1 "$T/all.out")" right
+equal "and what throws is counted" "$(latency "$T/all.json" __cxa_begin_catch calls)" 200
 "$PERFTOP" "${probes[@]}" "${in_process[@]}" --output "$T/many.out" -- "$known" 100 300 >"$T/many.json"
 counts_agree "300 threads" "$T/many.json" "$T/many.out"
 

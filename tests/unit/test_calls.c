@@ -480,41 +480,68 @@ static void test_epochs(void **state)
 
 /* ---- led there from outside ----------------------------------------------------------------- */
 
+/* One stub leads to it, whose number is returned. */
+static int lead(struct calls *c, const char *name, uint8_t *gates)
+{
+	char why[INJECT_WHY];
+	int f;
+
+	if (calls_open(c, why, sizeof(why)))
+		fail_msg("%s", why);
+	f = calls_add(c, (uintptr_t)dlsym(RTLD_DEFAULT, name), &name, 1);
+	assert_int_equal(calls_add(c, (uintptr_t)dlsym(RTLD_DEFAULT, name), &name, 1), f);
+	assert_int_equal(calls_patch(c, why, sizeof(why)), 0);
+	assert_true(calls_words(c, (uint32_t)f) > 0);
+	gates[calls_stub(c, (uint32_t)f)] = 1;
+	assert_int_equal(calls_gates(c, gates), 0);
+	return calls_stub(c, (uint32_t)f);
+}
+
 /* This process as the other one: its own GOT. */
 static void test_words(void **state)
 {
-	static const char *const names[] = {"getppid"};
 	struct calls *c = calls_new(getpid(), NULL, true);
+	uint8_t gates[CALLS_STUBS] = {0};
 	pid_t parent = getppid();
+	uint32_t stub;
+
+	assert_non_null(c);
+	stub = (uint32_t)lead(c, "getppid", gates);
+	assert_false(calls_tick(c, 1000000000));
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(getppid(), parent);
+	assert_int_equal(calls_count(c, stub), 1000);
+	calls_free(c);
+	assert_int_equal(getppid(), parent);
+	assert_int_equal(((uint8_t *)port->gates)[stub], 0);
+	/* Again: by the same stub, from zero. */
+	c = calls_new(getpid(), NULL, true);
+	assert_int_equal(lead(c, "getppid", gates), stub);
+	assert_int_equal(getppid(), parent);
+	assert_int_equal(calls_count(c, stub), 1);
+	calls_free(c);
+}
+
+/* What no word leads to takes no stub from what one does. */
+static void test_many_functions(void **state)
+{
+	static const char *const none[] = {"no_such_function"};
+	struct calls *c = calls_new(getpid(), NULL, true);
 	uint8_t gates[CALLS_STUBS] = {0};
 	char why[INJECT_WHY];
-	int stub;
+	pid_t parent = getppid();
+	uint32_t stub;
 
 	assert_non_null(c);
 	if (calls_open(c, why, sizeof(why)))
 		fail_msg("%s", why);
-	stub = calls_add(c, (uintptr_t)dlsym(RTLD_DEFAULT, "getppid"), names, 1);
-	assert_true(stub >= 0);
-	assert_int_equal(calls_add(c, (uintptr_t)dlsym(RTLD_DEFAULT, "getppid"), names, 1), stub);
-	assert_int_equal(calls_patch(c, why, sizeof(why)), 0);
-	assert_true(calls_words(c, (uint32_t)stub) > 0);
-	gates[stub] = 1;
-	assert_int_equal(calls_gates(c, gates), 0);
-	assert_false(calls_tick(c, 1000000000));
-	for (int i = 0; i < 1000; i++)
-		assert_int_equal(getppid(), parent);
-	assert_int_equal(calls_count(c, (uint32_t)stub), 1000);
-	calls_free(c);
+	for (uint64_t i = 0; i < 2 * CALLS_STUBS; i++)
+		assert_int_equal(calls_add(c, 0x1000 + i, none, 1), i);
+	stub = (uint32_t)lead(c, "getppid", gates);
+	assert_int_equal(calls_refused(c), 0);
+	assert_int_equal(calls_words(c, 0), 0);
 	assert_int_equal(getppid(), parent);
-	assert_int_equal(((uint8_t *)port->gates)[stub], 0);
-	/* Again: from zero. */
-	c = calls_new(getpid(), NULL, true);
-	assert_int_equal(calls_open(c, why, sizeof(why)), 0);
-	stub = calls_add(c, (uintptr_t)dlsym(RTLD_DEFAULT, "getppid"), names, 1);
-	assert_int_equal(calls_patch(c, why, sizeof(why)), 0);
-	assert_int_equal(calls_gates(c, gates), 0);
-	assert_int_equal(getppid(), parent);
-	assert_int_equal(calls_count(c, (uint32_t)stub), 1);
+	assert_int_equal(calls_count(c, stub), 1);
 	calls_free(c);
 }
 
@@ -535,6 +562,7 @@ int main(void)
 		cmocka_unit_test_setup(test_gates, begin),
 		cmocka_unit_test_setup(test_epochs, begin),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_many_functions),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
