@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -112,6 +111,16 @@ static bool is_segment(int fd)
 	       fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK;
 }
 
+/* One that was killed may stay a zombie until its parent asks. */
+static bool is_alive(pid_t pid)
+{
+	char text[512];
+	ssize_t n = procfs_read(pid, "stat", text, sizeof(text));
+	const char *name = n > 0 ? strrchr(text, ')') : NULL;
+
+	return name && strncmp(name, ") Z", 3) != 0 && strncmp(name, ") X", 3) != 0;
+}
+
 static int check_segment(const struct calls *c, char *why, size_t why_size)
 {
 	const struct calls_segment *s = c->segment;
@@ -126,8 +135,7 @@ static int check_segment(const struct calls *c, char *why, size_t why_size)
 			 "it was forked from a process whose calls are timed: restart it");
 		return -EBUSY;
 	}
-	if (s->until_ticks > ticks_now() && reader > 0 && reader != getpid() &&
-	    (!kill(reader, 0) || errno == EPERM)) {
+	if (s->until_ticks > ticks_now() && reader > 0 && reader != getpid() && is_alive(reader)) {
 		snprintf(why, why_size, "another perftop (pid %d) times its calls", reader);
 		return -EBUSY;
 	}

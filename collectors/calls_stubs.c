@@ -70,11 +70,12 @@ static int load(struct calls *c, struct inject_modules *m, char *why, size_t why
 	int err;
 
 	if (c->preloaded) {
+		/* Right after an execve it is at work still. */
 		snprintf(why, why_size,
 			 "its loader did not take libperftop_calls.so: is it linked statically, "
 			 "set-user-ID or not of glibc? %s",
 			 inject_calls.instead);
-		return -ENOTSUP;
+		return -EAGAIN;
 	}
 	if (!c->library) {
 		snprintf(why, why_size, "libperftop_calls.so was not found");
@@ -288,6 +289,15 @@ int calls_patch(struct calls *c, char *why, size_t why_size)
 		snprintf(why, why_size, "its calls cannot be led to the library: %s",
 			 strerror(-err));
 	return err;
+}
+
+uint32_t calls_led(const struct calls *c)
+{
+	uint32_t words = 0;
+
+	for (uint32_t i = 0; i < c->nfunctions; i++)
+		words += calls_words(c, i);
+	return words;
 }
 
 uint32_t calls_words(const struct calls *c, uint32_t function)

@@ -44,6 +44,7 @@ int calls_add(struct calls *c, uint64_t address, const char *const *names, uint3
  * -errno with why.
  */
 int calls_patch(struct calls *c, char *why, size_t why_size);
+uint32_t calls_led(const struct calls *c); /* words, of all functions: changes when theirs do */
 uint32_t calls_words(const struct calls *c, uint32_t function); /* that lead to its stub */
 int calls_stub(const struct calls *c, uint32_t function);	/* negative: it has none */
 uint32_t calls_refused(const struct calls *c); /* functions for which no stub was left */

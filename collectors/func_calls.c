@@ -27,6 +27,7 @@ struct func_calls {
 	uint32_t nfunctions;
 	uint32_t *first; /* function of each row + 1 */
 	uint8_t *set;	 /* enum func_set by row */
+	uint32_t led;	 /* words that rows tell of */
 	bool window;
 	bool missed; /* calls went uncounted */
 	char why[SNAP_TEXT];
@@ -190,7 +191,7 @@ static int open_calls(struct func *f, struct session *se, char *why, size_t why_
 		err = func_calls_sites(f, se, why, why_size);
 		func_rows_price(f, 0);
 	}
-	c->hopeless = err && err != -EAGAIN && err != -ETIMEDOUT;
+	c->hopeless = err && err != -EAGAIN && err != -ETIMEDOUT && err != -EBUSY;
 	snprintf(c->why, sizeof(c->why), "%s", err ? why : "");
 	return c->hopeless ? err : 0;
 }
@@ -220,6 +221,12 @@ void func_calls_tick(struct func *f, struct session *se)
 
 	if (c->opened) {
 		c->missed |= calls_tick(c->calls, session_interval_ns(se));
+		if (calls_led(c->calls) == c->led)
+			return;
+		c->led = calls_led(c->calls);
+		set_gates(c, why, sizeof(why));
+		func_rows_price(f, 0);
+		func_say(se, f);
 	} else if (!c->hopeless && c->tries++ < OPEN_TRIES) {
 		open_calls(f, se, why, sizeof(why));
 		func_say(se, f);

@@ -9,9 +9,11 @@ names=(lfind qsort snprintf strtold ldiv getpagesize)
 probes=()
 for f in "${names[@]}"; do probes+=(-e "libc.so.6:$f"); done
 in_process=(--in-process --max-overhead 100000 --json -d 250ms)
+# The last line that is whole.
+last() { head -n "$(wc -l <"$1")" "$1" | tail -n 1; }
 # latency FILE NAME FIELD: of its last line
-latency() { tail -n 1 "$1" | jq -r ".latency[] | select(.name == \"$2\" and .source == \"in-process\") | .$3"; }
-reason() { tail -n 1 "$1" | jq -r '.sections.func | "\(.status): \(.reason)"'; }
+latency() { last "$1" | jq -r ".latency[] | select(.name == \"$2\" and .source == \"in-process\") | .$3"; }
+reason() { last "$1" | jq -r '.sections.func | "\(.status): \(.reason)"'; }
 said() { sed -n "s/^$2=//p" "$1"; }
 hooked() { [ "$(grep -c 'GOT slot.; ~' "$1")" -gt 0 ]; }
 counts_agree() {
@@ -67,7 +69,7 @@ counts_agree "attached" "$T/watcher.out" "$T/running.out"
 if bpf_works; then
 	pass "$T/kernel.out" 2
 	# Exceptions would not pass the kernel's return probes: entries alone are compared.
-	by_kernel() { tail -n 1 "$T/kernel.out" | jq ".latency[] | select(.name == \"$1\") | .calls"; }
+	by_kernel() { last "$T/kernel.out" | jq ".latency[] | select(.name == \"$1\") | .calls"; }
 	for f in lfind qsort snprintf strtold ldiv; do
 		equal "the kernel's probes count the same calls of $f" "$(by_kernel "$f")" \
 			"$(latency "$T/watcher.out" "$f" calls)"
@@ -102,6 +104,52 @@ wait "$pid"
 eventually 60 grep -qx 'right\|wrong' "$T/ending.out"
 equal "perftop leaves in the middle: all is right" "$(tail -n 1 "$T/ending.out")" right
 exec 9>&-
+
+# A command that becomes another one, and a library that comes later, with words of its own.
+mkfifo "$T/exec.in"
+"$PERFTOP" "${probes[@]}" "${in_process[@]}" --output "$T/exec.out" -- \
+	sh -c 'sleep 0.3; exec "$0" 100 1 wait <"$1"' "$known" "$T/exec.in" >"$T/exec.json" 2>"$T/exec.err" &
+execs=$!
+started+=("$execs")
+exec 9<>"$T/exec.in"
+check "after an execve its functions are led there too" eventually 20 hooked "$T/exec.json"
+echo go >&9
+eventually 20 grep -qx 'right\|wrong' "$T/exec.out"
+sed -i '/^ready/d' "$T/exec.out"
+pass "$T/exec.json" 2
+counts_agree "after an execve" "$T/exec.json" "$T/exec.out"
+exec 9>&-
+wait "$execs"
+cat >"$T/late.py" <<'PY'
+import sys, time
+print("ready", flush=True)
+sys.stdin.readline()
+import sqlite3
+time.sleep(1)
+db = sqlite3.connect(":memory:")
+for i in range(1000):
+    assert db.execute("select ? + 1", (i,)).fetchone() == (i + 1,)
+print("good", flush=True)
+sys.stdin.readline()
+PY
+rm -f "$T/in"
+mkfifo "$T/in"
+exec 9<>"$T/in"
+start late bash -c 'exec python3 "$1" <"$0" 9>&-' "$T/in" "$T/late.py"
+late=$pid
+eventually 10 grep -q ready "$T/late.out"
+start watcher "$PERFTOP" -p "$late" -e libc.so.6:memcpy -e libc.so.6:free -e libc.so.6:malloc "${in_process[@]}"
+if eventually 10 hooked "$T/watcher.out"; then
+	slots() { latency "$T/watcher.out" malloc note | sed -n 's/.*through \([0-9]*\) GOT.*/\1/p'; }
+	before=$(slots)
+	echo go >&9
+	eventually 20 grep -q good "$T/late.out"
+	pass "$T/watcher.out" 2
+	check "what is loaded later calls through the library too" test "$(slots)" -gt "$before"
+fi
+kill -INT "$pid"
+exec 9>&-
+wait "$late"
 
 # ---- what cannot be done is said
 usage() { "$PERFTOP" "${@:2}" >"$T/usage" 2>&1; equal "$1" "$?/$(grep -c -- '--in-process' "$T/usage")" 2/1; }
