@@ -90,6 +90,11 @@ static double at_least(double v, double low)
 	return v > low ? v : low;
 }
 
+double func_rows_own_ns(double cpu_ns, double probes_ns)
+{
+	return at_least(cpu_ns - FUNC_PRICE_SURE * probes_ns, 0.05 * cpu_ns);
+}
+
 void func_rows_read(struct func *f, struct session *se)
 {
 	struct session_cost cost = {0};
@@ -102,8 +107,10 @@ void func_rows_read(struct func *f, struct session *se)
 	}
 	session_add_cost(se, &cost);
 	/* What exact probes take goes with the calls, and so cancels out. */
-	on_ns = at_least((double)f->on_cpu_ns - windowed_ns, 0.05 * (double)f->on_cpu_ns);
-	all_ns = at_least((double)f->cpu_ns - windowed_ns, on_ns);
+	on_ns = func_rows_own_ns((double)f->on_cpu_ns, windowed_ns);
+	all_ns = at_least((double)f->cpu_ns - (double)f->on_cpu_ns + on_ns, on_ns);
+	if (f->on_cpu_ns)
+		f->mostly_probes = on_ns < 0.5 * (double)f->on_cpu_ns;
 	for (uint32_t i = 0; i < f->nrows; i++)
 		if (f->loads[i].state == FUNC_SEEN)
 			estimate_row(f, i, f->fresh[i], on_ns, all_ns);
@@ -120,7 +127,8 @@ static void write_note(const struct func *f, uint32_t i, const struct probe_row 
 	else if (row->gone)
 		snprintf(out->note, sizeof(out->note), "gone: %.40s was unloaded", row->module);
 	else if (f->loads[i].state == FUNC_SEEN)
-		snprintf(out->note, sizeof(out->note), "estimate: seen %u ms in %.0f s",
+		snprintf(out->note, sizeof(out->note), "%s: seen %u ms in %.0f s",
+			 f->mostly_probes ? "at least" : "estimate",
 			 (uint32_t)(f->window_ns / 1000000), FUNC_WINDOW_EVERY_NS / 1e9);
 	else if (r->estimated)
 		snprintf(out->note, sizeof(out->note), "count is in part an estimate");

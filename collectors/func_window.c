@@ -117,10 +117,8 @@ static void tell(struct session *se, const struct func *f, uint32_t i, uint32_t 
 /* The interval in which they were exact is the first to estimate by, no weightier than others. */
 static void begin_estimates(struct func *f, double windowed_ns)
 {
-	double own_ns = (double)f->cpu_ns - windowed_ns;
+	double own_ns = func_rows_own_ns((double)f->cpu_ns, windowed_ns);
 
-	if (own_ns < 0.05 * (double)f->cpu_ns)
-		own_ns = 0.05 * (double)f->cpu_ns;
 	for (uint32_t i = 0; i < f->nrows; i++) {
 		if (!f->moved[i] || f->cpu_ns == 0)
 			continue;
