@@ -128,7 +128,7 @@ static void write_note(const struct func *f, uint32_t i, const struct probe_row 
 		snprintf(out->note, sizeof(out->note), "gone: %.40s was unloaded", row->module);
 	else if (f->loads[i].state == FUNC_SEEN)
 		snprintf(out->note, sizeof(out->note), "%s: seen %u ms in %.0f s",
-			 f->mostly_probes ? "at least" : "estimate",
+			 f->mostly_probes ? "low estimate" : "estimate",
 			 (uint32_t)(f->window_ns / 1000000), FUNC_WINDOW_EVERY_NS / 1e9);
 	else if (r->estimated)
 		snprintf(out->note, sizeof(out->note), "count is in part an estimate");

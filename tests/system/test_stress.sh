@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What perftop and its target do when much happens at once, or goes wrong.
 . "$(dirname "$0")/../lib/system.sh"
+. "$(dirname "$0")/../lib/rates.sh"
 need_bpf
 events=$BUILD/tests/targets/storm_events process=$BUILD/tests/targets/storm_process
 cc=$(command -v cc || command -v gcc || command -v clang)
@@ -157,6 +158,12 @@ thread_storms() {
 }
 
 # ---- libraries, files, mappings --------------------------------------------------------------
+# called_seven NAME: calls it that often, and looks whether the file says so
+called_seven() {
+	echo "call storm_dl 7" >&9
+	pass "$T/$1.json" 2
+	any "$1" 'any(.latency[]; .count >= 7)'
+}
 library_storms() {
 	local probe name
 
@@ -175,11 +182,9 @@ library_storms() {
 		eventually 30 says "$name" 'looped count=1000'
 		echo "load $T/dl_storm.so" >&9
 		pass "$T/$name.json" 4
-		echo "call storm_dl 7" >&9
-		pass "$T/$name.json" 2
+		check "$name: and is counted still" eventually 10 called_seven "$name"
 		end
 		ended "$name"
-		check "$name: and is counted still" any "$name" 'any(.latency[]; .count >= 7)'
 	done
 
 	cp "$process" "$T/app"
@@ -212,20 +217,13 @@ library_storms() {
 }
 
 # ---- events ----------------------------------------------------------------------------------
-# Events a CPU second of the target between lines $1 and the last of its output.
-rate() { awk -v a="$1" 'NR == a { c = $1; t = $2 } END { print ($1 - c) * 1e9 / ($2 - t) }' "$T/$storm.out"; }
-lines() { wc -l <"$T/$storm.out"; }
-ratio_below() { awk -v a="$1" -v b="$2" -v r="$3" 'BEGIN { exit !(a < b * r) }'; }
-says_lines() { [ "$(lines)" -ge "$1" ]; }
-says_lines_or_ends() { says_lines "$1" || over "$pid"; }
 # storm NAME KIND WHAT JQ OPTION...: the target at full rate before, during and after; perftop until a
 # line says JQ, which is what is checked
 storm() {
-	local kind=$2 what=$3 until=$4 before during after n target
+	local kind=$2 what=$3 until=$4 before during after n
 	storm=$1
 	shift 4
 	start "$storm" "$events" "$kind" "$T/blocks"
-	target=$pid
 	eventually 5 says_lines_or_ends 9
 	if over "$pid"; then
 		skip "$storm: $(cat "$T/$storm.err")"
@@ -247,19 +245,7 @@ storm() {
 	kill "$top"
 	ended "$storm" 143
 	during=$(rate "$n")
-	n=$(($(lines) + 2))
-	eventually 5 says_lines $((n + 8))
-	after=$(rate "$n")
-	# A machine that others use has slow hours of its own: then by one that was never watched.
-	if ratio_below "$after" "$before" 0.7; then
-		start fresh "$events" "$kind" "$T/blocks"
-		n=$(lines)
-		eventually 5 says_lines $((n + 14))
-		after=$(rate $((n + 6)))
-		over_with "$pid"
-		before=$(storm=fresh && rate 2)
-		pid=$target
-	fi
+	rate_again "$kind"
 	end
 	between "$storm: the target's rate after perftop is gone, of that before" \
 		"$(awk -v a="$after" -v b="$before" 'BEGIN { print a / b }')" 0.7 10
@@ -336,9 +322,7 @@ kills() {
 	eventually 2 no_new_leftovers
 	equal "killed: no file is left" "$(ls -A "$T/tmp")$(comm -13 <(echo "$files") <(leftovers))" ""
 	check "killed: the target lives" kill -0 "$pid"
-	n=$(($(lines) + 2))
-	eventually 5 says_lines $((n + 8))
-	after=$(rate "$n")
+	rate_again mallocs
 	between "killed: and runs at its old rate" "$(awk -v a="$after" -v b="$before" 'BEGIN { print a / b }')" 0.5 10
 	n=0
 	for i in "${children[@]}"; do
