@@ -16,7 +16,7 @@ rate_again() {
 	eventually 5 says_lines $((n + 8))
 	after=$(rate "$n")
 	ratio_below "$after" "$before" 0.7 || return
-	start fresh "$events" "$1" "$T/blocks"
+	start fresh "${events:?}" "$1" "$T/blocks"
 	cpu=$(awk '{ print $39 }' "/proc/$target/stat")
 	taskset -apc "$cpu" "$target" >"$T/taskset"
 	taskset -apc "$cpu" "$pid" >"$T/taskset"
