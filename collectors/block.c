@@ -122,7 +122,7 @@ static void note_means(const struct block *bl, uint32_t i, struct snap_latency *
 	struct block_totals t = sum_totals(bl, i);
 	double n = (double)row->count, kib = (double)(t.bytes - bl->base_bytes[i]) / n / 1024;
 	double queued = (double)(t.queue_ns - bl->base_queue_ns[i]) / n / 1e3;
-	const char *unit = queued < 1000 ? "us" : "ms";
+	const char *unit = queued < 1000 ? "µs" : "ms";
 	int at;
 
 	/* A flush has no data, and goes to the device as a request of the kernel's own. */

@@ -75,7 +75,7 @@ void func_say(struct session *se, const struct func *f)
 		    probe_plan_row(f->plan, f->nrows)->place.reason);
 	} else if (refused) {
 		fix = "--force attaches them";
-		add(&s, "%u attached, %u left out: single-stepped, %.1f us a call", f->nrows,
+		add(&s, "%u attached, %u left out: single-stepped, %.1f µs a call", f->nrows,
 		    refused, probe_plan_costs(f->plan)->entry_ns[INSN_OTHER] / 1e3);
 	}
 	if (seen || detached)

@@ -14,7 +14,7 @@ static void price_latency(const struct func *f, const struct probe_row *row, str
 
 	r->cost_ns = func_costs_call_ns(&f->costs, cal, row->place.insn);
 	if (row->place.how == PLACE_STEPPED)
-		snprintf(r->note, sizeof(r->note), "single-stepped: ~%.1f us of it is the probe's",
+		snprintf(r->note, sizeof(r->note), "single-stepped: ~%.1f µs of it is the probe's",
 			 floor_ns / 1e3);
 	else if (f->hists.copies)
 		snprintf(r->note, sizeof(r->note), "quantiles within 6 %%; ~%u ns is the probe's",

@@ -162,7 +162,7 @@ static void fill_trace(struct session *se, struct snapshot *s)
 	}
 	session_section(se, "heap", note[0] || !rows ? SECTION_DEGRADED : SECTION_LIVE,
 			"--heap=sample",
-			"%u functions counted by eBPF, some 1 us a call%s%s; "
+			"%u functions counted by eBPF, some 1 µs a call%s%s; "
 			"sizes and call sites need --heap=sample",
 			rows, note[0] ? ": " : "", note);
 }

@@ -223,7 +223,7 @@ static void write_note(struct plan_work *w, struct probe_row *row)
 	const struct place *pl = &row->place;
 
 	if (pl->how == PLACE_STEPPED)
-		snprintf(row->note, sizeof(row->note), "single-stepped: latency includes ~%.1f us",
+		snprintf(row->note, sizeof(row->note), "single-stepped: latency includes ~%.1f µs",
 			 w->plan->costs.entry_ns[INSN_OTHER] / 1e3);
 	else if (row->goroutines)
 		snprintf(row->note, sizeof(row->note),

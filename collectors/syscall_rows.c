@@ -352,14 +352,14 @@ static void say_depth(struct session *se, enum syscall_depth depth)
 		break;
 	case DEPTH_COUNT:
 		session_section(se, "syscalls", SECTION_LIVE,
-				"--syscalls=full times every call, for some 0.4 us each",
+				"--syscalls=full times every call, for some 0.4 µs each",
 				"every call counted; at this rate those of %d ms in 6 s timed",
 				WINDOW_NS / 1000000);
 		break;
 	case DEPTH_WINDOW:
 		session_section(
 			se, "syscalls", SECTION_DEGRADED,
-			"--syscalls=count counts every call, for some 0.4 us each; full times them",
+			"--syscalls=count counts every call, for some 0.4 µs each; full times them",
 			"at this rate seen for %d ms in 6 s: counts are estimates, low by what "
 			"watching slows the target; calls that last longer are not timed",
 			WINDOW_NS / 1000000);

@@ -138,7 +138,7 @@ static void say(struct session *se, const struct tail *t, uint64_t blind)
 	if (cfg->slower_ns)
 		snprintf(limit, sizeof(limit), "%.6g %s",
 			 (double)cfg->slower_ns / (cfg->slower_ns < 1000000 ? 1e3 : 1e6),
-			 cfg->slower_ns < 1000000 ? "us" : "ms");
+			 cfg->slower_ns < 1000000 ? "µs" : "ms");
 	if (t->dropped)
 		session_section(se, "tail", SECTION_DEGRADED, NULL,
 				"%llu calls above %s, %llu with evidence, %llu lost in a full ring",

@@ -83,7 +83,7 @@ const char *format_rate(char *buf, double per_s)
 
 const char *format_pct(char *buf, double pct)
 {
-	double v = isfinite(pct) ? pct : 0;
+	double v = isfinite(pct) && fabs(pct) >= 0.05 ? pct : 0; /* no "-0.0" */
 
 	snprintf(buf, FORMAT_SIZE, "%.*f %%", fabs(v) >= 99.95 ? 0 : 1, v);
 	return buf;

@@ -39,10 +39,10 @@ void sample_io_fill(struct snapshot *s)
 		if (!strcmp(s->syscalls[i].name, "read") || !strcmp(s->syscalls[i].name, "write"))
 			snapshot_string(s->syscalls[i].module, sizeof(s->syscalls[i].module),
 					"socket");
-	add_request(s, &s->latency[0], "nvme0n1", "write", "5.0 KiB each, 1.9 us of it queued");
+	add_request(s, &s->latency[0], "nvme0n1", "write", "5.0 KiB each, 1.9 µs of it queued");
 	add_request(s, &s->latency[1], "nvme0n1", "flush", "");
 	add_request(s, &s->latency[1], "[writeback] nvme0n1", "write",
-		    "178 KiB each, 377 us of it queued");
+		    "178 KiB each, 377 µs of it queued");
 	s->npage_faults = 1;
 	s->page_faults = (struct snap_page_faults){.count = 256002,
 						   .major = 12,

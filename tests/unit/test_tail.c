@@ -386,7 +386,7 @@ static void a_flood_of_slow_calls_costs_little(void **state)
 		if (strcmp(s->sections[i].name, "tail") != 0)
 			continue;
 		assert_int_equal(sscanf(s->sections[i].reason,
-					"%llu calls above 0.001 us, %llu with evidence", &slow,
+					"%llu calls above 0.001 µs, %llu with evidence", &slow,
 					&kept),
 				 2);
 		assert_true(slow >= 20000);

@@ -204,8 +204,12 @@ static int draw_past(const struct snap_heap *h, const struct series *past, struc
 		return 0;
 	surface_text(s, r.x, r.y, LABEL_W, STYLE_LABEL, h->live_bytes ? "live bytes" : "anonymous");
 	widget_spark(s, r.x + LABEL_W, r.y, r.w - LABEL_W - 17, past, 0, STYLE_GRAPH);
-	surface_printf(s, r.x + r.w - 16, r.y, 16, g > 0 ? STYLE_WARN : STYLE_DIM, "%s%s/s",
-		       g < 0 ? "-" : "+", format_bytes(b, (uint64_t)fabs(g)));
+	/* Less than a byte has no sign. */
+	surface_printf(s, r.x + r.w - 16, r.y, 16, g >= 1 ? STYLE_WARN : STYLE_DIM, "%s%s/s",
+		       g <= -1	? "-"
+		       : g >= 1 ? "+"
+				: "",
+		       format_bytes(b, (uint64_t)fabs(g)));
 	return 1;
 }
 
