@@ -188,11 +188,26 @@ static void follow_words(const struct snapshot *s, char *out, size_t size)
 	snprintf(out, size, "perftop --follow-forks -p %d", s->target.pid);
 }
 
+static bool has_alert(const struct snapshot *s, const char *rule)
+{
+	for (uint32_t i = 0; i < s->nalerts; i++)
+		if (!strcmp(s->alerts[i].rule, rule))
+			return true;
+	return false;
+}
+
+/* Rules have thresholds of their own: where theirs is not met, another view has the evidence. */
+static const char *view_of_queue(const struct snapshot *s, const char *rule)
+{
+	return has_alert(s, rule) ? "alerts" : s->nblocked ? "blocked" : "threads";
+}
+
 /* Its children did the work: those there, or the newest that was seen to start. */
 static bool say_children(struct verdict *v, const struct snapshot *s, double busy)
 {
 	char follow[64];
 	bool forked = false;
+	const char *view = s->nevents || s->nalerts ? "alerts" : "";
 
 	if (s->nprocesses)
 		return false; /* they are watched */
@@ -200,11 +215,11 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 		forked = strstr(s->events[i].text, "(newest: pid ");
 	follow_words(s, follow, sizeof(follow));
 	if (s->target.children)
-		say(v, VERDICT_WARN, "Mostly idle", "alerts",
+		say(v, VERDICT_WARN, "Mostly idle", view,
 		    "%.1f %% of a CPU by itself; its %u child%s not counted here: %s", busy,
 		    s->target.children, s->target.children == 1 ? " is" : "ren are", follow);
 	else if (forked)
-		say(v, VERDICT_WARN, "Mostly idle", "alerts",
+		say(v, VERDICT_WARN, "Mostly idle", view,
 		    "%.1f %% of a CPU, but it starts others, which are not counted here: %s", busy,
 		    follow);
 	return s->target.children || forked;
@@ -332,7 +347,7 @@ static void say_quota(struct verdict *v, const struct snapshot *s, const struct 
 	if (t->has_blocked)
 		snprintf(waits, sizeof(waits), "%.0f %% of active thread time stands still: ",
 			 100 * t->pct[TIME_RUNQ] / t->active);
-	say(v, VERDICT_BAD, "CPU quota", "alerts",
+	say(v, VERDICT_BAD, "CPU quota", view_of_queue(s, "cpu_quota"),
 	    "%scontrol group %.60s may use %.2f CPUs, used up in %.0f %% of its periods", waits,
 	    s->proc.quota_group, s->proc.quota_cpus, s->proc.throttled_pct);
 }
@@ -348,7 +363,7 @@ static void say_queue(struct verdict *v, const struct snapshot *s, const struct 
 	else if (s->proc.nice > 0)
 		snprintf(allowed, sizeof(allowed), "; others go first: its nice value is %d",
 			 s->proc.nice);
-	say(v, VERDICT_BAD, "Waiting for CPU", "alerts",
+	say(v, VERDICT_BAD, "Waiting for CPU", view_of_queue(s, "cpu_queue"),
 	    "%.0f %% of active thread time in the run queue; the machine is %.0f %% busy, %.0f %% "
 	    "by this program%s",
 	    100 * t->pct[TIME_RUNQ] / t->active, s->proc.machine_cpu_pct,

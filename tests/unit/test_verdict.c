@@ -71,12 +71,21 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 {
 	struct fixture *f = *state;
 	struct snapshot *s = f->s;
+	struct verdict v;
 
 	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
 	s->proc.user_pct = 60;
 	s->threads[0].cpu_pct = 60;
 	s->blocked[s->nblocked++] = (struct snap_blocked){.reason = BLOCKED_RUNQ, .pct = 35};
 	expect(s, VERDICT_BAD, "Waiting for CPU", "37 % of active thread time in the run queue");
+	/* The rule's threshold is not met: Alerts would be empty. */
+	s->nalerts = 0;
+	verdict_compute(&v, s);
+	assert_string_equal(v.view, "blocked");
+	snprintf(s->alerts[s->nalerts++].rule, sizeof(s->alerts[0].rule), "cpu_queue");
+	verdict_compute(&v, s);
+	assert_string_equal(v.view, "alerts");
+	s->nalerts = 0;
 	expect(s, VERDICT_BAD, "Waiting for CPU", "the machine is 63 % busy, 30 % by this program");
 	s->proc.nice = 19;
 	expect(s, VERDICT_BAD, "Waiting for CPU", "others go first: its nice value is 19");
