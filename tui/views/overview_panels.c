@@ -97,12 +97,26 @@ static void functions_note(const struct snapshot *s, char *out, size_t size)
 			 s->cpu.samples == 1 ? "" : "s");
 }
 
+/* The period that quantiles and maxima are of; rates are of the last interval. */
+static void latency_note(const struct snapshot *s, char *out, size_t size)
+{
+	char age[FORMAT_SIZE];
+
+	if (s->nlatency && s->since_ns)
+		snprintf(out, size, " over %s", format_age(age, s->since_ns));
+}
+
 static void syscalls_note(const struct snapshot *s, char *out, size_t size)
 {
+	char age[FORMAT_SIZE];
+	size_t n = 0;
+
+	if (s->nsyscalls && s->since_ns)
+		n = (size_t)snprintf(out, size, " over %s", format_age(age, s->since_ns));
 	for (uint32_t i = 0; i < s->nsections; i++)
 		if (!strcmp(s->sections[i].name, "syscalls") &&
 		    s->sections[i].status == SECTION_DEGRADED)
-			snprintf(out, size, ", sampled");
+			snprintf(out + n, size - n, ", sampled");
 }
 
 static int latency_rows(const struct ui *ui)
@@ -309,7 +323,7 @@ static void alerts(const struct ui *ui, struct surface *s, struct rect r)
 
 const struct overview_panel overview_panels[] = {
 	{"top functions", functions_rows, functions, functions_note},
-	{"latency", latency_rows, latency, NULL},
+	{"latency", latency_rows, latency, latency_note},
 	{"engine", engine_rows, engine, NULL},
 	{"alerts", alerts_rows, alerts, NULL},
 	{"system calls", syscalls_rows, syscalls, syscalls_note},

@@ -115,7 +115,7 @@ static void draw_gauges(const struct ui *ui, struct surface *s, struct rect *r)
 	int columns = r->w >= 110 ? 4 : 2, w = r->w / columns;
 	char text[4][FORMAT_SIZE];
 	float p99 = series_at(worst, 0);
-	static const char *const labels[4] = {"CPU", "RSS", "ctxsw", "p99"};
+	static const char *const labels[4] = {"CPU", "RSS", "ctxsw", "p99 now"};
 	static const enum history_kind kinds[4] = {HISTORY_CPU, HISTORY_RSS, HISTORY_CTXSW,
 						   HISTORY_P99};
 	const struct snap_section *proc = view_section(ui, "proc");
