@@ -18,7 +18,7 @@ void grid_init(struct grid *g, const struct grid_model *m)
 static bool comes_before(const struct grid *g, const struct grid_model *m, const void *data,
 			 const struct grid_entry *a, const struct grid_entry *b)
 {
-	bool text = m->columns[g->sort].text;
+	bool text = grid_sorts_by_name(&m->columns[g->sort]);
 	char na[SNAP_NAME], nb[SNAP_NAME];
 	int c;
 
@@ -75,7 +75,7 @@ void grid_update(struct grid *g, const struct grid_model *m, const void *data)
 			if (!strcasestr(name, g->filter))
 				continue;
 		}
-		if (!m->columns[g->sort].text)
+		if (!grid_sorts_by_name(&m->columns[g->sort]))
 			key = m->value(data, row, g->sort);
 		g->order[g->n++] = (struct grid_entry){isnan(key) ? -INFINITY : key, row};
 	}

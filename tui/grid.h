@@ -26,6 +26,7 @@ struct grid_column {
 	bool text;     /* left-aligned, sorted by name, ascending */
 	bool flex;     /* takes what is left; its text is shortened in the middle */
 	bool unsorted; /* no sort key: sparklines and bars */
+	bool by_value; /* text, but sorted by value() */
 	uint8_t drop;  /* 0 = always shown; the highest goes first when space is short */
 };
 
@@ -39,10 +40,16 @@ struct grid_model {
 	bool (*hidden)(const void *data, uint32_t row);
 	/* What identifies a row over time, and what the filter looks in. */
 	void (*name)(const void *data, uint32_t row, char *buf, size_t size);
-	/* Sort key of a number column, largest first. Text columns sort by name(). */
+	/* Sort key of a column that is no text, or by_value, largest first; text sorts by name().
+	 */
 	double (*value)(const void *data, uint32_t row, uint32_t col);
 	void (*cell)(const void *data, uint32_t row, uint32_t col, struct grid_cell *out);
 };
+
+static inline bool grid_sorts_by_name(const struct grid_column *c)
+{
+	return c->text && !c->by_value;
+}
 
 struct grid_entry {
 	double key;

@@ -60,9 +60,9 @@ static void draw_titles(const struct grid *g, const struct grid_model *m, struct
 			continue;
 		/* The arrow points to where the larger values are. */
 		snprintf(title, sizeof(title), "%s%s", c->title,
-			 !sorted		 ? ""
-			 : g->reverse != c->text ? "▲"
-						 : "▼");
+			 !sorted			       ? ""
+			 : g->reverse != grid_sorts_by_name(c) ? "▲"
+							       : "▼");
 		if (c->text || c->unsorted)
 			surface_text(s, x, r.y, widths[i], st, title);
 		else

@@ -66,9 +66,44 @@ static void an_idle_wait_is_listed_once(void **state)
 	free(s);
 }
 
+/* The column with the arrow is the one that orders the rows: by kind at first, by share if asked.
+ */
+static void rows_stand_by_the_marked_column(void **state)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	struct grid *g = calloc(1, sizeof(*g));
+	struct ui *ui;
+
+	(void)state;
+	assert_non_null(s);
+	assert_non_null(g);
+	ui = make_ui(s);
+	add(s, "busy", "a", true); /* 0, 1; 2 is the stack */
+	add(s, "idle", "b", false);
+	s->locks[0].pct = 20;
+	s->locks[1].pct = 300;
+	s->since_ns = 100;
+	s->wait_stacks[0].ns = 50;
+	grid_init(g, &blocked_rows_model);
+	grid_update(g, &blocked_rows_model, ui);
+	assert_string_equal(blocked_rows_model.columns[g->sort].title, "KIND");
+	assert_int_equal(g->order[0].row, 0);
+	assert_int_equal(g->order[1].row, 1);
+	assert_int_equal(g->order[2].row, 2);
+	assert_true(grid_key(g, &blocked_rows_model, ui, '<'));
+	assert_string_equal(blocked_rows_model.columns[g->sort].title, "SHARE");
+	assert_int_equal(g->order[0].row, 1);
+	assert_int_equal(g->order[1].row, 2);
+	assert_int_equal(g->order[2].row, 0);
+	free(ui);
+	free(g);
+	free(s);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(an_idle_wait_is_listed_once)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(an_idle_wait_is_listed_once),
+					   cmocka_unit_test(rows_stand_by_the_marked_column)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,7 +122,9 @@ static void draw_line(const struct line *l, struct surface *s, struct rect r)
 	surface_text(s, x, r.y, 12, STYLE_TEXT, l->name);
 	surface_text_right(s, x + 12, r.y, 8, STYLE_STRONG, format_pct(text, b->pct));
 	surface_text_right(s, x + 21, r.y, 8, STYLE_TEXT, format_ns(text, b->ns));
-	surface_text_right(s, x + 30, r.y, 7, STYLE_TEXT, format_count(text, (double)b->count));
+	/* A wait is counted when it ends. */
+	surface_text_right(s, x + 30, r.y, 7, STYLE_TEXT,
+			   b->count || !b->ns ? format_count(text, (double)b->count) : "ongoing");
 	surface_text_right(s, x + 38, r.y, 8, STYLE_TEXT,
 			   l->no_quantiles ? "" : format_ns(text, b->p50));
 	surface_text_right(s, x + 47, r.y, 8, STYLE_TEXT,

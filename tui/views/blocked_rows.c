@@ -26,7 +26,7 @@ enum {
 
 static const struct grid_column columns[COLUMNS] = {
 	[COL_SHARE] = {"SHARE", 7},
-	[COL_KIND] = {"KIND", 8, .text = true, .unsorted = true},
+	[COL_KIND] = {"KIND", 8, .text = true, .by_value = true},
 	[COL_WHAT] = {"WAITED AT", 30, .text = true, .flex = true},
 	[COL_WAITS] = {"WAITS", 6},
 	[COL_TIME] = {"WAITED", 7},
@@ -67,6 +67,11 @@ uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_st
 		    !wait_site_is_inlined_library(s->symbols[st->frames[i]].name))
 			return st->frames[i];
 	return frames_of(st) && st->frames[0] < s->nsymbols ? st->frames[0] : UINT32_MAX;
+}
+
+const char *blocked_waits_about(const struct snap_wait_stack *st)
+{
+	return st->count >= 10 ? "~" : "";
 }
 
 /* Names of the stack's frames in one number: symbols have other places from tick to tick. */
@@ -149,7 +154,7 @@ static double share_of(const struct snapshot *s, enum blocked_kind kind, uint32_
 	return s->since_ns ? 100.0 * (double)s->wait_stacks[i].ns / (double)s->since_ns : 0;
 }
 
-/* By share, but locks before what may be idleness, then the stacks, then the sockets. */
+/* Locks before what may be idleness, then the stacks, then the sockets; each by share. */
 static double rank(const struct snapshot *s, enum blocked_kind kind, uint32_t i)
 {
 	double group = kind == BLOCKED_ROW_LOCK	   ? s->locks[i].is_mutex ? 3 : 2
@@ -180,6 +185,8 @@ static double value(const void *data, uint32_t row, uint32_t col)
 		return lock ? (double)l->p99 : 0;
 	case COL_MAX:
 		return (double)(lock ? l->max_ns : stack ? st->max_ns : so->max_ns);
+	case COL_SHARE:
+		return share_of(s, kind, i);
 	default:
 		return rank(s, kind, i);
 	}
@@ -380,7 +387,8 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 		what_cell(s, kind, i, out);
 		break;
 	case COL_WAITS:
-		snprintf(out->text, sizeof(out->text), "%s",
+		snprintf(out->text, sizeof(out->text), "%s%s",
+			 kind == BLOCKED_ROW_STACK ? blocked_waits_about(&s->wait_stacks[i]) : "",
 			 format_count(buf, value(data, row, col)));
 		break;
 	case COL_WHO:
@@ -388,9 +396,9 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 		break;
 	case COL_P50:
 	case COL_P99:
-		if (kind != BLOCKED_ROW_LOCK)
-			break;
-		/* fall through */
+		if (kind != BLOCKED_ROW_LOCK || !value(data, row, col))
+			out->style = STYLE_DIM; /* not known: only locks have a histogram */
+						/* fall through */
 	default:
 		snprintf(out->text, sizeof(out->text), "%s",
 			 format_ns(buf, (uint64_t)value(data, row, col)));
@@ -400,7 +408,7 @@ static void cell(const void *data, uint32_t row, uint32_t col, struct grid_cell 
 const struct grid_model blocked_rows_model = {
 	.columns = columns,
 	.ncolumns = COLUMNS,
-	.sort = COL_SHARE,
+	.sort = COL_KIND,
 	.rows = rows,
 	.hidden = hidden,
 	.name = name,

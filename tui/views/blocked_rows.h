@@ -14,6 +14,9 @@ enum blocked_kind blocked_row_kind(const struct snapshot *s, uint32_t row, uint3
 /* The first frame that is not the C library's; its symbol, UINT32_MAX when there is none. */
 uint32_t blocked_stack_place(const struct snapshot *s, const struct snap_wait_stack *st);
 
+/* "~" where the count of waits is an estimate: short ones are drawn by lot; "" for a few. */
+const char *blocked_waits_about(const struct snap_wait_stack *st);
+
 /* The list; its data is the struct ui. */
 extern const struct grid_model blocked_rows_model;
 

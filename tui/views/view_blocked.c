@@ -45,7 +45,7 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 	r.h -= used;
 	if (r.h >= 6) {
 		widget_rule(s, r.x, r.y, r.w,
-			    "locks, ~ stacks that wait, sockets: by share of one thread's time");
+			    "locks, ~ stacks that wait, sockets: SHARE is of one thread's time");
 		r.y++;
 		r.h--;
 	}
@@ -75,8 +75,9 @@ static void stack_detail(struct ui *ui, struct view_state *vs, const struct snap
 	surface_printf(s, r.x, r.y, r.w, STYLE_TITLE, "waits for %s",
 		       st->reason < BLOCKED_REASONS ? reasons[st->reason] : "?");
 	surface_printf(s, r.x, r.y + 1, r.w, STYLE_LABEL,
-		       "%s in %s waits  ·  mean %s  ·  longest %s  ·  last by thread %d",
-		       format_ns(ns, st->ns), format_count(n, (double)st->count),
+		       "%s in %s%s waits  ·  mean %s  ·  longest %s  ·  last by thread %d",
+		       format_ns(ns, st->ns), blocked_waits_about(st),
+		       format_count(n, (double)st->count),
 		       format_ns(mean, st->count ? st->ns / st->count : 0),
 		       format_ns(max, st->max_ns), st->tid);
 	surface_printf(s, r.x, r.y + 2, r.w, STYLE_LABEL, "%s%s",
@@ -149,8 +150,8 @@ static void lock_detail(struct ui *ui, const struct snap_lock *l, struct surface
 		if (!waits_at(ui->shown, st, l))
 			continue;
 		surface_printf(s, r.x, r.y, r.w, STYLE_STRONG,
-			       "%s in %s waits in this function%s%s", format_ns(a, st->ns),
-			       format_count(b, (double)st->count),
+			       "%s in %s%s waits in this function%s%s", format_ns(a, st->ns),
+			       blocked_waits_about(st), format_count(b, (double)st->count),
 			       st->waker[0] ? ", woken by " : "", st->waker);
 		used = 2 + stack_panel_wait(ui->shown, st, s,
 					    (struct rect){r.x + 2, r.y + 1, r.w - 2, r.h - 1}, 0);
