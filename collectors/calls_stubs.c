@@ -147,12 +147,18 @@ static bool has_row(const struct calls *c, uint32_t function, const char *name)
 
 static int add_row(struct calls *c, uint32_t function, const char *name)
 {
-	struct got_patch_row *rows = realloc(c->rows, (c->nrows + 1) * sizeof(*rows));
-	uint32_t *functions = realloc(c->row_function, (c->nrows + 1) * sizeof(*functions));
+	struct got_patch_row *rows;
+	uint32_t *functions;
 
-	c->rows = rows ? rows : c->rows;
-	c->row_function = functions ? functions : c->row_function;
-	name = rows && functions ? strdup(name) : NULL;
+	rows = realloc(c->rows, (c->nrows + 1) * sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	c->rows = rows;
+	functions = realloc(c->row_function, (c->nrows + 1) * sizeof(*functions));
+	if (!functions)
+		return -ENOMEM;
+	c->row_function = functions;
+	name = strdup(name);
 	if (!name)
 		return -ENOMEM;
 	c->rows[c->nrows] = (struct got_patch_row){.name = name};

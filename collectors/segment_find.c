@@ -21,6 +21,7 @@
 
 ssize_t segment_peek(int pid, uint64_t address, void *buf, size_t size)
 {
+	/* cppcheck-suppress ctuuninitvar ; buf is what is read into */
 	struct iovec local = {buf, size}, remote = {(void *)(uintptr_t)address, size};
 	ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
 
