@@ -34,6 +34,12 @@ struct {
 /* By these a probed function calls the kernel: perftop's own doing. x86-64, Linux 6.11 and 6.18. */
 enum { NR_URETPROBE = 335, NR_UPROBE = 336 };
 
+#if defined(__TARGET_ARCH_x86)
+enum { NR_CLONE = 56, NR_FORK = 57, NR_VFORK = 58, NR_CLONE3 = 435 };
+#else
+enum { NR_CLONE = 220, NR_FORK = 220, NR_VFORK = 220, NR_CLONE3 = 435 };
+#endif
+
 /*
  * Calls under way that are timed, each where its thread's kernel stack leads to: the registers lie
  * there at both ends of a call, and no two threads' at the same address. It costs no helper call. A
@@ -100,6 +106,12 @@ static __always_inline bool syscall_end(struct contract_syscall_start *start, u3
 	 * exec or a sigreturn can end another call than it began.
 	 */
 	return start->window == syscall_window && start->nr == (u16)nr;
+}
+
+/* Its call returns 0 in the child, where it is no call of the child's. */
+static __always_inline bool makes_task(u32 nr)
+{
+	return nr == NR_CLONE || nr == NR_CLONE3 || nr == NR_FORK || nr == NR_VFORK;
 }
 
 /* The row of a call on this CPU; a pair of number and class gets its slot when first seen. */
@@ -174,7 +186,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	timed = syscall_end(start, nr, &now, &ns);
 	if (!timed) {
 		task = bpf_get_current_task_btf();
-		if (!is_target(task->tgid))
+		if (!is_target(task->tgid) || (!ret && makes_task(nr)))
 			return 0;
 		start = syscall_crowded ? bpf_task_storage_get(&syscall_starts, task, 0, 0) : 0;
 		timed = syscall_end(start, nr, &now, &ns);

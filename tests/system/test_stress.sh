@@ -80,6 +80,8 @@ forget() {
 # ends the target; perftop then ends by itself
 end() { over_with "$pid"; }
 
+cloned='[.syscalls[] | select(.name | test("^(clone3?|v?fork)$")) | .count] | add'
+
 # ---- processes -------------------------------------------------------------------------------
 process_storms() {
 	local n
@@ -126,6 +128,7 @@ process_storms() {
 	# Each child sleeps once: a call of clock_nanosleep that no other process makes.
 	between "follow: each of a thousand children that live for a millisecond is counted" \
 		"$(last follow '[.syscalls[] | select(.name == "clock_nanosleep") | .count] | add')" 990 1000
+	equal "follow: a fork returns twice and is counted once" "$(last follow "$cloned")" 1000
 }
 
 # ---- threads ---------------------------------------------------------------------------------
@@ -155,6 +158,7 @@ thread_storms() {
 	ended flow
 	equal "flow: the one system call of each of forty thousand threads is counted" \
 		"$(last flow '[.syscalls[] | select(.name == "getppid") | .count] | add')" 40000
+	equal "flow: and each was made by one" "$(last flow "$cloned")" 40000
 }
 
 # ---- libraries, files, mappings --------------------------------------------------------------
