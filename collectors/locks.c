@@ -21,10 +21,11 @@ enum {
 	LOCKS_MAX = CONTRACT_LOCKS,
 	LOCKS_SLOTS = 2 * LOCKS_MAX, /* a power of two */
 	LOCKS_FULL = CONTRACT_LOCKS / 4 * 3,
-	LOCKS_LOOKS = 32, /* reads of the target's memory a tick */
-	LOCKS_NAMES = 4,  /* addresses named a tick */
-	LOCKS_SITES = 4,  /* kept of an address */
-	LOCKS_TRIES = 16, /* ticks that a name is looked for */
+	LOCKS_LOOKS = 32,  /* reads of the target's memory a tick */
+	LOCKS_NAMES = 4,   /* addresses named a tick */
+	LOCKS_SITES = 4,   /* kept of an address */
+	LOCKS_HANDED = 16, /* waits by which it is told whether a semaphore is a lock */
+	LOCKS_TRIES = 16,  /* ticks that a name is looked for */
 };
 
 struct lock_row {
@@ -154,6 +155,44 @@ static pid_t process_of(const struct lock_row *r, const struct threads *t)
 	return t->pid;
 }
 
+static const struct lock_site *top_site(const struct lock_row *r)
+{
+	const struct lock_site *most = NULL;
+
+	for (uint32_t i = 0; i < LOCKS_SITES; i++)
+		if (r->sites[i].ns > 0 && (!most || r->sites[i].ns > most->ns))
+			most = &r->sites[i];
+	return most;
+}
+
+/*
+ * A semaphore or a futex that serves as a lock: who got through lets the next one through. A queue
+ * is handed on as well while there is something in it; most of the time it is empty.
+ */
+static bool is_handed_on(const struct lock_row *r)
+{
+	const struct lock_site *site = top_site(r);
+
+	return site && wait_site_may_be_lock(site->kind) && r->total.handed >= LOCKS_HANDED &&
+	       r->total.handed_ns / 3 >= r->total.other_ns;
+}
+
+/* The last to get through that does not wait there again: not at all, or for something else. */
+static void look_at_last(struct lock_row *r, const struct threads *t)
+{
+	for (uint32_t n = 1; n <= CONTRACT_LOCK_LAST; n++) {
+		uint32_t tid = r->total.last[(r->total.through - n) % CONTRACT_LOCK_LAST];
+
+		for (uint32_t i = 0; i < t->n; i++)
+			if (t->now[i].tid == tid &&
+			    (!t->now[i].off_ns || t->now[i].lock != r->key)) {
+				r->owner_tid = tid;
+				return;
+			}
+	}
+	r->owner_tid = 0;
+}
+
 /* Readers leave no name. */
 static void look_at_writer(struct lock_row *r, const struct threads *t, uint32_t *looks)
 {
@@ -175,6 +214,10 @@ static void check_owner(struct lock_row *r, const struct threads *t, uint32_t *l
 
 	if (r->rwlock) {
 		look_at_writer(r, t, looks);
+		return;
+	}
+	if (!r->seen_owner && is_handed_on(r)) {
+		look_at_last(r, t);
 		return;
 	}
 	/*
@@ -248,22 +291,12 @@ void locks_reset(struct locks *l)
 	}
 }
 
-static const struct lock_site *top_site(const struct lock_row *r)
-{
-	const struct lock_site *most = NULL;
-
-	for (uint32_t i = 0; i < LOCKS_SITES; i++)
-		if (r->sites[i].ns > 0 && (!most || r->sites[i].ns > most->ns))
-			most = &r->sites[i];
-	return most;
-}
-
 /* Who waits there would run if he could. */
 static bool is_lock(const struct lock_row *r)
 {
 	const struct lock_site *site = top_site(r);
 
-	return r->seen_owner || (site && wait_site_is_lock(site->kind));
+	return r->seen_owner || (site && wait_site_is_lock(site->kind)) || is_handed_on(r);
 }
 
 bool locks_is_pthread(struct locks *l, uint64_t key)

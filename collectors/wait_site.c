@@ -325,6 +325,13 @@ bool wait_site_is_inlined_library(const char *name)
 	return NAME_BEGINS_IN(name, prefixes);
 }
 
+bool wait_site_may_be_lock(const char *kind)
+{
+	static const char *const may[] = {"py lock", "sem", "futex"};
+
+	return NAME_IN(kind, may);
+}
+
 bool wait_site_is_lock(const char *kind)
 {
 	static const char *const locks[] = {

@@ -34,6 +34,9 @@ bool wait_site_find_told(const struct symbol *frames, uint32_t n, uint32_t reaso
  */
 bool wait_site_is_inlined_library(const char *name);
 
+/* This kind serves as a lock in some programs and in others is what idle workers wait on. */
+bool wait_site_may_be_lock(const char *kind);
+
 /* Who waits for this kind would run if he could; else he may be idle. */
 bool wait_site_is_lock(const char *kind);
 

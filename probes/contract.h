@@ -31,6 +31,7 @@ enum {
 	CONTRACT_LOCKS = 4096,	  /* futex addresses told apart */
 	CONTRACT_LOCK_BITS = 3,	  /* a bucket of a lock's histogram is 2^this full ones */
 	CONTRACT_LOCK_BINS = BUCKET_COUNT >> CONTRACT_LOCK_BITS,
+	CONTRACT_LOCK_LAST = 4,	 /* a power of two */
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
 	CONTRACT_TURN_ROWS = 64, /* ends of connections told apart by what they take to answer */
 	CONTRACT_TURN_SOCKETS = 8192,
@@ -238,6 +239,15 @@ struct contract_lock {
 	__u64 waits, wait_ns, max_ns;
 	__u32 owner; /* tid, as the target counts them, of a mutex's holder; 0 = none seen */
 	__u32 op;    /* futex operation, without flags */
+	/* Threads, as the kernel counts them, that got through last; at `through` % their number
+	 * next. */
+	__u32 last[CONTRACT_LOCK_LAST];
+	__u32 through;
+	__u32 handed;  /* waits that one of those ended */
+	__u64 last_ns; /* when the last did, by the clock of switches */
+	/* Time between two that got through, where the second one's waker is known: of those,
+	 * others. */
+	__u64 handed_ns, other_ns;
 	__u32 bins[CONTRACT_LOCK_BINS]; /* of waits, by bucket_index(ns) >> CONTRACT_LOCK_BITS */
 };
 

@@ -322,7 +322,33 @@ static __always_inline void wait_record(u32 class, u64 ns, u64 counted_ns, u32 b
 /* Locks a new address starts from: too large for the stack. */
 static const struct contract_lock no_waits;
 
-static __always_inline void lock_record(struct thread_state *t, u64 ns, u64 counted_ns, u32 bin)
+/*
+ * A lock is let go of by one who waited for it before, all the time that others wait there; what
+ * idle workers wait on is let go of by others in the end. Not only the very last counts: who was
+ * woken finds some locks taken again. What is lost to another CPU is little.
+ */
+static __always_inline void lock_handed(struct contract_lock *l, struct thread_state *t, u32 tid,
+					u64 end_ns)
+{
+	u64 since = l->last_ns;
+	bool handed = false;
+
+	for (u32 i = 0; i < CONTRACT_LOCK_LAST; i++)
+		handed |= t->waker == l->last[i];
+	l->last_ns = end_ns;
+	l->last[l->through++ % CONTRACT_LOCK_LAST] = tid;
+	if (t->waker_kind != WAKER_THREAD || t->waker_era != waker_era || end_ns <= since ||
+	    since + sched_offset() < attach_ns)
+		return;
+	l->handed += handed;
+	if (handed)
+		l->handed_ns += end_ns - since;
+	else
+		l->other_ns += end_ns - since;
+}
+
+static __always_inline void lock_record(struct task_struct *task, struct thread_state *t, u64 ns,
+					u64 counted_ns, u32 bin, u64 end_ns)
 {
 	u64 key = t->lock;
 	struct contract_lock *l = bpf_map_lookup_elem(&locks, &key);
@@ -344,6 +370,7 @@ static __always_inline void lock_record(struct thread_state *t, u64 ns, u64 coun
 	if (t->lock_owner)
 		l->owner = t->lock_owner;
 	l->op = t->lock_op;
+	lock_handed(l, t, task->pid, end_ns);
 }
 
 /* Those that find no place are counted together, under a key of zeroes. */
@@ -452,7 +479,7 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
 	else if (wait_period_ns)
 		stack_choose(t, counted_ns);
 	if (t->lock)
-		lock_record(t, ns, counted_ns, bin);
+		lock_record(task, t, ns, counted_ns, bin, end_ns);
 	else if (t->wait == WAIT_NET)
 		socket_record(task, t, ns, counted_ns);
 }

@@ -27,6 +27,46 @@ equal "as its stack has it" "$(jq -r '[.blocked.stacks[] | select(.kind == "mute
 	"__gthread_mutex_lock (inlined) < update_registry (inlined) < work"
 kill "$pid"
 
+# A semaphore serves as a lock, or is what idle workers wait on: by who lets whom through.
+cat >"$T/semaphore.py" <<'P'
+import queue, sys, threading, time
+lock, jobs = threading.Lock(), queue.SimpleQueue()
+def convoy():
+    while True:
+        with lock:
+            time.sleep(0.002)
+        sum(range(2000))
+def work():
+    while True:
+        if n := jobs.get():
+            jobs.put(n - 1)
+for _ in range(4):
+    threading.Thread(target=work if sys.argv[1] == "queue" else convoy, daemon=True).start()
+print("ready", flush=True)
+while True:
+    time.sleep(0.004)
+    for i in range(4 if sys.argv[1] == "queue" else 0):
+        jobs.put(3)
+P
+if command -v python3 >/dev/null; then
+	for what in lock queue; do
+		start semaphore python3 "$T/semaphore.py" "$what"
+		eventually 10 grep -q ready "$T/semaphore.out"
+		last=$(last_of "$pid")
+		between "Python's $what: threads that wait for it" "$(jq '[.blocked.locks[] | select(.kind == "py lock")][0].pct' <<<"$last")" 200 405
+		if [ "$what" = lock ]; then
+			equal "who waits for one that is held waits for a lock" "$(lock "py lock" .is_mutex)" 1
+			check "with the thread that holds it" test "$(lock "py lock" .owner_tid)" -gt "$pid"
+			check "and an alert" jqe 'any(.alerts[]; .rule == "lock_wait" and (.subject | startswith("py lock")))' <<<"$last"
+		else
+			equal "idle workers do not" "$(lock "py lock" .is_mutex)" 0
+		fi
+		kill "$pid"
+	done
+else
+	skip "semaphores as locks: no python3"
+fi
+
 # Two that write to one database, each holding it for 200 ms of 250: the other sleeps meanwhile.
 cat >"$T/write.py" <<'P'
 import sqlite3, sys, time
