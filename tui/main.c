@@ -77,9 +77,9 @@ static int resolve(struct run *r)
 
 	if (!err)
 		return 0;
-	return say(r->why, err == -ESRCH || err == -EEXIST || err == -EINVAL || err == -ENOENT
-				   ? EXIT_USAGE
-				   : EXIT_FAILED);
+	/* A target that is not there may come: the options are right. Two of a name need another.
+	 */
+	return say(r->why, err == -EEXIST || err == -EINVAL ? EXIT_USAGE : EXIT_FAILED);
 }
 
 /* The engine's command line; words of --engine-args are cut apart in `words`. */

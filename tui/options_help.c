@@ -75,8 +75,9 @@ void options_print_help(FILE *out)
 	      "\n"
 	      "Also: perftop engine [OPTIONS], the built-in subject by itself;\n"
 	      "perftop benchmark [OPTIONS], how fast its kernels are here. Each has its --help.\n"
-	      "Exit status: 0; that of a launched command that ended; 1 cannot go on; 2 bad "
-	      "usage;\n"
-	      "128 + signal when one ended perftop.\n",
+	      "Exit status: 0; that of a launched command that ended; 1 cannot go on, as where\n"
+	      "there is no such target; 2 bad usage, as where several have the name; 126 or 127\n"
+	      "a command that cannot be run or is not there; 128 + signal when one ended "
+	      "perftop.\n",
 	      out);
 }

@@ -19,11 +19,18 @@ check "version is told" grep -q '^perftop [0-9]' "$T/out"
 run "$p"
 equal "no target and no terminal is bad usage" "$rc" 2
 check "and says what to give" one_line 'give -p PID'
-for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some' '-n no-such-process-here'; do
+for bad in '-d 1ms' '-p abc' '--bogus' 'redis' '--syscalls=some'; do
 	# shellcheck disable=SC2086
 	run "$p" $bad
 	equal "bad usage: $bad" "$rc" 2
 	check "one line for: $bad" one_line '^perftop: '
+done
+for none in '-p 4194304' '-p 4194304,4194303' '-n no-such-process-here' '--cgroup no-such.slice' \
+	'--container 0123456789abcdef'; do
+	# shellcheck disable=SC2086
+	run "$p" $none --json --duration 100ms
+	equal "no such target: $none" "$rc" 1
+	check "one line for: $none" one_line '^perftop: '
 done
 run "$p" benchmark --suite x
 equal "bad usage: benchmark --suite x" "$rc" 2

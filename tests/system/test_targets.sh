@@ -60,7 +60,7 @@ end_family
 sleep 0 &
 wait $!
 "$PERFTOP" -p "$$,$!" --json --duration 100ms >"$T/out" 2>"$T/err"
-equal "one of several that is not there is refused" $? 2
+equal "one of several that is not there is refused" $? 1
 check "and named" grep -q "no process $!;" "$T/err"
 
 family
