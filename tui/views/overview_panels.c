@@ -9,7 +9,7 @@
 #include "tui/views/engine_panel.h"
 #include "tui/widgets.h"
 
-enum { TOP_MAX = 64, NUMBER_W = 8, SPARK_W = 16 };
+enum { TOP_MAX = 64, NUMBER_W = 8, PCT_W = 6, TOP_MIN_W = 12, SPARK_W = 16 };
 #define BUSY_PCT 20.0 /* of a CPU */
 
 typedef double (*rank_fn)(const struct snapshot *s, uint32_t row);
@@ -232,30 +232,60 @@ static void syscalls(const struct ui *ui, struct surface *s, struct rect r)
 	}
 }
 
+/* What the columns of threads need, and what is left for what each runs; tid 0: it has no room. */
+struct thread_widths {
+	int tid, comm, top;
+};
+
+static struct thread_widths thread_widths(const struct snapshot *sn, const uint32_t *rows,
+					  uint32_t n, int w)
+{
+	struct thread_widths out = {0};
+	char tid[16];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_thread *t = &sn->threads[rows[i]];
+		int comm = text_width(t->comm), digits = snprintf(tid, sizeof(tid), "%d", t->tid);
+
+		out.comm = comm > out.comm ? comm : out.comm;
+		out.tid = digits > out.tid ? digits : out.tid;
+	}
+	out.top = w - PCT_W - out.comm - out.tid - 3;
+	/* A function cut to a few letters tells nothing; the tid is in the Threads view. */
+	if (out.top < TOP_MIN_W) {
+		out.top += out.tid + 1;
+		out.tid = 0;
+	}
+	return out;
+}
+
 static void threads(const struct ui *ui, struct surface *s, struct rect r)
 {
 	const struct snapshot *sn = ui->shown;
 	uint32_t rows[TOP_MAX], n = top_rows(sn, sn->nthreads, rank_thread, r.h, rows);
+	int graph = r.w >= 56 ? SPARK_W + 1 : 0;
+	struct thread_widths w = thread_widths(sn, rows, n, r.w - graph);
 	char buf[FORMAT_SIZE];
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct snap_thread *t = &sn->threads[rows[i]];
-		struct rect line = {r.x, r.y + (int)i, r.w, 1};
+		int x = r.x, y = r.y + (int)i;
 
-		if (r.w >= 56)
-			spark(s, &line,
-			      history_find(&ui->history, HISTORY_THREAD, "", (uint32_t)t->tid),
-			      100);
-		number(s, &line, t->cpu_pct >= 90 ? STYLE_BAD : STYLE_STRONG,
-		       format_pct(buf, t->cpu_pct));
-		surface_printf(s, line.x, line.y, 8, STYLE_DIM, "%d", t->tid);
-		line.x += 9;
-		line.w -= 9;
-		line.x += 2 + surface_name(s, line.x, line.y, line.w > 16 ? 16 : line.w, STYLE_TEXT,
-					   t->comm);
-		surface_name(s, line.x, line.y,
-			     r.x + r.w - line.x - NUMBER_W - 2 - (r.w >= 56 ? SPARK_W + 1 : 0),
-			     STYLE_DIM, t->top);
+		if (w.tid) {
+			surface_printf(s, x, y, w.tid, STYLE_DIM, "%d", t->tid);
+			x += w.tid + 1;
+		}
+		surface_name(s, x, y, w.comm, STYLE_TEXT, t->comm);
+		x += w.comm + 1;
+		surface_name(s, x, y, w.top, STYLE_DIM, t->top);
+		x = r.x + r.w - graph - PCT_W;
+		surface_text_right(s, x, y, PCT_W, t->cpu_pct >= 90 ? STYLE_BAD : STYLE_STRONG,
+				   format_pct(buf, t->cpu_pct));
+		if (graph)
+			widget_spark(s, x + PCT_W + 1, y, SPARK_W,
+				     history_find(&ui->history, HISTORY_THREAD, "",
+						  (uint32_t)t->tid),
+				     100, STYLE_GRAPH);
 	}
 }
 
