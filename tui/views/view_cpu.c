@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/name_words.h"
 #include "tui/format.h"
 #include "tui/ui.h"
 #include "tui/views/caller_tree.h"
 #include "tui/views/stack_panel.h"
 #include "tui/widgets.h"
+
+#define NAMELESS_PCT 5.0 /* of samples: below it names are not missed */
 
 enum { COL_SELF, COL_TOTAL, COL_BAR, COL_NAME, COL_MODULE, COL_SAMPLES, COLUMNS };
 
@@ -99,11 +102,45 @@ static int draw_summary(const struct snapshot *sn, struct surface *s, struct rec
 	return widget_wrap(s, (struct rect){r.x, r.y, r.w, r.h >= 16 ? 2 : 1}, STYLE_LABEL, text);
 }
 
+/* The file that most samples in functions without a name are in; their share of all samples. */
+static const char *nameless_file(const struct snapshot *sn, double *pct)
+{
+	const struct snap_function *top = NULL;
+
+	*pct = 0;
+	for (uint32_t i = 0; i < sn->nfunctions; i++) {
+		const struct snap_function *f = &sn->functions[i];
+
+		if (!name_is_made_up(f->name))
+			continue;
+		*pct += f->self_pct;
+		if (!top || f->self > top->self)
+			top = f;
+	}
+	return top ? top->module : NULL;
+}
+
+static int draw_nameless(const struct snapshot *sn, struct surface *s, struct rect r)
+{
+	double pct;
+	const char *file = nameless_file(sn, &pct);
+	char text[256];
+
+	if (!file || pct < NAMELESS_PCT || r.h < 8)
+		return 0;
+	snprintf(text, sizeof(text),
+		 "%.0f %% of samples are in functions without a name (fn@...), most in %.60s: its "
+		 "debug symbols bring them (package NAME-dbgsym or -debuginfo)",
+		 pct, file);
+	return widget_wrap(s, (struct rect){r.x, r.y, r.w, 2}, STYLE_WARN, text);
+}
+
 static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct rect r)
 {
 	static const char *const sections[] = {"cpu", NULL};
 	int used = draw_summary(ui->shown, s, r);
 
+	used += draw_nameless(ui->shown, s, (struct rect){r.x, r.y + used, r.w, r.h - used});
 	r.y += used;
 	r.h -= used;
 	view_list(ui, vs, &model, sections, "no sample yet: the target has not used a CPU", s, r);
