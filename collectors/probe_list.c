@@ -13,14 +13,13 @@ enum { LIST_HINT = 512, LIST_HINTS = 8192 };
 /* Where distributions put the symbols that they took out, and who would bring them. */
 static void write_hint(const struct symbols_module *m, char *buf, size_t size)
 {
-	const char *file = strrchr(m->path, '/');
 	uint8_t id[ELF_BUILD_ID_MAX];
 	size_t n = elf_image_build_id(m->image, id), at;
 
 	at = (size_t)snprintf(buf, size,
 			      "%.80s has no symbols but exported ones. Install its NAME-dbgsym or "
 			      "-debuginfo package",
-			      file ? file + 1 : m->path);
+			      m->name);
 	if (n > 1 && n <= 32) {
 		at += (size_t)snprintf(buf + at, size - at,
 				       ", or put what `debuginfod-find debuginfo ");

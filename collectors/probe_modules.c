@@ -32,6 +32,8 @@ static uint32_t collect(struct plan_work *w, const char *module, const struct sy
 	for (uint32_t i = 0; i < nmods; i++) {
 		int rank = usable(&mods[i]) ? probe_spec_module_rank(module, mods[i].path) : 0;
 
+		if (usable(&mods[i]) && rank < 2 && !strcmp(module, mods[i].name))
+			rank = 2;
 		if (rank > best) {
 			best = rank;
 			n = 0;
@@ -152,15 +154,13 @@ void plan_list_modules(struct plan_work *w, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (uint32_t i = 0; i < nmods; i++) {
-		const char *file = strrchr(mods[i].path, '/');
-
 		if (!usable(&mods[i]) || !strcmp(last, mods[i].path))
 			continue;
 		last = mods[i].path;
-		if (at + strlen(file) + 6 > size) {
+		if (at + strlen(mods[i].name) + 7 > size) {
 			snprintf(buf + at, size - at, ", …");
 			return;
 		}
-		at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "", file + 1);
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", at ? ", " : "", mods[i].name);
 	}
 }

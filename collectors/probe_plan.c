@@ -54,11 +54,9 @@ static void shorten(char *dst, size_t size, const char *src)
 static void fill_row(struct probe_row *row, const char *name, const struct symbols_module *m,
 		     uint32_t source)
 {
-	const char *file = strrchr(m->path, '/');
-
 	memset(row, 0, sizeof(*row));
 	shorten(row->name, sizeof(row->name), name);
-	snapshot_string(row->module, sizeof(row->module), file ? file + 1 : m->path);
+	snapshot_string(row->module, sizeof(row->module), m->name);
 	row->source = source;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collectors/clock.h"
+#include "collectors/exec_name.h"
 #include "collectors/snapshot.h"
 #include "collectors/symbols_priv.h"
 
@@ -88,11 +89,23 @@ struct refresh {
 	struct symbols *s;
 	uint64_t hash;
 	uint32_t lines;
-	bool store; /* second pass: the mappings differ from those known */
+	bool store;			   /* second pass: the mappings differ from those known */
+	char program[256], started_by[64]; /* see exec_name() */
 };
 
-static void module_store(struct symbols *s, const struct maps_line *l)
+static void name_module(struct symbols_module *m, const struct refresh *r)
 {
+	const char *slash = strrchr(m->path, '/');
+	const char *file = slash && slash[1] ? slash + 1 : m->path;
+
+	if (r->started_by[0] && !strcmp(m->path, r->program))
+		file = r->started_by;
+	snapshot_string(m->name, sizeof(m->name), file[0] ? file : "[anon]");
+}
+
+static void module_store(const struct refresh *r, const struct maps_line *l)
+{
+	struct symbols *s = r->s;
 	struct symbols_module *m;
 
 	if (s->n == s->cap) {
@@ -110,6 +123,7 @@ static void module_store(struct symbols *s, const struct maps_line *l)
 	m->end = l->end;
 	m->file_offset = l->offset;
 	snapshot_string(m->path, sizeof(m->path), l->path);
+	name_module(m, r);
 	m->file = files_get(&s->shared->files, s->pid, l);
 	if (m->file == UINT32_MAX)
 		return;
@@ -130,7 +144,7 @@ static void refresh_line(void *ctx, const struct maps_line *l)
 		return;
 	r->lines++;
 	if (r->store) {
-		module_store(r->s, l);
+		module_store(r, l);
 		return;
 	}
 	r->hash = symbols_hash(symbols_hash(r->hash, l->start), l->end);
@@ -172,6 +186,8 @@ static void modules_replace(struct symbols *s)
 	s->modules = NULL;
 	s->n = s->cap = 0;
 	s->has_jit = false;
+	if (!exec_name(s->pid, r.program, sizeof(r.program), r.started_by, sizeof(r.started_by)))
+		r.started_by[0] = '\0';
 	maps_read(s->pid, refresh_line, &r);
 	for (uint32_t i = 0; i < nold; i++)
 		files_put(&s->shared->files, old[i].file);

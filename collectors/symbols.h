@@ -26,6 +26,7 @@ struct symbols_module {
 	uint64_t start, end, file_offset;
 	uint64_t bias;		 /* address = vaddr + bias */
 	char path[256];		 /* as /proc/PID/maps names it, without " (deleted)" */
+	char name[64];		 /* of the file; of the program's own, what it was started by */
 	struct elf_image *image; /* NULL when it could not be opened; owned */
 	uint32_t file;		 /* internal */
 };

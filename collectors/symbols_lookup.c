@@ -11,19 +11,10 @@
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-static const char *module_name(const struct symbols_module *m)
-{
-	const char *slash = strrchr(m->path, '/');
-
-	if (!m->path[0])
-		return "[anon]";
-	return slash && slash[1] ? slash + 1 : m->path;
-}
-
 /* A name for what lies in a mapping of which no more is known. */
 static uint32_t resolve_unknown(struct symbols *s, const struct symbols_module *m)
 {
-	const char *name = module_name(m);
+	const char *name = m->name;
 	uint64_t key = 0;
 	int64_t id;
 
@@ -76,7 +67,7 @@ static uint32_t resolve_file(struct symbols *s, const struct symbols_module *m, 
 	if (elf_image_name(m->image, &hit, raw, sizeof(raw)) || !raw[0])
 		return resolve_unknown(s, m);
 	demangle_name(raw, name, sizeof(name));
-	return names_add(&s->shared->names, space, hit.start, name, module_name(m));
+	return names_add(&s->shared->names, space, hit.start, name, m->name);
 }
 
 static void symbol_fill(const struct symbols *s, uint32_t id, uint64_t offset, struct symbol *out)
@@ -134,7 +125,7 @@ static uint32_t resolve_inline(struct symbols *s, const struct symbols_module *m
 		return (uint32_t)id;
 	demangle_name(raw, plain, sizeof(plain));
 	snprintf(name, sizeof(name), "%s (inlined)", plain);
-	return names_add(&s->shared->names, space, key, name, module_name(m));
+	return names_add(&s->shared->names, space, key, name, m->name);
 }
 
 static void find_inlines(struct symbols *s, uint64_t addr, struct inline_slot *slot)

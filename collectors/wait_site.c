@@ -211,7 +211,9 @@ static bool find_innodb_lock(const struct symbol *frames, uint32_t n, uint32_t i
 	uint32_t at = i, statement;
 	bool named;
 
-	if (!i || i >= n || strcmp(frames[i].module, "mariadbd") != 0)
+	/* By its older name it is started too. */
+	if (!i || i >= n ||
+	    (strcmp(frames[i].module, "mariadbd") != 0 && strcmp(frames[i].module, "mysqld") != 0))
 		return false;
 	named = !strcmp(frames[i].name, "lock_wait");
 	if (!named && !name_begins(plain(frames[i - 1].name), "pthread_cond_timedwait"))

@@ -282,6 +282,17 @@ if cc -O2 -g -o "$T/inl" "$T/inl.c" 2>/dev/null; then
 	check "one that is nowhere is not" grep -q "no function 'tinny'" "$T/inl.out"
 	strip -o "$T/bare" "$T/inl"
 	exec 8>&-
+	ln -s inl "$T/served"
+	"$T/served" <"$T/inl.in" &
+	started+=("$!")
+	pid=$!
+	exec 8>"$T/inl.in"
+	runs_as served
+	"$PERFTOP" -p "$pid" --list-probes -e served:outer_a >"$T/inl.out" 2>&1
+	check "a program that a link started has the link's name" grep -q 'served .*outer_a' "$T/inl.out"
+	"$PERFTOP" -p "$pid" --list-probes -e inl:outer_a >"$T/inl.out" 2>&1
+	equal "and is found by its file's name too" "$?" 0
+	exec 8>&-
 	"$T/bare" <"$T/inl.in" &
 	started+=("$!")
 	pid=$!
