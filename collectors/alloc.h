@@ -12,9 +12,9 @@ struct symbols;
 
 /*
  * The process is neither stopped nor changed: its memory is read by process_vm_readv while it runs
- * on. What is read may be torn, so everything is bounded and checked, and a reading that does not
- * hold together is thrown away. glibc's figures are those of mallinfo2(3), which counts as live
- * what threads keep in their caches (tcache: some 200 KB a thread at most).
+ * on. What is read may be torn, so everything is bounded and checked, and what does not hold
+ * together is read again, another way, or not at all. glibc's figures are those of mallinfo2(3),
+ * which counts as live what threads keep in their caches (tcache: some 200 KB a thread at most).
  */
 enum alloc_kind {
 	ALLOC_UNKNOWN,
@@ -43,7 +43,9 @@ struct alloc_stats {
 	uint64_t trim_bytes; /* whole pages inside of free pieces: most that malloc_trim returns */
 	bool free_unknown;   /* the two figures of free pieces are not told */
 	uint64_t age_ns;     /* how old the figures of free pieces are: they took several ticks */
-	bool partial;	     /* the first such round is under way: retained is a lower bound */
+	bool partial;  /* not all was looked at: retained is a lower bound, live an upper one */
+	double looked; /* the share that was; it becomes 1, unless partial_why says why not */
+	const char *partial_why;
 };
 
 struct alloc;

@@ -16,6 +16,9 @@ enum {
 	SMALL_BYTES = 4096,
 	CHUNK_HEADER = 48,  /* sizeof(struct malloc_chunk): trimming leaves it alone */
 	BIN_CHUNKS = 20000, /* looked at by following lists: 10 ms; more are found by walking */
+	LIST_TRIES = 4,	    /* of a list that changes while it is followed */
+	TORN_MAX = 3,	    /* readings in a row with such lists, before all chunks are walked */
+	WHOLE_MIN = 10,	    /* without, before walking ends */
 };
 
 #define SIZE_BITS     7ull
@@ -126,11 +129,13 @@ struct reading {
 	struct glibc *g;
 	struct glibc_free free;
 	uint64_t system, top_bytes, fast_bytes;
-	uint32_t left; /* chunks that may still be looked at */
-	bool cut;      /* there were more */
+	uint64_t state;		  /* a hash of what leads to the free chunks */
+	uint32_t left, fast_left; /* chunks that may still be looked at */
+	bool cut, fast_cut;	  /* there were more */
+	bool torn;		  /* a list changed each time that it was followed */
 };
 
-static int read_bin(struct reading *r, uint64_t head, uint64_t at)
+static int follow_bin(struct reading *r, uint64_t head, uint64_t at)
 {
 	struct glibc_chunk c;
 	uint64_t back = head;
@@ -154,19 +159,35 @@ static int read_bin(struct reading *r, uint64_t head, uint64_t at)
 	return 0;
 }
 
+/* Of a list that never holds together, what was seen of it counts. */
+static int read_bin(struct reading *r, uint64_t head, uint64_t at)
+{
+	struct glibc_free before = r->free;
+	int err = follow_bin(r, head, at);
+
+	for (uint32_t i = 1; err == -EAGAIN && i < LIST_TRIES; i++) {
+		r->free = before;
+		err = alloc_memory_read(r->g->pid, head + 16, &at, sizeof(at));
+		if (!err)
+			err = follow_bin(r, head, at);
+	}
+	r->torn |= err == -EAGAIN;
+	return err == -EAGAIN ? 0 : err;
+}
+
 /* Safe-linking: a list pointer is stored xor the page number of its own address. */
-static int read_fastbin(struct reading *r, uint32_t bin, uint64_t at)
+static int follow_fastbin(struct reading *r, uint32_t bin, uint64_t at)
 {
 	while (at) {
 		struct glibc_chunk c;
 		uint64_t size;
 		int err;
 
-		if (!r->left) {
-			r->cut = true;
+		if (!r->fast_left) {
+			r->fast_cut = true;
 			return 0;
 		}
-		r->left--;
+		r->fast_left--;
 		err = at & 15 ? -EFAULT : alloc_memory_read(r->g->pid, at, &c, 24);
 		if (err)
 			return err == -EFAULT ? -EAGAIN : err;
@@ -179,42 +200,93 @@ static int read_fastbin(struct reading *r, uint32_t bin, uint64_t at)
 	return 0;
 }
 
-static int read_top(struct reading *r)
+static int read_fastbin(struct reading *r, uint64_t arena, uint32_t bin, uint64_t at)
 {
-	struct glibc_chunk c;
-	uint64_t top = r->g->state.top;
-	int err = alloc_memory_read(r->g->pid, top, &c, 16);
+	uint64_t before = r->fast_bytes, list = arena + offsetof(struct glibc_state, fastbins);
+	int err = follow_fastbin(r, bin, at);
 
-	if (err)
-		return err == -EFAULT ? -EAGAIN : err;
+	for (uint32_t i = 1; err == -EAGAIN && i < LIST_TRIES; i++) {
+		r->fast_bytes = before;
+		err = alloc_memory_read(r->g->pid, list + 8ull * bin, &at, sizeof(at));
+		if (!err)
+			err = follow_fastbin(r, bin, at);
+	}
+	r->torn |= err == -EAGAIN;
+	return err == -EAGAIN ? 0 : err;
+}
+
+/* The header lies where the arena says, as long as the arena says the same afterwards. */
+static int read_top(struct reading *r, uint64_t arena)
+{
+	uint64_t top = r->g->state.top, after = 0;
+	struct glibc_chunk c = {0};
+	int err = 0;
+
+	for (uint32_t i = 0; i < LIST_TRIES; i++, top = after) {
+		err = alloc_memory_read(r->g->pid, top, &c, 16);
+		if (err && err != -EFAULT)
+			return err;
+		if (alloc_memory_read(r->g->pid, arena + offsetof(struct glibc_state, top), &after,
+				      sizeof(after)))
+			return -EAGAIN;
+		if (!err && after == top)
+			break;
+	}
 	c.size &= ~SIZE_BITS;
-	if (c.size > r->g->state.system_mem)
-		return -EAGAIN;
+	if (err || after != top || c.size > r->g->state.system_mem) {
+		r->torn = true;
+		return 0;
+	}
 	r->top_bytes += c.size;
 	if (c.size > CHUNK_HEADER)
 		r->free.trim_bytes += (c.size - CHUNK_HEADER) & ~(uint64_t)(GLIBC_PAGE - 1);
 	return 0;
 }
 
+/* Its figures are changed one after the other. */
+static int read_state(struct reading *r, uint64_t addr)
+{
+	struct glibc_state *st = &r->g->state;
+
+	for (uint32_t i = 0; i < LIST_TRIES; i++) {
+		int err = alloc_memory_read(r->g->pid, addr, st, sizeof(*st));
+
+		if (err)
+			return err;
+		if (plausible(st))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+static void add_state(struct reading *r, const struct glibc_state *st)
+{
+	const uint64_t *words = st->fastbins;
+	uint32_t n = (offsetof(struct glibc_state, binmap) - 16) / 8;
+
+	r->state = (r->state ^ st->system_mem) * 0x100000001b3ull;
+	for (uint32_t i = 0; i < n; i++)
+		r->state = (r->state ^ words[i]) * 0x100000001b3ull;
+}
+
 static int read_arena(struct reading *r, uint64_t addr)
 {
 	const struct glibc_state *st = &r->g->state;
-	int err = alloc_memory_read(r->g->pid, addr, &r->g->state, sizeof(r->g->state));
+	int err = read_state(r, addr);
 
 	if (err)
 		return err;
-	if (!plausible(st))
-		return -EAGAIN;
 	r->system += st->system_mem;
+	add_state(r, st);
 	if (is_empty(st) || !st->top)
 		return 0;
 	/* Before the first allocation the top is the bins' own head. */
 	if (st->top != bin_head(addr, 0))
-		err = read_top(r);
+		err = read_top(r, addr);
 	for (uint32_t i = 0; !err && i < GLIBC_BINS; i++)
 		err = read_bin(r, bin_head(addr, i), st->bins[2 * i]);
 	for (uint32_t i = 0; !err && i < GLIBC_FASTBINS; i++)
-		err = read_fastbin(r, i, st->fastbins[i]);
+		err = read_fastbin(r, addr, i, st->fastbins[i]);
 	return err;
 }
 
@@ -285,12 +357,31 @@ static void set_free(struct reading *r, const struct glibc_free *f, struct alloc
 	out->live_bytes = out->obtained_bytes - free_bytes;
 }
 
-/* More pieces than the lists can be followed for. */
+/* Until the first round is done: the most that was found, and how far it is. */
+static struct glibc_free so_far(struct reading *r, struct alloc_stats *out)
+{
+	struct glibc *g = r->g;
+	const char *why = glibc_walk_why(g->walk);
+	struct glibc_free most;
+
+	out->partial = true;
+	out->looked = glibc_walk_progress(g->walk, &most);
+	out->partial_why = why[0] ? why : NULL;
+	if (r->free.bytes > most.bytes)
+		most = r->free;
+	if (g->floor_state == r->state && g->floor.bytes > most.bytes)
+		most = g->floor;
+	g->floor = most;
+	g->floor_state = r->state;
+	return most;
+}
+
+/* More pieces than the lists can be followed for, or lists that change while they are. */
 static int read_walked(struct reading *r, uint32_t narenas, uint64_t now_ns, uint64_t budget_ns,
 		       struct alloc_stats *out)
 {
 	struct glibc *g = r->g;
-	struct glibc_free all = r->free;
+	struct glibc_free all;
 	uint64_t ended;
 
 	if (!g->walk)
@@ -301,39 +392,56 @@ static int read_walked(struct reading *r, uint32_t narenas, uint64_t now_ns, uin
 	if (!glibc_walk_done(g->walk))
 		budget_ns *= 8;
 	if (glibc_walk_step(g->walk, g, narenas, now_ns, budget_ns)) {
-		const struct glibc_free *f = glibc_walk_result(g->walk, &ended);
-		struct glibc_free top = {0};
-
+		all = *glibc_walk_result(g->walk, &ended);
 		/* The ends of the arenas were read just now. */
-		glibc_free_add(&top, 0, r->top_bytes);
-		all = *f;
 		all.trim_bytes += r->top_bytes & ~(uint64_t)(GLIBC_PAGE - 1);
 		out->age_ns = now_ns > ended ? now_ns - ended : 0;
+		out->looked = 1;
 	} else {
-		out->partial = true;
+		all = so_far(r, out);
 	}
 	set_free(r, &all, out);
 	return 0;
 }
 
+/* Are the lists as good as walking? */
+static bool lists_suffice(struct glibc *g, const struct reading *r)
+{
+	if (r->cut || r->torn)
+		return false;
+	g->torn = 0;
+	if (g->walk && ++g->whole >= WHOLE_MIN) {
+		glibc_walk_free(g->walk);
+		g->walk = NULL;
+	}
+	return true;
+}
+
 int glibc_read(struct glibc *g, uint64_t now_ns, uint64_t budget_ns, struct alloc_stats *out)
 {
 	/* Once there was too much for the lists, only what is short is still followed. */
-	struct reading r = {.g = g, .left = g->walk ? BIN_CHUNKS / 20 : BIN_CHUNKS};
+	struct reading r = {
+		.g = g, .left = g->walk ? BIN_CHUNKS / 20 : BIN_CHUNKS, .fast_left = BIN_CHUNKS};
 	uint32_t n;
 	int err = list_arenas(g, &n);
 
 	*out = (struct alloc_stats){0};
 	for (uint32_t i = 0; !err && i < n; i++)
 		err = read_arena(&r, g->arenas[i]);
+	if (!err && r.torn && !r.cut && !g->walk && ++g->torn < TORN_MAX)
+		err = -EAGAIN;
 	if (err)
 		return err;
 	out->arenas = n;
 	read_par(g, out);
-	if (r.cut)
-		return read_walked(&r, n, now_ns, budget_ns, out);
-	glibc_walk_free(g->walk);
-	g->walk = NULL;
-	set_free(&r, &r.free, out);
-	return 0;
+	out->partial = r.fast_cut;
+	if (r.fast_cut)
+		out->partial_why = "it has more small free pieces (fastbins) than are counted";
+	if (lists_suffice(g, &r)) {
+		out->looked = 1;
+		set_free(&r, &r.free, out);
+		return 0;
+	}
+	g->whole = 0;
+	return read_walked(&r, n, now_ns, budget_ns, out);
 }

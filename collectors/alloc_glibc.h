@@ -56,6 +56,9 @@ struct glibc {
 	uint64_t arenas[GLIBC_ARENAS];
 	struct glibc_state state; /* scratch */
 	struct glibc_walk *walk;  /* NULL until it is needed */
+	uint32_t torn, whole;	  /* readings in a row, of lists that changed, and that did not */
+	struct glibc_free floor;  /* the most that was found free in the state floor_state */
+	uint64_t floor_state;
 };
 
 /*
@@ -78,6 +81,8 @@ bool glibc_walk_step(struct glibc_walk *w, struct glibc *g, uint32_t narenas, ui
 bool glibc_walk_done(const struct glibc_walk *w); /* a round was ended */
 /* Of the last whole round, without what lies at the arenas' ends; *ended_ns: when. */
 const struct glibc_free *glibc_walk_result(const struct glibc_walk *w, uint64_t *ended_ns);
+/* Share of the round under way that was looked at, and what is free in it. */
+double glibc_walk_progress(const struct glibc_walk *w, struct glibc_free *so_far);
 const char *glibc_walk_why(const struct glibc_walk *w); /* "" unless it cannot be walked */
 
 #endif

@@ -127,6 +127,52 @@ static void fifty_thousand_holes_are_all_found(void **state)
 	end(&w);
 }
 
+/* Until they are, what is live is at most what is said, and no reading says more than the last. */
+static void a_bound_of_what_is_live_holds_and_only_becomes_tighter(void **state)
+{
+	struct watched w = {0};
+	uint64_t most = UINT64_MAX, live;
+	uint32_t bounds = 0;
+	double looked = 0;
+
+	watch(&w, "fragmented 128");
+	live = (uint64_t)(known_told(&w.process, "live") + known_told(&w.process, "mmapped"));
+	for (;; bounds++) {
+		if (alloc_read(w.alloc, clock_mono_ns(), 200000, &w.stats))
+			fail_msg("alloc_read: %s", alloc_why(w.alloc));
+		if (!w.stats.partial)
+			break;
+		assert_in_range(w.stats.live_bytes, live, most);
+		assert_null(w.stats.partial_why);
+		assert_true(w.stats.looked >= looked);
+		most = w.stats.live_bytes;
+		looked = w.stats.looked;
+	}
+	assert_true(bounds > 2);
+	assert_truth(&w);
+	end(&w);
+}
+
+/* Lists change while they are followed; the chunks' own sizes lead on. */
+static void threads_at_full_rate_leave_readings_that_hold(void **state)
+{
+	struct watched w = {0};
+	uint32_t readings = 0;
+	double want;
+
+	watch(&w, "churn 64");
+	want = known_told(&w.process, "live") + known_told(&w.process, "mmapped");
+	while (alloc_read(w.alloc, clock_mono_ns(), 4000000, &w.stats) || w.stats.partial) {
+		assert_true(++readings < 100);
+		usleep(20000);
+	}
+	/* It goes on meanwhile, and holds within a hundredth. */
+	if (fabs((double)w.stats.live_bytes - want) > want * 0.03)
+		fail_msg("live is %llu, mallinfo2 said %.0f",
+			 (unsigned long long)w.stats.live_bytes, want);
+	end(&w);
+}
+
 static void large_blocks_in_mappings_of_their_own_are_live(void **state)
 {
 	struct watched w = {0};
@@ -198,6 +244,8 @@ int main(void)
 		cmocka_unit_test(memory_freed_but_kept_is_called_free),
 		cmocka_unit_test(holes_between_blocks_count_as_free_and_as_small),
 		cmocka_unit_test(fifty_thousand_holes_are_all_found),
+		cmocka_unit_test(a_bound_of_what_is_live_holds_and_only_becomes_tighter),
+		cmocka_unit_test(threads_at_full_rate_leave_readings_that_hold),
 		cmocka_unit_test(large_blocks_in_mappings_of_their_own_are_live),
 		cmocka_unit_test(arenas_of_other_threads_are_read_too),
 		cmocka_unit_test(arenas_with_many_holes_are_walked_heap_by_heap),
