@@ -15,6 +15,9 @@
  * that it takes a 20,000th of a CPU.
  */
 enum { ROLLUP_SHARE = 20000, READ_BUDGET_NS = 4 * 1000 * 1000 };
+/* The allocator's reading may take a 50th, and a tenth until all was looked at once, if that is
+ * soon. */
+enum { READ_SHARE = 50, HURRY_SHARE = 10, HURRY_NS = 500 * 1000 * 1000 };
 
 struct heap {
 	struct alloc *alloc;
@@ -23,6 +26,8 @@ struct heap {
 	bool trend_live;
 	uint64_t pss_bytes, rollup_at_ns; /* when to read it again */
 	uint64_t read_at_ns;		  /* the allocator, likewise */
+	uint64_t begun_at_ns, hurried_ns; /* its last reading, and what those in a hurry took */
+	uint64_t left_ns;		  /* until it is known what it holds; 0: no idea */
 	bool have_stats, outside;	  /* outside: the allocator was read, not asked */
 	struct heap_mm mm;
 	struct heap_sampler *sampler;
@@ -69,11 +74,22 @@ static void read_rollup(struct heap *h, struct session *se)
 	h->rollup_at_ns = begin + (clock_mono_ns() - begin) * ROLLUP_SHARE;
 }
 
-/* As often as it takes no more than a hundredth of a CPU. */
+/* At the pace since the last reading. */
+static void guess_left(struct heap *h, double looked, uint64_t begin)
+{
+	double gain = h->stats.looked - looked, left = 1 - h->stats.looked;
+
+	h->left_ns = 0;
+	if (h->stats.partial && !h->stats.partial_why && h->begun_at_ns && gain > 0)
+		h->left_ns = (uint64_t)(left / gain * (double)(begin - h->begun_at_ns));
+	h->begun_at_ns = begin;
+}
+
 static void read_allocator(struct heap *h)
 {
-	uint64_t begin = clock_mono_ns();
-	bool before = h->outside;
+	uint64_t begin = clock_mono_ns(), took;
+	bool before = h->outside, hurry;
+	double looked = h->stats.partial ? h->stats.looked : 0;
 	int err;
 
 	if (begin < h->read_at_ns)
@@ -81,9 +97,13 @@ static void read_allocator(struct heap *h)
 	err = alloc_read(h->alloc, begin, READ_BUDGET_NS, &h->stats);
 	h->outside = !err || (h->outside && err == -EAGAIN);
 	h->have_stats = h->outside || (h->have_stats && err == -EAGAIN);
+	guess_left(h, looked, begin);
+	took = clock_mono_ns() - begin;
+	hurry = h->stats.partial && !h->stats.partial_why && h->hurried_ns < HURRY_NS;
+	h->hurried_ns += hurry ? took : 0;
 	/* The first time it was looked for, too, which is not done again. */
 	if (before || !h->outside)
-		h->read_at_ns = begin + (clock_mono_ns() - begin) * 50;
+		h->read_at_ns = begin + took * (hurry ? HURRY_SHARE : READ_SHARE);
 }
 
 static void fill_allocator(const struct heap *h, struct snap_heap *out)
@@ -96,24 +116,25 @@ static void fill_allocator(const struct heap *h, struct snap_heap *out)
 	out->obtained_bytes = st->obtained_bytes;
 	out->live_bytes = st->live_bytes;
 	out->retained_bytes = st->retained_bytes;
+	out->live_at_most = st->partial;
 	out->mmapped_bytes = st->mmapped_bytes;
 	out->arenas = st->arenas;
 }
 
 /* A trend of one measure says nothing of another. */
-static void add_trend(struct heap *h, const struct snap_heap *out, uint64_t now_ns)
+static void add_trend(struct heap *h, struct snap_heap *out, uint64_t now_ns)
 {
 	bool live = h->have_stats && !h->stats.partial;
 	uint64_t bytes;
 
-	/* What the program maps for itself, as Python does, grows outside of the allocator. */
-	live &= h->stats.obtained_bytes >= out->anon_bytes / 2;
+	live &= !snapshot_heap_is_own(out);
 	live |= out->live_bytes && h->sampler && out->live_bytes >= out->anon_bytes / 2;
 	bytes = live ? out->live_bytes : out->anon_bytes;
 	if (live != h->trend_live) {
 		h->trend = (struct heap_trend){0};
 		h->trend_live = live;
 	}
+	out->growth_of_live = live;
 	if (bytes)
 		heap_trend_add(&h->trend, now_ns, bytes);
 }
@@ -175,6 +196,8 @@ static void fill_words(struct heap *h, struct session *se, struct snapshot *s, b
 		.trend = &h->trend,
 		.trend_live = h->trend_live,
 		.now_ns = session_now_ns(se),
+		.left_ns = h->left_ns,
+		.script = !strncmp(s->target.comm, "python", 6),
 		.sampling = sampling,
 		.suspect = sampling ? heap_sampler_suspect(s) : NULL,
 		.suspect_name = "",
@@ -235,8 +258,10 @@ static bool sample(struct heap *h, struct session *se, struct snapshot *s)
 	}
 	fill_allocator(h, &s->heap);
 	/* Counted from the program's start it is exact, and of this moment. */
-	if (counted)
+	if (counted) {
 		s->heap.live_bytes = counted;
+		s->heap.live_at_most = 0;
+	}
 	return true;
 }
 

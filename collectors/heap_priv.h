@@ -48,6 +48,8 @@ struct heap_facts {
 	const struct heap_trend *trend;
 	bool trend_live; /* the trend is of live bytes, else of anonymous memory */
 	uint64_t now_ns;
+	uint64_t left_ns; /* until all of a heap that is read piece by piece is known; 0: unknown */
+	bool script;	  /* the program is an interpreter with an allocator of its own */
 	/* sample mode: the first suspect, NULL = none */
 	const struct snap_heap_site *suspect;
 	const char *suspect_name;

@@ -239,6 +239,7 @@ static void fill_totals(struct heap_sampler *hs, struct session *se, struct snap
 	hs->counted = true;
 	if (t->from != HEAP_FROM_LATE && t->size_from != HEAP_SIZE_NONE) {
 		h->live_bytes = t->live_bytes > 0 ? (uint64_t)t->live_bytes : 0;
+		h->live_at_most = 0;
 		h->live_count = t->live_objects > 0 ? (uint64_t)t->live_objects : 0;
 	}
 	h->sample_mean_bytes = t->mean_bytes;

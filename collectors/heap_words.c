@@ -95,9 +95,23 @@ static void say_free(struct snap_heap *h, const struct alloc_stats *st)
 			 st->trim_bytes ? bytes_text(trim, (double)st->trim_bytes) : "");
 }
 
+/* The call sites of a leak, or what hides them. */
+static const char *sites_text(const struct snap_heap *h, const struct heap_facts *f, char *buf,
+			      size_t size)
+{
+	if (!snapshot_heap_is_own(h))
+		return f->sampling ? "no call site stands out as a leak yet"
+				   : "whether it is a leak needs --heap=sample";
+	snprintf(buf, size, "%s malloc alone, %.0f %% of it%s",
+		 f->sampling ? "the sampler sees" : "--heap=sample would see",
+		 100.0 * (double)h->obtained_bytes / (double)h->anon_bytes,
+		 f->script ? ": Python's objects only with PYTHONMALLOC=malloc" : "");
+	return buf;
+}
+
 static void say_growth(struct snap_heap *h, const struct heap_facts *f)
 {
-	char now[SIZE], rate[SIZE], age[SIZE];
+	char now[SIZE], rate[SIZE], age[SIZE], sites[120];
 	uint64_t bytes = f->trend_live ? h->live_bytes : h->anon_bytes;
 
 	h->verdict = HEAP_GROWING;
@@ -105,9 +119,7 @@ static void say_growth(struct snap_heap *h, const struct heap_facts *f)
 		 f->trend_live ? "live bytes" : "anonymous memory",
 		 f->trend_live ? "rise" : "rises", bytes_text(rate, h->growth_bytes_s),
 		 time_text(age, f->now_ns - f->trend->rising_since_ns),
-		 bytes_text(now, (double)bytes),
-		 f->sampling ? "no call site stands out as a leak yet"
-			     : "whether it is a leak needs --heap=sample");
+		 bytes_text(now, (double)bytes), sites_text(h, f, sites, sizeof(sites)));
 }
 
 static void say_leak(struct snap_heap *h, const struct heap_facts *f)
@@ -124,16 +136,34 @@ static void say_leak(struct snap_heap *h, const struct heap_facts *f)
 		 bytes_text(rate, site->growth_bytes_s));
 }
 
+/* How much of the heap the bound is of, and when there will be more than a bound. */
+static void say_partial(struct snap_heap *h, const struct heap_facts *f)
+{
+	size_t n = strlen(h->words);
+	char left[SIZE], more[48] = "";
+
+	if (f->stats->partial_why) {
+		snprintf(h->words + n, sizeof(h->words) - n, "; %s", f->stats->partial_why);
+		return;
+	}
+	if (f->left_ns)
+		snprintf(more, sizeof(more), ", the rest takes some %s",
+			 time_text(left, f->left_ns + 500000000u));
+	snprintf(h->words + n, sizeof(h->words) - n,
+		 "; %.0f %% of it was searched for free pieces%s", 100 * f->stats->looked, more);
+}
+
 static void say_rest(struct snap_heap *h, const struct heap_facts *f)
 {
 	char obtained[SIZE], live[SIZE], anon[SIZE];
 	bool partial = f->stats && f->stats->partial;
 	bool early = !heap_trend_slope(f->trend) && heap_trend_span_ns(f->trend) < 12000000000ull;
-	const char *state = partial ? "its free pieces are still being counted"
-			    : early ? "too early to say whether it grows"
-				    : "steady";
+	bool counting = partial && !f->stats->partial_why;
+	const char *state = counting ? "its free pieces are still being counted"
+			    : early  ? "too early to say whether it grows"
+				     : "steady";
 
-	h->verdict = early || partial ? HEAP_UNKNOWN : HEAP_STEADY;
+	h->verdict = early || counting ? HEAP_UNKNOWN : HEAP_STEADY;
 	if (f->stats && f->stats->obtained_bytes)
 		snprintf(h->words, sizeof(h->words),
 			 "%s: %s obtained, %s%s live, %s%.0f %% free inside %.*s", state,
@@ -150,6 +180,8 @@ static void say_rest(struct snap_heap *h, const struct heap_facts *f)
 	else
 		snprintf(h->words, sizeof(h->words), "%s: %s of anonymous memory; %.150s", state,
 			 bytes_text(anon, (double)h->anon_bytes), f->why);
+	if (partial)
+		say_partial(h, f);
 }
 
 /* Memory that the program maps for itself, as Python does for its objects. */

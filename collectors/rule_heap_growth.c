@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rule_heap_growth.c: live memory rises all the time: by use, or by a leak. */
 #include <stdio.h>
+#include <string.h>
 
 #include "collectors/rules.h"
 
@@ -16,6 +17,16 @@ static const struct snap_heap_site *worst(const struct snapshot *s)
 		    (!top || s->heap_sites[i].growth_bytes_s > top->growth_bytes_s))
 			top = &s->heap_sites[i];
 	return top;
+}
+
+/* What it maps itself only its own runtime can tell apart. */
+static const char *own_advice(const struct snapshot *s)
+{
+	if (!strncmp(s->target.comm, "python", 6))
+		return "most of it is Python's own: tracemalloc tells call sites, or start it with "
+		       "PYTHONMALLOC=malloc and perftop --heap=sample";
+	return "most of it is mapped by the program itself, past malloc: its runtime's own heap "
+	       "profiler tells call sites";
 }
 
 bool rule_heap_growth_check(const struct snapshot *s, struct snap_alert *a)
@@ -39,7 +50,8 @@ bool rule_heap_growth_check(const struct snapshot *s, struct snap_alert *a)
 	snprintf(a->evidence, sizeof(a->evidence),
 		 "%.200s; at this rate memory is full in %.0f min", h->words, minutes);
 	snprintf(a->advice, sizeof(a->advice), "%s",
-		 h->mode == HEAP_SAMPLE
+		 snapshot_heap_is_own(h) ? own_advice(s)
+		 : h->mode == HEAP_SAMPLE
 			 ? "see Memory for the call sites that grow: who should free what they "
 			   "allocate?"
 			 : "find the call site: perftop --heap=sample with the same target");

@@ -284,17 +284,26 @@ struct snap_heap {
 	uint64_t obtained_bytes; /* by the allocator from the kernel */
 	uint64_t live_bytes;	 /* of them, in use by the program */
 	uint64_t retained_bytes; /* of them, free in the allocator */
+	uint32_t live_at_most;	 /* 1: not all is counted, live_bytes at most, retained at least */
 	uint64_t mmapped_bytes;	 /* of live_bytes, in mappings of their own */
 	uint64_t live_count;
 	uint32_t arenas;
 	double alloc_rate, free_rate; /* calls a second */
 	double alloc_bytes_rate;      /* bytes a second */
-	double growth_bytes_s;	      /* of live bytes, or of anonymous memory, over a minute */
+	double growth_bytes_s;	      /* over a minute, of: */
+	uint32_t growth_of_live;      /* 1: live bytes, 0: anonymous memory */
 	double brk_rate, mmap_rate, munmap_rate, madvise_rate; /* calls a second */
 	double mapped_rate, unmapped_rate;		       /* bytes a second, by those calls */
 	uint64_t fault_ns; /* CPU time of a page fault, the mean; 0 = too few samples to tell */
 	uint64_t sample_mean_bytes, samples, dropped;
 };
+
+/* Most of its memory does not come from the allocator: the program maps it itself, as Python, node
+ * and Go do, and what counts malloc does not see it. */
+static inline bool snapshot_heap_is_own(const struct snap_heap *h)
+{
+	return h->obtained_bytes && h->obtained_bytes < h->anon_bytes / 2;
+}
 
 /* Calls of the allocator, and page faults, that took longer than the threshold. */
 struct snap_pauses {

@@ -123,8 +123,9 @@ void history_add(struct history *h, const struct snapshot *s)
 		add_point(h, HISTORY_THREAD, "", (uint32_t)s->threads[i].tid, seq,
 			  s->threads[i].cpu_pct);
 	if (s->nheap)
-		add_point(h, HISTORY_HEAP, "", 0, seq,
-			  (double)(s->heap.live_bytes ? s->heap.live_bytes : s->heap.anon_bytes));
+		add_point(h, HISTORY_HEAP, "", s->heap.growth_of_live, seq,
+			  (double)(s->heap.growth_of_live ? s->heap.live_bytes
+							  : s->heap.anon_bytes));
 	if (s->ntrajectory)
 		add_point(h, HISTORY_TRAJECTORY, "", 0, seq, (double)s->trajectory.used);
 }

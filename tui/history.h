@@ -30,7 +30,7 @@ enum history_kind {
 	HISTORY_KERNEL,	    /* by name and ISA: GFLOP/s */
 	HISTORY_THREAD,	    /* by tid: CPU */
 	HISTORY_TRAJECTORY, /* used places */
-	HISTORY_HEAP	    /* live bytes, or where they are not known anonymous memory */
+	HISTORY_HEAP	    /* by what it is of: 1 live bytes, 0 anonymous memory */
 };
 
 /* Memory is taken when a row is first seen; beyond HISTORY_SERIES the one unseen longest goes. */

@@ -90,6 +90,7 @@ void sample_heap_fill(struct snapshot *s, uint32_t tick)
 		.free_rate = 407000,
 		.alloc_bytes_rate = 31e6,
 		.growth_bytes_s = 1258291,
+		.growth_of_live = 1,
 		.brk_rate = 9,
 		.mmap_rate = 2,
 		.munmap_rate = 2,

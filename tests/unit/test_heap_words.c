@@ -173,8 +173,35 @@ static void free_memory_is_told_by_whether_it_could_be_returned(void **state)
 	/* A lower bound proves nothing yet. */
 	st.partial = true;
 	judge(&h, &st, flat, NULL);
+	st.looked = 0.25;
+	judge(&h, &st, flat, NULL);
 	assert_int_equal(h.verdict, HEAP_UNKNOWN);
-	assert_non_null(strstr(h.words, "at most"));
+	assert_non_null(strstr(h.words, "at most 40 MiB live, at least 80 % free"));
+	assert_non_null(strstr(h.words, "25 % of it was searched"));
+	/* One that stays a bound says why, and keeps nobody waiting. */
+	st.partial_why = "its main arena is not one piece";
+	judge(&h, &st, flat, NULL);
+	assert_int_equal(h.verdict, HEAP_STEADY);
+	assert_non_null(strstr(h.words, "at most 40 MiB live"));
+	assert_non_null(strstr(h.words, st.partial_why));
+}
+
+/* The sampler sees malloc: of a program with little from there it is no way to find a leak. */
+static void a_sampler_is_advised_where_it_would_see_the_memory(void **state)
+{
+	struct alloc_stats st = figures(2 * MIB, 1 * MIB, 0, 0);
+	static struct snapshot s = {.nheap = 1, .target.comm = "python3"};
+	struct snap_alert a = {0};
+
+	judge(&s.heap, &st, rising, NULL);
+	assert_int_equal(s.heap.verdict, HEAP_GROWING);
+	assert_non_null(strstr(s.heap.words, "would see malloc alone, 2 % of it"));
+	assert_null(strstr(s.heap.words, "needs --heap=sample"));
+	assert_true(rule_heap_growth_check(&s, &a));
+	assert_non_null(strstr(a.advice, "PYTHONMALLOC=malloc"));
+	snprintf(s.target.comm, sizeof(s.target.comm), "node");
+	assert_true(rule_heap_growth_check(&s, &a));
+	assert_null(strstr(a.advice, "--heap=sample"));
 }
 
 static void an_unknown_allocator_is_said_to_be_unknown(void **state)
@@ -266,6 +293,7 @@ int main(void)
 		cmocka_unit_test(growth_is_no_leak_while_nobody_saw_the_call_sites),
 		cmocka_unit_test(a_site_that_keeps_all_is_named_as_the_leak),
 		cmocka_unit_test(free_memory_is_told_by_whether_it_could_be_returned),
+		cmocka_unit_test(a_sampler_is_advised_where_it_would_see_the_memory),
 		cmocka_unit_test(an_unknown_allocator_is_said_to_be_unknown),
 		cmocka_unit_test(a_few_seconds_are_too_early_for_a_verdict),
 		cmocka_unit_test(alerts_are_raised_for_large_growth_and_large_waste_alone),

@@ -59,17 +59,24 @@ static int draw_verdict(const struct snap_heap *h, struct surface *s, struct rec
 
 static int draw_bar(const struct snap_heap *h, struct surface *s, struct rect r)
 {
+	const bool bound = h->live_at_most;
 	const struct widget_part parts[] = {
-		{"in use", '#', STYLE_PART_USER,
+		{bound		    ? "live, at most"
+		 : h->mmapped_bytes ? "live, small"
+				    : "live",
+		 '#', STYLE_PART_USER,
 		 (double)(h->live_bytes > h->mmapped_bytes ? h->live_bytes - h->mmapped_bytes : 0)},
-		{"in use, large", '+', STYLE_PART_IO, (double)h->mmapped_bytes},
-		{"free, kept by the allocator", '-', STYLE_PART_RUNQ, (double)h->retained_bytes},
+		{"live, large", '+', STYLE_PART_IO, (double)h->mmapped_bytes},
+		{bound ? "free, at least" : "free but kept", '-', STYLE_PART_RUNQ,
+		 (double)h->retained_bytes},
+		{"not the allocator's", '.', STYLE_PART_OTHER,
+		 (double)(snapshot_heap_is_own(h) ? h->anon_bytes - h->obtained_bytes : 0)},
 	};
 
 	if (!h->obtained_bytes)
 		return 0;
-	widget_stack(s, r.x, r.y, r.w, parts, 3);
-	return 1 + widget_legend(s, (struct rect){r.x, r.y + 1, r.w, 2}, parts, 3);
+	widget_stack(s, r.x, r.y, r.w, parts, 4);
+	return 1 + widget_legend(s, (struct rect){r.x, r.y + 1, r.w, 2}, parts, 4);
 }
 
 /* "label value", after what stands in the row already; a new row when it does not fit. */
@@ -112,11 +119,15 @@ static int draw_sizes_of_process(const struct snapshot *sn, struct surface *s, s
 	if (h->obtained_bytes)
 		put(s, r, &x, &y, "obtained", format_bytes(b, h->obtained_bytes));
 	if (h->live_bytes)
-		put(s, r, &x, &y, "live", format_bytes(b, h->live_bytes));
+		put(s, r, &x, &y, h->live_at_most ? "live, at most" : "live",
+		    format_bytes(b, h->live_bytes));
+	if (h->obtained_bytes && h->mmapped_bytes)
+		put(s, r, &x, &y, "of it large", format_bytes(b, h->mmapped_bytes));
 	if (h->live_count)
 		put(s, r, &x, &y, "objects", format_count(b, (double)h->live_count));
 	if (h->obtained_bytes)
-		put(s, r, &x, &y, "free", format_bytes(b, h->retained_bytes));
+		put(s, r, &x, &y, h->live_at_most ? "free, at least" : "free",
+		    format_bytes(b, h->retained_bytes));
 	if (h->arenas) {
 		snprintf(text, sizeof(text), "%u", h->arenas);
 		put(s, r, &x, &y, "arenas", text);
@@ -202,7 +213,8 @@ static int draw_past(const struct snap_heap *h, const struct series *past, struc
 
 	if (!past || r.h < 1)
 		return 0;
-	surface_text(s, r.x, r.y, LABEL_W, STYLE_LABEL, h->live_bytes ? "live bytes" : "anonymous");
+	surface_text(s, r.x, r.y, LABEL_W, STYLE_LABEL,
+		     h->growth_of_live ? "live bytes" : "anonymous");
 	widget_spark(s, r.x + LABEL_W, r.y, r.w - LABEL_W - 17, past, 0, STYLE_GRAPH);
 	/* Less than a byte has no sign. */
 	surface_printf(s, r.x + r.w - 16, r.y, 16, g >= 1 ? STYLE_WARN : STYLE_DIM, "%s%s/s",

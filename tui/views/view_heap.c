@@ -152,6 +152,9 @@ static const struct grid_model model = {
 
 static const char *without_sites(const struct snapshot *sn)
 {
+	if (snapshot_heap_is_own(&sn->heap) && sn->heap.mode != HEAP_SAMPLE)
+		return "call sites: --heap=sample sees malloc alone, which has little of this "
+		       "memory";
 	switch (sn->heap.mode) {
 	case HEAP_SAMPLE:
 		return "no call site yet: one allocation in some 512 KiB is sampled";
@@ -185,8 +188,9 @@ static void draw(struct ui *ui, struct view_state *vs, struct surface *s, struct
 		return;
 	/* On a small screen the list keeps its title and three rows. */
 	list = sn->nheap_sites ? 4 : 1;
-	used = heap_panel_draw(sn, history_find(&ui->history, HISTORY_HEAP, "", 0), s,
-			       (struct rect){r.x, r.y, r.w, r.h > list ? r.h - list : 1});
+	used = heap_panel_draw(
+		sn, history_find(&ui->history, HISTORY_HEAP, "", sn->heap.growth_of_live), s,
+		(struct rect){r.x, r.y, r.w, r.h > list ? r.h - list : 1});
 	r.y += used;
 	r.h -= used;
 	/* Sites get half of what is left. */
