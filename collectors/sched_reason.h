@@ -17,6 +17,7 @@ static inline uint32_t sched_reason(uint32_t wait)
 	case WAIT_NET:
 	case WAIT_EPOLL:
 	case WAIT_POLL:
+	case WAIT_SELECT:
 		return BLOCKED_NET;
 	case WAIT_IO:
 		return BLOCKED_IO;

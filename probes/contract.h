@@ -208,9 +208,10 @@ enum contract_wait {
 	WAIT_FAULT,
 	WAIT_RW, /* table entry only: read, write and the like; becomes WAIT_IO or WAIT_OTHER */
 	WAIT_RUNQ,
-	WAIT_EPOLL, /* table entry only: becomes WAIT_NET, for any of many sockets */
-	WAIT_POLL,  /* the same, with no descriptor to name it by */
-	WAIT_AIO,   /* for what asynchronous I/O completes, if there is any */
+	WAIT_EPOLL,  /* table entry only: becomes WAIT_NET, for any of many sockets */
+	WAIT_POLL,   /* table entry only: becomes what its descriptors tell, see poll.bpf.h */
+	WAIT_SELECT, /* the same */
+	WAIT_AIO,    /* for what asynchronous I/O completes, if there is any */
 	WAIT_CLASSES,
 };
 
@@ -255,7 +256,7 @@ struct contract_lock {
 struct contract_socket_key {
 	__u64 inode;
 	__u32 tgid;
-	__s32 fd; /* the socket, or the epoll instance; -1 = poll or select */
+	__s32 fd; /* the socket, or the epoll instance; -1 = several in poll or select */
 };
 struct contract_socket {
 	__u64 waits, wait_ns, max_ns;

@@ -5,7 +5,7 @@
 
 /*
  * regs_syscall   number of the system call that the task is in; negative: in none, an exception
- * regs_arg0/1    its arguments, also at its exit
+ * regs_arg0/1/2  its arguments, also at its exit
  * regs_read_*    the same where the verifier wants a probing read
  * regs_read      all that a sample holds, by probing reads
  * regs_copy      the same from the context of a uprobe program
@@ -27,6 +27,11 @@ static __always_inline u64 regs_arg0(const struct pt_regs *r)
 static __always_inline u64 regs_arg1(const struct pt_regs *r)
 {
 	return r->si;
+}
+
+static __always_inline u64 regs_arg2(const struct pt_regs *r)
+{
+	return r->dx;
 }
 
 static __always_inline long regs_read_syscall(struct pt_regs *r)
@@ -100,6 +105,11 @@ static __always_inline u64 regs_arg0(const struct pt_regs *r)
 static __always_inline u64 regs_arg1(const struct pt_regs *r)
 {
 	return r->user_regs.regs[1];
+}
+
+static __always_inline u64 regs_arg2(const struct pt_regs *r)
+{
+	return r->user_regs.regs[2];
 }
 
 static __always_inline long regs_read_syscall(struct pt_regs *r)

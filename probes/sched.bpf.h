@@ -6,7 +6,7 @@
 #ifndef PERFTOP_SCHED_BPF_H
 #define PERFTOP_SCHED_BPF_H
 
-enum { S_IFMT = 0170000, S_IFSOCK = 0140000, E2BIG = 7, FUTEX_PRIVATE = 128 };
+enum { E2BIG = 7, FUTEX_PRIVATE = 128 };
 
 /* Wait class of each syscall, set before load. */
 const volatile __u8 syscall_wait[CONTRACT_SYSCALLS];
@@ -145,34 +145,27 @@ static __always_inline u64 sched_queued(u64 run_delay, u64 last_queued, u64 left
 /* Bits of __state and exit_state, from linux/sched.h. */
 enum { UNINTERRUPTIBLE = 0x2, STOPPED_OR_TRACED = 0xc, DEAD = 0x80 };
 
-/* What the task has open as fd, NULL when it is nothing. */
-static __always_inline struct file *open_file(struct task_struct *task, u32 fd)
+/* Another thread's memory cannot be read here. */
+static __always_inline u32 wait_polled(struct thread_state *t, u32 class, struct pt_regs *regs,
+				       bool current)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd), *file = NULL;
+	struct poll_look look = {};
 
-	if (!table || fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), files + fd))
-		return NULL;
-	return file;
-}
-
-/* Inode of the socket that the task has open as fd, 0 when it is none. */
-static __always_inline u64 socket_inode(struct task_struct *task, u32 fd)
-{
-	struct file *file = open_file(task, fd);
-	struct inode *inode;
-
-	if (!file)
-		return 0;
-	inode = BPF_CORE_READ(file, f_inode);
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	return BPF_CORE_READ(inode, i_ino);
+	if (!current)
+		return WAIT_NET;
+	if (class == WAIT_POLL)
+		class = poll_class(&look, regs_arg0(regs), regs_arg1(regs));
+	else
+		class = select_class(&look, regs_arg0(regs), regs_arg1(regs), regs_arg2(regs));
+	if (look.inode) {
+		t->inode = look.inode;
+		t->fd = (s32)look.fd;
+	}
+	return class;
 }
 
 static __always_inline u32 wait_class(struct task_struct *task, struct thread_state *t, u32 state,
-				      struct pt_regs *regs)
+				      struct pt_regs *regs, bool current)
 {
 	long nr = regs_syscall(regs);
 	u32 class;
@@ -188,8 +181,10 @@ static __always_inline u32 wait_class(struct task_struct *task, struct thread_st
 		return class;
 	if (class == WAIT_EPOLL)
 		t->fd = (s32)regs_arg0(regs);
-	if (class == WAIT_EPOLL || class == WAIT_POLL)
+	if (class == WAIT_EPOLL)
 		return WAIT_NET;
+	if (class == WAIT_POLL || class == WAIT_SELECT)
+		return wait_polled(t, class, regs, current);
 	if (class == WAIT_NET || (class == WAIT_RW && !(state & UNINTERRUPTIBLE))) {
 		t->inode = socket_inode(task, (u32)regs_arg0(regs));
 		t->fd = (s32)regs_arg0(regs);
@@ -229,7 +224,7 @@ static __always_inline void wait_begin(struct task_struct *task, struct thread_s
 	t->lock = 0;
 	t->inode = 0;
 	t->fd = -1;
-	t->wait = wait_class(task, t, state, regs);
+	t->wait = wait_class(task, t, state, regs, current);
 	if (t->wait == WAIT_FUTEX && regs_syscall(regs) == nr_futex) {
 		u64 addr = regs_arg0(regs);
 		u32 w[5] = {};

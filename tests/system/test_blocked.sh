@@ -212,3 +212,34 @@ between "waits, of the voluntary context switches that the kernel counted, ratio
 equal "the lock keeps its name" "$(jq -r '.blocked.locks[0].name' <<<"$thin")" turn
 "$PERFTOP" -p "$pid" --json -d 250ms --duration 3s --syscalls=off --max-overhead 0 >"$T/full.json" 2>&1
 equal "without a limit all are seen" "$(tail -1 "$T/full.json" | jq -r .sections.blocked.status)" live
+
+# poll and select wait for what their descriptors are: the network only where one is a socket.
+cat >"$T/polls.py" <<'P'
+import os, select, socket, sys
+what, how = sys.argv[1:]
+one, other = os.pipe(), socket.socketpair()
+fds = {"pipe": [one[0]], "socket": [other[0]], "both": [one[0], other[0]], "nothing": []}[what]
+if how == "poll":
+    p = select.poll()
+    for fd in fds:
+        p.register(fd, select.POLLIN)
+print("ready", flush=True)
+while True:
+    p.poll(20) if how == "poll" else select.select(fds, [], [], 0.02)
+P
+if command -v python3 >/dev/null; then
+	for how in poll select; do
+		for what in pipe:other socket:net both:net nothing:sleep; do
+			start polls python3 "$T/polls.py" "${what%:*}" "$how"
+			eventually 10 grep -q ready "$T/polls.out"
+			"$PERFTOP" --json -d 250ms --duration 750ms -p "$pid" >"$T/polls.json" 2>/dev/null
+			equal "$how of ${what%:*}: what is waited for" "$(tail -n 1 "$T/polls.json" |
+				jq -r '.blocked.by_reason | del(.runq) | to_entries | max_by(.value).key')" "${what#*:}"
+			[ "$what" != socket:net ] || equal "and which" \
+				"$(tail -n 1 "$T/polls.json" | jq -r '[.blocked.sockets[].name] - ["poll or select, any of its sockets"] | .[0]')" "unix unnamed"
+			kill "$pid"
+		done
+	done
+else
+	skip "poll and select: no python3"
+fi
