@@ -127,6 +127,7 @@ struct snap_latency {
 	uint64_t failed; /* system calls: of count, those that failed */
 	double failed_pct;	       /* the same, of the last interval that had calls */
 	char error[16];		       /* what most of them failed with: "ENOENT"; "" if none did */
+	char file[40];		       /* system calls on files: that most waited for; "" if none */
 	char note[64];		       /* e.g. "1 in 16 timed", "single-stepped" */
 	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
 };

@@ -168,6 +168,7 @@ static const struct field latency_fields[] = {
 	F(snap_latency, failed, FIELD_U64),
 	F(snap_latency, failed_pct, FIELD_F64),
 	FS(snap_latency, error),
+	FS(snap_latency, file),
 	FS(snap_latency, note),
 };
 

@@ -14,6 +14,7 @@
 #include "collectors/session.h"
 #include "collectors/syscall_depth.h"
 #include "collectors/syscall_errors.h"
+#include "collectors/syscall_files.h"
 #include "collectors/syscalls.h"
 #include "collectors/turns.h"
 #include "perftop.skel.h"
@@ -59,6 +60,7 @@ struct syscalls_priv {
 	double counted[CONTRACT_SYSCALL_SLOTS]; /* scaled, since the start */
 	struct latency_track tracks[CONTRACT_SYSCALL_SLOTS];
 	struct syscall_errors errors[CONTRACT_SYSCALL_SLOTS];
+	struct syscall_files files;
 	struct latency_sum sum; /* scratch */
 };
 
@@ -301,13 +303,16 @@ static void hold_recent(struct syscalls_priv *p, uint32_t slot, struct snap_late
 static void name_row(const struct syscalls_priv *p, uint32_t slot, struct snap_latency *row)
 {
 	uint32_t key = slot ? (uint32_t)p->keys[slot] - 1 : 0, nr = key / CONTRACT_FD_CLASSES;
+	uint32_t class = key % CONTRACT_FD_CLASSES;
 	const char *name = slot ? syscall_name(nr) : "[others]";
 
 	if (name)
 		snprintf(row->name, sizeof(row->name), "%s", name);
 	else
 		snprintf(row->name, sizeof(row->name), "syscall_%u", nr);
-	snprintf(row->module, sizeof(row->module), "%s", fd_class_name(key % CONTRACT_FD_CLASSES));
+	snprintf(row->module, sizeof(row->module), "%s", fd_class_name(class));
+	if (class == FD_FILE || class == FD_DIR)
+		syscall_files_fill(&p->files, nr, row);
 }
 
 static double fill_row(struct session *se, struct syscalls_priv *p, uint32_t slot,
@@ -444,6 +449,7 @@ static void syscalls_tick(struct session *se, void *priv, struct snapshot *s)
 	double rate = 0;
 
 	set_scale(p);
+	syscall_files_look(&p->files, s);
 	for (uint32_t slot = 0; slot < CONTRACT_SYSCALL_SLOTS; slot++)
 		if (!slot || p->keys[slot])
 			rate += fill_row(se, p, slot, s);
@@ -468,6 +474,7 @@ static void syscalls_reset(struct session *se, void *priv)
 		latency_track_reset(&p->tracks[i]);
 		syscall_errors_reset(&p->errors[i]);
 	}
+	syscall_files_reset(&p->files);
 	if (p->turns)
 		turns_reset(p->turns);
 }

@@ -77,6 +77,9 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 	switch (col) {
 	case LCOL_NAME:
 		latency_row_name(l, out->text, sizeof(out->text));
+		if (l->file[0])
+			snprintf(out->text + strlen(out->text),
+				 sizeof(out->text) - strlen(out->text), " %s", l->file);
 		if (l->error[0] && l->failed_pct >= 0.5)
 			snprintf(out->text + strlen(out->text),
 				 sizeof(out->text) - strlen(out->text), "  %.0f %% %s",
