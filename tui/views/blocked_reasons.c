@@ -126,9 +126,9 @@ static void draw_line(const struct line *l, struct surface *s, struct rect r)
 	surface_text_right(s, x + 30, r.y, 7, STYLE_TEXT,
 			   b->count || !b->ns ? format_count(text, (double)b->count) : "ongoing");
 	surface_text_right(s, x + 38, r.y, 8, STYLE_TEXT,
-			   l->no_quantiles ? "" : format_ns(text, b->p50));
+			   l->no_quantiles ? "-" : format_ns(text, b->p50));
 	surface_text_right(s, x + 47, r.y, 8, STYLE_TEXT,
-			   l->no_quantiles ? "" : format_ns(text, b->p99));
+			   l->no_quantiles ? "-" : format_ns(text, b->p99));
 	if (r.w >= 65)
 		surface_text_right(s, x + 56, r.y, 8, STYLE_TEXT, format_ns(text, b->max));
 }
