@@ -176,8 +176,11 @@ static void say_loaded(const struct func_calls *c, struct session *se)
 	const struct inject_result *r = calls_loaded(c->calls);
 
 	if (r->tid)
-		session_event(se, "loaded the timer of calls: thread %u stood still for %.2f ms",
-			      r->tid, (double)r->stop_ns / 1e6);
+		session_event(se,
+			      "loaded the timer of calls: thread %u stood still for %.2f ms; it "
+			      "maps %.0f MiB, of which what is used takes memory",
+			      r->tid, (double)r->stop_ns / 1e6,
+			      (double)CALLS_SEGMENT_BYTES / (1 << 20));
 }
 
 static int open_calls(struct func *f, struct session *se, char *why, size_t why_size)

@@ -12,9 +12,9 @@
 
 /*
  * The kernel walks all page tables for smaps_rollup, 1 ms for some 250 MB. It is read so seldom
- * that it takes a 20,000th of a CPU.
+ * that it takes a 20,000th of a CPU, or a 1,000th while RSS changes.
  */
-enum { ROLLUP_SHARE = 20000, READ_BUDGET_NS = 4 * 1000 * 1000 };
+enum { ROLLUP_SHARE = 20000, ROLLUP_SHARE_STALE = 1000, READ_BUDGET_NS = 4 * 1000 * 1000 };
 /* The allocator's reading may take a 50th, and a tenth until all was looked at once, if that is
  * soon. */
 enum { READ_SHARE = 50, HURRY_SHARE = 10, HURRY_NS = 500 * 1000 * 1000 };
@@ -24,8 +24,9 @@ struct heap {
 	struct alloc_stats stats;
 	struct heap_trend trend;
 	bool trend_live;
-	uint64_t pss_bytes, rollup_at_ns; /* when to read it again */
-	uint64_t read_at_ns;		  /* the allocator, likewise */
+	uint64_t pss_bytes, rollup_at_ns;	       /* when to read it again */
+	uint64_t rollup_rss_bytes, rollup_stale_at_ns; /* or when RSS is another than then */
+	uint64_t read_at_ns;			       /* the allocator, likewise */
 	uint64_t begun_at_ns, hurried_ns; /* its last reading, and what those in a hurry took */
 	uint64_t left_ns;		  /* until it is known what it holds; 0: no idea */
 	bool have_stats, outside;	  /* outside: the allocator was read, not asked */
@@ -62,16 +63,28 @@ static int heap_start(struct session *se, void **priv)
 	return 0;
 }
 
-static void read_rollup(struct heap *h, struct session *se)
+/* PSS is a part of RSS, so one that was read before RSS changed is soon another. */
+static bool rollup_is_stale(const struct heap *h, uint64_t rss_bytes)
 {
-	uint64_t begin = clock_mono_ns();
+	uint64_t most = rss_bytes > h->rollup_rss_bytes ? rss_bytes : h->rollup_rss_bytes;
+
+	return most - rss_bytes > most / 8 || most - h->rollup_rss_bytes > most / 8;
+}
+
+static void read_rollup(struct heap *h, struct session *se, uint64_t rss_bytes)
+{
+	uint64_t begin = clock_mono_ns(), took;
 	char buf[2048];
 
-	if (begin < h->rollup_at_ns)
+	if (begin < h->rollup_at_ns &&
+	    (begin < h->rollup_stale_at_ns || !rollup_is_stale(h, rss_bytes)))
 		return;
 	if (procfs_read(session_pid(se), "smaps_rollup", buf, sizeof(buf)) > 0)
 		h->pss_bytes = procfs_field(buf, "Pss", 0) * 1024;
-	h->rollup_at_ns = begin + (clock_mono_ns() - begin) * ROLLUP_SHARE;
+	took = clock_mono_ns() - begin;
+	h->rollup_rss_bytes = rss_bytes;
+	h->rollup_at_ns = begin + took * ROLLUP_SHARE;
+	h->rollup_stale_at_ns = begin + took * ROLLUP_SHARE_STALE;
 }
 
 /* At the pace since the last reading. */
@@ -281,8 +294,8 @@ static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 	out->mode = session_config(se)->heap;
 	out->rss_bytes = s->proc.rss_bytes;
 	out->anon_bytes = s->proc.anon_bytes;
-	read_rollup(h, se);
-	out->pss_bytes = h->pss_bytes;
+	read_rollup(h, se, out->rss_bytes);
+	out->pss_bytes = h->pss_bytes < out->rss_bytes ? h->pss_bytes : out->rss_bytes;
 	read_allocator(h);
 	fill_allocator(h, out);
 	heap_mm_tick(&h->mm, se, s);

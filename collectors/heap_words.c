@@ -9,9 +9,8 @@
 #define FREE_SHARE     0.4
 #define FREE_MIN_BYTES (16ull << 20)
 /* As much of the free memory as this in whole pages: it could be given back. */
-#define TRIM_SHARE    0.5
-#define LEAK_SCORE    0.5
-#define OWN_MIN_BYTES (16ull << 20)
+#define TRIM_SHARE 0.5
+#define LEAK_SCORE 0.5
 
 enum { SIZE = 24 };
 
@@ -190,7 +189,7 @@ static void add_own(struct snap_heap *h)
 	char own[SIZE];
 	size_t n = strlen(h->words);
 
-	if (!h->obtained_bytes || h->anon_bytes < h->obtained_bytes + OWN_MIN_BYTES)
+	if (!h->obtained_bytes || h->anon_bytes < h->obtained_bytes + SNAP_HEAP_OWN_BYTES)
 		return;
 	snprintf(h->words + n, sizeof(h->words) - n,
 		 "; %s of anonymous memory more, mapped by the program itself",

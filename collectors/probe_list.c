@@ -7,6 +7,7 @@
 
 #include "collectors/elf_image_priv.h"
 #include "collectors/probe_plan_priv.h"
+#include "probes/calls.h"
 
 enum { LIST_HINT = 512, LIST_HINTS = 8192 };
 
@@ -94,6 +95,12 @@ void probe_plan_list(const struct probe_plan *p, FILE *out)
 			fprintf(out, " (%u places)", r->nsites);
 		fputc('\n', out);
 	}
+	if (p->opt.in_process)
+		fprintf(out,
+			"The library maps %.0f MiB in the process: a page or two for each function "
+			"and "
+			"thread that calls it take memory, the rest is address space.\n",
+			(double)CALLS_SEGMENT_BYTES / (1 << 20));
 	if (probe_plan_waiting(p, names, sizeof(names)))
 		fprintf(out, "Not loaded yet, probed when it is: %s\n", names);
 	if (p->hints)

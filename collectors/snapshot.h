@@ -300,10 +300,12 @@ struct snap_heap {
 };
 
 /* Most of its memory does not come from the allocator: the program maps it itself, as Python, node
- * and Go do, and what counts malloc does not see it. */
+ * and Go do, and what counts malloc does not see it. Some MiB are any program's data and stacks. */
+#define SNAP_HEAP_OWN_BYTES (16ull << 20)
 static inline bool snapshot_heap_is_own(const struct snap_heap *h)
 {
-	return h->obtained_bytes && h->obtained_bytes < h->anon_bytes / 2;
+	return h->obtained_bytes && h->obtained_bytes < h->anon_bytes / 2 &&
+	       h->anon_bytes - h->obtained_bytes >= SNAP_HEAP_OWN_BYTES;
 }
 
 /* Calls of the allocator, and page faults, that took longer than the threshold. */

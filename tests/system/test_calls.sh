@@ -153,6 +153,10 @@ wait "$late"
 
 # ---- what cannot be done is said
 usage() { "$PERFTOP" "${@:2}" >"$T/usage" 2>&1; equal "$1" "$?/$(grep -c -- '--in-process' "$T/usage")" 2/1; }
+# What it maps in the process is said before it does.
+"$PERFTOP" -p $$ -e libc.so.6:qsort --in-process --list-probes >"$T/list" 2>&1
+maps=$(sed -n 's/^The library maps \([0-9]*\) MiB in the process.*/\1/p' "$T/list")
+check "the list says what the library maps" [ "${maps:-0}" -gt 0 ]
 usage "without a function it is refused" --in-process -p $$
 usage "with a marker too" --in-process -e usdt:a:b:c -p $$
 start sleeper sleep 60

@@ -199,6 +199,9 @@ static void a_sampler_is_advised_where_it_would_see_the_memory(void **state)
 	assert_null(strstr(s.heap.words, "needs --heap=sample"));
 	assert_true(rule_heap_growth_check(&s, &a));
 	assert_non_null(strstr(a.advice, "PYTHONMALLOC=malloc"));
+	/* Data and stacks of a small program are no heap of its own. */
+	assert_false(snapshot_heap_is_own(
+		&(struct snap_heap){.obtained_bytes = MIB / 4, .anon_bytes = MIB}));
 	snprintf(s.target.comm, sizeof(s.target.comm), "node");
 	assert_true(rule_heap_growth_check(&s, &a));
 	assert_null(strstr(a.advice, "--heap=sample"));
