@@ -93,7 +93,9 @@ void func_say(struct session *se, const struct func *f)
 	if (s.n || (f->calls && !func_calls_works(f))) {
 		if (way[0])
 			add(&s, "%s", way);
-		session_section(se, "func", SECTION_DEGRADED, fix, "%s", s.text);
+		session_section(se, "func",
+				f->nrows && unseen == f->nrows ? SECTION_ABSENT : SECTION_DEGRADED,
+				fix, "%s", s.text);
 		return;
 	}
 	add(&s, "%u functions and markers", f->nrows);

@@ -3,7 +3,6 @@
 #include "collectors/locks.h"
 
 #include <bpf/bpf.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "collectors/lock_layout.h"
 #include "collectors/lock_name.h"
+#include "collectors/map_read.h"
 #include "collectors/target_set.h"
 #include "collectors/threads.h"
 #include "collectors/wait_site.h"
@@ -90,23 +90,6 @@ static struct lock_row *row_of(struct locks *l, uint64_t key)
 	return &l->rows[*slot - 1];
 }
 
-/* Keys and values of the whole map, in one call where the kernel can; their number. */
-static uint32_t read_map(struct locks *l)
-{
-	uint32_t n = CONTRACT_LOCKS, batch = 0, have = 0;
-	uint64_t *prev = NULL;
-
-	if (!bpf_map_lookup_batch(l->map_fd, NULL, &batch, l->keys, l->values, &n, NULL) ||
-	    errno == ENOENT)
-		return n;
-	while (have < CONTRACT_LOCKS && !bpf_map_get_next_key(l->map_fd, prev, &l->keys[have])) {
-		prev = &l->keys[have];
-		if (!bpf_map_lookup_elem(l->map_fd, prev, &l->values[have]))
-			have++;
-	}
-	return have;
-}
-
 /* Forget what nobody waited at since the tick before, here and in the map. */
 static void make_room(struct locks *l)
 {
@@ -130,7 +113,8 @@ void locks_read_finished(struct locks *l)
 
 	if (l->n >= LOCKS_FULL)
 		make_room(l);
-	n = read_map(l);
+	n = map_read(l->map_fd, l->keys, sizeof(l->keys[0]), l->values, sizeof(l->values[0]),
+		     CONTRACT_LOCKS);
 	for (uint32_t i = 0; i < l->n; i++)
 		wait_sum_begin(&l->rows[i].sum);
 	for (uint32_t i = 0; i < n; i++) {

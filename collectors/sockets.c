@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectors/map_read.h"
 #include "collectors/socket_names.h"
 #include "collectors/tcp_info.h"
 #include "collectors/threads.h"
@@ -102,22 +103,6 @@ static void make_room(struct sockets *s)
 		*slot_of(s, &s->rows[i].key) = (uint16_t)(i + 1);
 }
 
-static uint32_t read_map(struct sockets *s)
-{
-	uint32_t n = ROWS, batch = 0, have = 0;
-	struct contract_socket_key *prev = NULL;
-
-	if (!bpf_map_lookup_batch(s->map_fd, NULL, &batch, s->keys, s->values, &n, NULL) ||
-	    errno == ENOENT)
-		return n;
-	while (have < ROWS && !bpf_map_get_next_key(s->map_fd, prev, &s->keys[have])) {
-		prev = &s->keys[have];
-		if (!bpf_map_lookup_elem(s->map_fd, prev, &s->values[have]))
-			have++;
-	}
-	return have;
-}
-
 void sockets_read_finished(struct sockets *s)
 {
 	uint32_t n;
@@ -125,7 +110,7 @@ void sockets_read_finished(struct sockets *s)
 	s->tick++;
 	if (s->n >= FULL)
 		make_room(s);
-	n = read_map(s);
+	n = map_read(s->map_fd, s->keys, sizeof(s->keys[0]), s->values, sizeof(s->values[0]), ROWS);
 	for (uint32_t i = 0; i < s->n; i++)
 		wait_sum_begin(&s->rows[i].sum);
 	for (uint32_t i = 0; i < n; i++) {
