@@ -95,13 +95,28 @@ static void put(struct surface *s, struct rect r, int *x, int *y, const char *la
 	*x += surface_text(s, *x, *y, r.x + r.w - *x, STYLE_TEXT, value) + 3;
 }
 
+/* Of several processes RSS is added up, with what they share in each; all else is the first one's.
+ */
+static void put_rss(const struct snapshot *sn, struct surface *s, struct rect r, int *x, int *y)
+{
+	char b[FORMAT_SIZE], text[48];
+
+	put(s, r, x, y, sn->nprocesses > 1 ? "RSS of all" : "RSS",
+	    format_bytes(b, sn->heap.rss_bytes));
+	for (uint32_t i = 0; sn->nprocesses > 1 && i < sn->nprocesses && i < SNAP_PROCESSES; i++)
+		if (sn->processes[i].pid == sn->target.pid) {
+			snprintf(text, sizeof(text), "pid %d alone: RSS", sn->target.pid);
+			put(s, r, x, y, text, format_bytes(b, sn->processes[i].rss_bytes));
+		}
+}
+
 static int draw_sizes_of_process(const struct snapshot *sn, struct surface *s, struct rect r)
 {
 	const struct snap_heap *h = &sn->heap;
 	char b[FORMAT_SIZE], text[48];
 	int x = r.x, y = r.y;
 
-	put(s, r, &x, &y, "RSS", format_bytes(b, h->rss_bytes));
+	put_rss(sn, s, r, &x, &y);
 	if (sn->proc.memory_limit_bytes) {
 		char used[FORMAT_SIZE];
 
