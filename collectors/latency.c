@@ -3,6 +3,7 @@
 #include "collectors/latency.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ int latency_track_reset(struct latency_track *t)
 	t->base_sum = t->prev_sum;
 	t->base_timed = t->prev_timed;
 	t->seen_max = t->source_max;
+	t->untimed = 0;
+	t->guess_ns = 0;
 	return 0;
 }
 
@@ -124,12 +127,28 @@ static void append_bins(struct snapshot *s, const struct sparse *d, struct snap_
 	row->bin_count = s->nbins - row->bin_first;
 }
 
-static void fill_recent(const struct latency_track *t, const struct latency_source_now *now,
-			struct snap_latency *row)
+/*
+ * Calls that were not timed took what those of their own tick did, or of the next that has some;
+ * until that comes, of the last.
+ */
+static void guess_untimed(struct latency_track *t, const struct latency_source_now *now,
+			  uint64_t fresh, uint64_t timed)
+{
+	t->untimed += (int64_t)(fresh - timed);
+	if (!timed)
+		return;
+	t->mean_ns = (double)risen(now->sum, t->prev_sum) / (double)timed;
+	t->guess_ns += (double)t->untimed * t->mean_ns;
+	t->untimed = 0;
+}
+
+static void fill_recent(struct latency_track *t, const struct latency_source_now *now,
+			uint64_t fresh, struct snap_latency *row)
 {
 	struct sparse d;
 
 	subtract(&d, now, t->prev);
+	guess_untimed(t, now, fresh, d.total);
 	if (!d.total)
 		return;
 	row->recent_max = highest(&d, now->max);
@@ -149,6 +168,8 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 		row->sampled = 1;
 	row->sum = risen(now->sum, t->base_sum);
 	row->mean = d.total ? row->sum / d.total : 0;
+	row->sum =
+		(uint64_t)fmax((double)row->sum + t->guess_ns + (double)t->untimed * t->mean_ns, 0);
 	/* The source's maximum is exact, but it may be older than the reset. */
 	row->max = highest(&d, now->max);
 	if (now->max > t->seen_max)
@@ -186,7 +207,7 @@ int latency_track_update(struct latency_track *t, const struct latency_source_no
 		if (!t->prev)
 			return -ENOMEM;
 	}
-	fill_recent(t, now, row);
+	fill_recent(t, now, fresh, row);
 	fill_since_reset(t, now, s, row);
 	memcpy(t->prev, now->bins, BUCKET_COUNT * sizeof(*t->prev));
 	t->prev_sum = now->sum;

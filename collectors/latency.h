@@ -19,8 +19,11 @@ struct latency_track {
 	uint64_t prev_count, prev_sum, prev_timed; /* at the last tick */
 	uint64_t source_max;			   /* the source's own maximum at the last tick */
 	uint64_t seen_max;			   /* and at the last reset */
-	uint64_t *base;				   /* BUCKET_COUNT, NULL until a reset */
-	uint64_t *prev;				   /* BUCKET_COUNT at the last tick */
+	int64_t untimed; /* since calls were last timed, if that is not every tick */
+	double mean_ns;	 /* of those of the last tick that had some */
+	double guess_ns; /* what those that were not timed took, by those that were meanwhile */
+	uint64_t *base;	 /* BUCKET_COUNT, NULL until a reset */
+	uint64_t *prev;	 /* BUCKET_COUNT at the last tick */
 };
 
 /* The source's totals now. bins is BUCKET_COUNT long, or NULL when only counts are known. */

@@ -118,7 +118,7 @@ struct snap_latency {
 	double rate;	  /* events a second over the last interval */
 	uint64_t sampled; /* how many of count the quantiles rest on; = count when all */
 	uint64_t p50, p90, p99, p999, max, mean;
-	uint64_t sum;
+	uint64_t sum; /* of all calls: an estimate where only some were timed */
 	uint64_t recent_p50, recent_p99, recent_max; /* of the last interval; 0 when it had none */
 	uint64_t target;			     /* the user's goal for p99, 0 = none set */
 	uint32_t met;				     /* 1 when target is set and p99 <= target */
@@ -131,6 +131,7 @@ struct snap_latency {
 	char note[64];		       /* e.g. "1 in 16 timed", "single-stepped" */
 	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
 };
+
 enum latency_source {
 	LATENCY_UPROBE,
 	LATENCY_USDT,

@@ -142,6 +142,27 @@ static void what_was_timed_of_a_sample_is_said(void **state)
 	assert_int_equal(tick(f)->sampled, 105);
 }
 
+static void calls_that_were_not_timed_took_what_those_beside_them_did(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Fast and timed in part, slow and timed in part, and some that wait for the next tick's.
+	 */
+	add(f, 100, 10);
+	f->count += 90;
+	assert_int_equal(tick(f)->sum, 100 * 100);
+	add(f, 5000, 10);
+	f->count += 10;
+	assert_int_equal(tick(f)->sum, 100 * 100 + 20 * 5000);
+	f->count += 5;
+	assert_int_equal(tick(f)->sum, 100 * 100 + 25 * 5000);
+	add(f, 1000, 1);
+	assert_int_equal(tick(f)->sum, 100 * 100 + 20 * 5000 + 6 * 1000);
+	assert_int_equal(latency_track_reset(&f->track), 0);
+	add(f, 100, 3);
+	assert_int_equal(tick(f)->sum, 300);
+}
+
 static void a_source_with_counts_alone_gives_no_quantiles(void **state)
 {
 	struct fixture *f = *state;
@@ -203,6 +224,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_source_with_counts_alone_gives_no_quantiles,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			calls_that_were_not_timed_took_what_those_beside_them_did, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_timed_of_a_sample_is_said, setup,
 						teardown),
 		cmocka_unit_test(cpus_are_added_up),

@@ -18,7 +18,7 @@ const struct grid_column latency_columns[LATENCY_COLUMNS] = {
 	[LCOL_P999] = {"P99.9", 7, .drop = 2},
 	[LCOL_MAX] = {"MAX", 7},
 	[LCOL_RECENT] = {"NOW99", 7, .drop = 4},
-	[LCOL_TOTAL] = {"TOTAL", 7, .drop = 5},
+	[LCOL_TOTAL] = {"TOTAL", 8, .drop = 5},
 	[LCOL_HISTORY] = {"LAST MINUTES", 20, .unsorted = true, .drop = 6, .text = true},
 	[LCOL_NOTE] = {"NOTE", 18, .unsorted = true, .drop = 7, .text = true},
 };
@@ -117,6 +117,12 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 		/* Twice the usual: this second is worse than the rest. */
 		if (l->recent_p99 > 2 * l->p99 && l->p99)
 			out->style = STYLE_WARN;
+		break;
+	case LCOL_TOTAL:
+		quantile_cell(l, (uint64_t)latency_row_value(l, col), out);
+		if (l->sampled && l->sampled < l->count)
+			snprintf(out->text, sizeof(out->text), "~%s",
+				 format_value(buf, latency_row_value(l, col), l->unit));
 		break;
 	default:
 		quantile_cell(l, (uint64_t)latency_row_value(l, col), out);
