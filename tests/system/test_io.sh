@@ -85,6 +85,7 @@ if ! eventually 10 grep -q ready "$T/direct.out" || ! grep -q '^/dev/' <(df --ou
 	exit "$status"
 fi
 watched direct 2 go
+[ "$(jq '.block | length' <<<"$last")" -gt 0 ] || jq -c '{sections, block, cost, events}' <<<"$last" | sed 's/^/# /'
 row() { jq --arg m "$1" "[.block[] | select(.module == \$m and (.name | startswith(\"[\") | not)) | $2] | add // 0" <<<"$last"; }
 for op in read write; do
 	equal "every ${op} is a request" "$(row $op .count)" 400
