@@ -166,6 +166,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	resize_map(skel->maps.sched_hist, (uint64_t)WAIT_CLASSES * b->ncpu);
 	resize_map(skel->maps.syscall_hist,
 		   req->syscalls ? (uint64_t)CONTRACT_SYSCALL_SLOTS * b->ncpu : 1);
+	resize_map(skel->maps.loop_turns, req->syscalls ? b->ncpu : 1);
 	resize_map(skel->maps.fault_counts, req->faults ? b->ncpu : 1);
 	if (!req->faults)
 		resize_map(skel->maps.fault_ring, (uint64_t)sysconf(_SC_PAGESIZE));

@@ -10,6 +10,7 @@
 #include "collectors/cpu_jit.h"
 #include "collectors/procfs.h"
 #include "collectors/profile.h"
+#include "collectors/sample_trail.h"
 #include "collectors/sampler.h"
 #include "collectors/session.h"
 #include "collectors/symbols.h"
@@ -149,6 +150,7 @@ static void add_sample(void *arg, const struct sampler_sample *in)
 	add_user_frames(c, in, &f, &end);
 	if (!f.n)
 		f.ids[f.n++] = 0; /* "[unknown]" */
+	sample_trail_add(session_trail(c->se), in->time_ns, in->tid, f.ids[f.self]);
 	profile_add(c->profile, in->tid, f.ids, f.n, f.self, in->in_kernel, end == UNWIND_COMPLETE);
 }
 

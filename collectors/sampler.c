@@ -143,6 +143,7 @@ static int on_sample(void *ctx, void *data, size_t size)
 		return 0;
 	out.pid = in->pid;
 	out.tid = in->tid;
+	out.time_ns = in->time_ns;
 	out.parent = in->parent;
 	out.in_kernel = in->in_kernel;
 	out.kernel_ips = (const uint64_t *)in->kstack;

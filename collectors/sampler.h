@@ -14,6 +14,7 @@ struct bpf;
 
 /* One sample as the collector gets it. Valid during the callback. */
 struct sampler_sample {
+	uint64_t time_ns; /* CLOCK_MONOTONIC, 0 = not known */
 	uint32_t pid, tid;
 	uint32_t parent; /* whose program a child that has not run execve runs; 0 = none */
 	uint32_t in_kernel;

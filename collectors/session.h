@@ -94,6 +94,7 @@ struct symbols *session_symbols_of(struct session *se, pid_t pid);
 struct unwinder *session_unwinder(struct session *se, pid_t pid);
 /* Whose a record of eBPF is, by the process's number in the kernel; 0: of none that is watched. */
 pid_t session_pid_of(struct session *se, uint32_t tgid);
+struct sample_trail *session_trail(struct session *se);	   /* the last CPU samples */
 struct target_set *session_target_set(struct session *se); /* the processes beside session_pid() */
 struct bpf *session_bpf(struct session *se);		   /* loaded eBPF object, or NULL */
 struct probe_plan *session_plan(struct session *se);	   /* resolved -e probes, or NULL */

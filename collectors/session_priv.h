@@ -8,6 +8,7 @@
 
 #include "collectors/mailbox.h"
 #include "collectors/privilege.h"
+#include "collectors/sample_trail.h"
 #include "collectors/session.h"
 #include "collectors/target.h"
 #include "collectors/target_set.h"
@@ -67,6 +68,7 @@ struct session {
 	struct session_cost cost;
 	struct session_switch_cost switch_cost;
 	double hook_ns;
+	struct sample_trail trail;
 	struct rules *rules;
 	struct recorder *recorder;
 	struct replay *replay;

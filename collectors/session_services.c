@@ -63,6 +63,11 @@ struct unwinder *session_unwinder(struct session *se, pid_t pid)
 	return se->unwinder;
 }
 
+struct sample_trail *session_trail(struct session *se)
+{
+	return &se->trail;
+}
+
 struct target_set *session_target_set(struct session *se)
 {
 	return &se->others;

@@ -368,11 +368,37 @@ struct snap_deadlock {
 	char words[SNAP_TEXT];
 };
 
+/*
+ * Turns of event loops: from the return of one call that waits for any of many descriptors (epoll,
+ * poll, select) to the next of that thread. All its connections and timers wait meanwhile.
+ */
+struct snap_event_loop {
+	uint32_t seen_all; /* 1: every turn of this interval; else see the section */
+	uint64_t turns;	   /* since attach or reset, as p50 to max are */
+	double rate;
+	uint64_t p50, p99, max;
+	uint64_t longest_ns; /* of the last interval, one that goes on included */
+	/* The longest of SNAP_LOOP_HELD_NS or more of the last 10 s; held_ns 0: none. */
+	uint64_t held_ns, held_cpu_ns; /* the second: of it, on a CPU */
+	uint64_t held_time_ns;	       /* CLOCK_REALTIME of its end */
+	uint32_t held_at_least;	       /* 1: of its length only that on a CPU is known */
+	uint32_t held_goes_on;	       /* 1: it has not ended, held_ns is so far */
+	int32_t held_tid;
+	char held_comm[32];
+	uint32_t held_samples;		/* CPU samples of that thread in that time */
+	uint32_t held_function_samples; /* of them, in: */
+	char held_function[SNAP_NAME];	/* with the most; "" of less than 5 samples */
+};
+/* Above what a person or a client with a tight timeout puts up with, once and again. */
+#define SNAP_LOOP_HELD_NS 50000000ull
+
 struct snap_thread {
 	int32_t tid;
 	char comm[32];
 	char state;
 	double cpu_pct, runq_pct, blocked_pct;
+	/* Of an event loop amid a turn: how long so far, at least, and on a CPU; else 0. */
+	uint64_t turn_ns, turn_cpu_ns;
 	char top[SNAP_NAME]; /* hottest function of this thread, "" if not sampled */
 };
 
@@ -461,7 +487,7 @@ struct snapshot {
 	uint32_t nsections, nlatency, nsyscalls, nbins, nfunctions, nstacks, nsymbols, nthreads,
 		ncounters, nblocked, nlocks, nkernels, nalerts, nevents, ntrajectory, nlearning,
 		nwait_stacks, ntails, nblock, nfaults, nsockets, nprocesses, nheap, nheap_sizes,
-		nheap_ages, nheap_sites, nreclaim, npage_faults, ndeadlock;
+		nheap_ages, nheap_sites, nreclaim, npage_faults, ndeadlock, nevent_loop;
 
 	struct snap_target target;
 	struct snap_proc proc;
@@ -475,6 +501,7 @@ struct snapshot {
 	struct snap_reclaim reclaim;	     /* valid when nreclaim is 1 */
 	struct snap_page_faults page_faults; /* valid when npage_faults is 1 */
 	struct snap_deadlock deadlock;	     /* valid when ndeadlock is 1 */
+	struct snap_event_loop event_loop;   /* valid when nevent_loop is 1 */
 
 	struct snap_section sections[SNAP_SECTIONS];
 	struct snap_alert alerts[SNAP_ALERTS];

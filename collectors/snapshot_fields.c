@@ -352,6 +352,26 @@ static const struct field reclaim_fields[] = {
 	F(snap_reclaim, stall_ns, FIELD_U64),	F(snap_reclaim, dispatched_rate, FIELD_F64),
 };
 
+static const struct field event_loop_fields[] = {
+	F(snap_event_loop, seen_all, FIELD_U32),
+	F(snap_event_loop, turns, FIELD_U64),
+	F(snap_event_loop, rate, FIELD_F64),
+	F(snap_event_loop, p50, FIELD_U64),
+	F(snap_event_loop, p99, FIELD_U64),
+	F(snap_event_loop, max, FIELD_U64),
+	F(snap_event_loop, longest_ns, FIELD_U64),
+	F(snap_event_loop, held_ns, FIELD_U64),
+	F(snap_event_loop, held_cpu_ns, FIELD_U64),
+	F(snap_event_loop, held_time_ns, FIELD_U64),
+	F(snap_event_loop, held_at_least, FIELD_U32),
+	F(snap_event_loop, held_goes_on, FIELD_U32),
+	F(snap_event_loop, held_tid, FIELD_I32),
+	FS(snap_event_loop, held_comm),
+	F(snap_event_loop, held_samples, FIELD_U32),
+	F(snap_event_loop, held_function_samples, FIELD_U32),
+	FS(snap_event_loop, held_function),
+};
+
 static const struct field thread_fields[] = {
 	F(snap_thread, tid, FIELD_I32),
 	FS(snap_thread, comm),
@@ -359,6 +379,8 @@ static const struct field thread_fields[] = {
 	F(snap_thread, cpu_pct, FIELD_F64),
 	F(snap_thread, runq_pct, FIELD_F64),
 	F(snap_thread, blocked_pct, FIELD_F64),
+	F(snap_thread, turn_ns, FIELD_U64),
+	F(snap_thread, turn_cpu_ns, FIELD_U64),
 	FS(snap_thread, top),
 };
 
@@ -474,6 +496,7 @@ const struct table snapshot_tables[] = {
 		wait_stack_fields),
 	ROWS_IN("blocked", "sockets", "sockets", sockets, SNAP_SOCKETS, nsockets, socket_fields),
 	MAYBE_IN("blocked", "deadlock", "deadlock", deadlock, ndeadlock, deadlock_fields),
+	MAYBE("event_loop", event_loop, nevent_loop, event_loop_fields),
 	MAYBE("page_faults", page_faults, npage_faults, page_fault_fields),
 	ROWS("faults", faults, SNAP_FAULTS, nfaults, fault_fields),
 	MAYBE("heap", heap, nheap, heap_fields),

@@ -106,11 +106,13 @@ static void set_counting(struct session *se, struct syscalls_priv *p, bool on)
 	if (on == p->counting)
 		return;
 	if (!on) {
+		p->skel->bss->loop_era++;
 		bpf_detach_tp(session_bpf(se), "on_sys_exit");
 		p->on_ns += clock_mono_ns() - p->on_since_ns;
 	} else if (!attached(se, p, "on_sys_exit")) {
 		return;
 	} else {
+		p->skel->bss->loop_era++;
 		p->on_since_ns = clock_mono_ns();
 	}
 	p->counting = on;

@@ -128,10 +128,22 @@ uint32_t syscall_turn(uint32_t nr)
 {
 	static const char receives[] = " read readv recvfrom recvmsg ";
 	static const char sends[] = " write writev sendto sendmsg sendfile ";
+	static const struct {
+		const char *name;
+		uint32_t turn;
+	} loops[] = {
+		{"epoll_wait", TURN_EPOLL},    {"epoll_pwait", TURN_EPOLL},
+		{"epoll_pwait2", TURN_EPOLL2}, {"poll", TURN_POLL},
+		{"ppoll", TURN_PPOLL},	       {"select", TURN_SELECT},
+		{"pselect6", TURN_SELECT},
+	};
 	const char *name = syscall_name(nr);
 
 	if (!name)
 		return TURN_NONE;
+	for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
+		if (!strcmp(loops[i].name, name))
+			return loops[i].turn;
 	return has_word(receives, name)		    ? TURN_RECEIVE
 	       : has_word(sends, name)		    ? TURN_SEND
 	       : has_word(" accept accept4 ", name) ? TURN_ACCEPT

@@ -78,6 +78,8 @@ static void fill_thread(const struct threads *t, const struct contract_thread *n
 	out->state = state_letter(now->state);
 	if (out->state == 'Z')
 		return;
+	out->turn_ns = now->turn_ns;
+	out->turn_cpu_ns = now->turn_cpu_ns;
 	/* A thread that is new began in this interval: its whole life counts. */
 	if (before) {
 		b = time_of(before);

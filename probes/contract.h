@@ -133,7 +133,19 @@ struct contract_syscall_start {
 };
 
 /* What a system call does to a socket. */
-enum contract_turn { TURN_NONE, TURN_RECEIVE, TURN_SEND, TURN_ACCEPT, TURN_CONNECT };
+enum contract_turn {
+	TURN_NONE,
+	TURN_RECEIVE,
+	TURN_SEND,
+	TURN_ACCEPT,
+	TURN_CONNECT,
+	/* To none: from here on it waits for any of many, see loop.bpf.h. */
+	TURN_EPOLL,
+	TURN_EPOLL2, /* epoll_pwait2 */
+	TURN_POLL,
+	TURN_PPOLL,
+	TURN_SELECT,
+};
 
 /*
  * One end of connections. Of those made to the target, its own: how long it takes from data read to
@@ -155,6 +167,19 @@ struct contract_turn_socket {
 	__u32 window; /* of turn_window */
 	__u32 turn;   /* enum contract_turn */
 	__u32 served;
+};
+
+/* The longest turn of an event loop that ended on one CPU. */
+struct contract_held {
+	__u64 ns, cpu_ns;	/* of it, on a CPU */
+	__u64 begin_ns, end_ns; /* CLOCK_MONOTONIC; farther apart than ns: ns is the least it was */
+	__u32 tid;
+	__u32 tick; /* of loop_tick; another: none ended in it */
+	char comm[16];
+};
+struct contract_loop {
+	struct contract_hist hist;    /* of turns, of all threads that are loops */
+	struct contract_held held[2]; /* of this tick and the one before, by its lowest bit */
 };
 
 /* Page faults on one CPU. */
@@ -299,6 +324,8 @@ struct contract_thread {
 	char comm[16];
 	__s32 fd;
 	__u64 inode; /* fd and inode: see contract_socket_key */
+	/* Of an event loop amid a turn: how long so far, at least, and on a CPU; else 0. */
+	__u64 turn_ns, turn_cpu_ns;
 	/* User registers while it is blocked: see contract_sample; 0 otherwise. */
 	__u64 ip, sp, bp;
 	__u64 regs[CONTRACT_SAVED_REGS];

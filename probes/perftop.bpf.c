@@ -40,6 +40,7 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/heap.bpf.h"
 #include "probes/fd.bpf.h"
 #include "probes/turn.bpf.h"
+#include "probes/loop.bpf.h"
 #include "probes/syscall.bpf.h"
 #include "probes/block.bpf.h"
 #include "probes/sample.bpf.h"

@@ -5,7 +5,7 @@
 
 /*
  * regs_syscall   number of the system call that the task is in; negative: in none, an exception
- * regs_arg0/1/2  its arguments, also at its exit
+ * regs_arg0 to 4 its arguments, also at its exit
  * regs_read_*    the same where the verifier wants a probing read
  * regs_read      all that a sample holds, by probing reads
  * regs_copy      the same from the context of a uprobe program
@@ -32,6 +32,16 @@ static __always_inline u64 regs_arg1(const struct pt_regs *r)
 static __always_inline u64 regs_arg2(const struct pt_regs *r)
 {
 	return r->dx;
+}
+
+static __always_inline u64 regs_arg3(const struct pt_regs *r)
+{
+	return r->r10;
+}
+
+static __always_inline u64 regs_arg4(const struct pt_regs *r)
+{
+	return r->r8;
 }
 
 static __always_inline long regs_read_syscall(struct pt_regs *r)
@@ -110,6 +120,16 @@ static __always_inline u64 regs_arg1(const struct pt_regs *r)
 static __always_inline u64 regs_arg2(const struct pt_regs *r)
 {
 	return r->user_regs.regs[2];
+}
+
+static __always_inline u64 regs_arg3(const struct pt_regs *r)
+{
+	return r->user_regs.regs[3];
+}
+
+static __always_inline u64 regs_arg4(const struct pt_regs *r)
+{
+	return r->user_regs.regs[4];
 }
 
 static __always_inline long regs_read_syscall(struct pt_regs *r)

@@ -205,7 +205,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (timed)
 		hist_record(&row->hist, ns);
 	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];
-	if (turn >= TURN_ACCEPT)
+	if (turn >= TURN_EPOLL)
+		loop_returned(turn, ret, timed ? now : 0, timed ? ns : 0);
+	else if (turn >= TURN_ACCEPT)
 		turn_made(turn == TURN_ACCEPT ? (u32)ret : (u32)regs_arg0(regs), turn, ret);
 	else if (turn && moves)
 		turn_seen((u32)regs_arg0(regs), turn, now - ns, now);

@@ -300,6 +300,27 @@ static void a_memory_limit_counts_when_it_is_met(void **state)
 	assert_int_equal(alert("memory_limit")->severity, ALERT_CRITICAL);
 }
 
+static void a_held_loop_is_told_by_what_held_it(void **state)
+{
+	s->nevent_loop = 1;
+	s->event_loop = (struct snap_event_loop){.held_ns = 40000000, .held_comm = "node"};
+	run(1);
+	run(2);
+	assert_null(alert("loop_held"));
+	s->event_loop.held_ns = s->event_loop.held_cpu_ns = 300000000;
+	run(3);
+	run(4);
+	assert_non_null(alert("loop_held"));
+	assert_int_equal(alert("loop_held")->severity, ALERT_WARNING);
+	assert_string_equal(alert("loop_held")->subject, "event loop of node");
+	assert_non_null(strstr(alert("loop_held")->evidence, "held for 300 ms"));
+	assert_non_null(strstr(alert("loop_held")->advice, "in pieces"));
+	s->event_loop.held_ns = 2000000000;
+	run(5);
+	assert_int_equal(alert("loop_held")->severity, ALERT_CRITICAL);
+	assert_non_null(strstr(alert("loop_held")->advice, "it waited amid the turn"));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -317,6 +338,7 @@ int main(void)
 		T(stolen_cpu_time_is_blamed_on_the_hypervisor),
 		T(what_is_used_up_is_hidden_by_calls_that_fail_more),
 		T(a_memory_limit_counts_when_it_is_met),
+		T(a_held_loop_is_told_by_what_held_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
