@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collectors/lock_name.h"
+#include "collectors/loop_words.h"
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/verdict_cpu.h"
@@ -252,6 +253,18 @@ static bool say_growth(struct verdict *v, const struct snapshot *s, double busy)
 	return true;
 }
 
+/* All its connections waited, whatever share of the time that was. */
+static bool say_held(struct verdict *v, const struct snapshot *s)
+{
+	char words[sizeof(v->text)];
+
+	if (!loop_words(s, words, sizeof(words)))
+		return false;
+	say(v, VERDICT_WARN, "Loop held", has_alert(s, "loop_held") ? "alerts" : "threads", "%s",
+	    words);
+	return true;
+}
+
 /* A server between requests, or a client whose answers come through one descriptor for all. */
 static void say_waiting(struct verdict *v, const struct time_split *t,
 			const struct snap_latency *call, const char *in, double busy)
@@ -278,7 +291,7 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 		snprintf(in, sizeof(in), "%s; ",
 			 t->pct[TIME_SLEEP] > t->pct[TIME_NET] ? "sleeps"
 							       : "waits for the network");
-	if (say_growth(v, s, busy))
+	if (say_held(v, s) || say_growth(v, s, busy))
 		return;
 	if (futex) {
 		futex_words(s, futex, words, sizeof(words));
@@ -377,6 +390,7 @@ static bool is_said(const struct verdict *v, const char *rule)
 	return !strcmp(rule, "cpu_bound") || !strcmp(rule, "lock_wait") ||
 	       !strcmp(rule, "deadlock") ||
 	       (!strcmp(rule, "cpu_queue") && !strcmp(v->label, "Waiting for CPU")) ||
+	       (!strcmp(rule, "loop_held") && !strcmp(v->label, "Loop held")) ||
 	       (!strcmp(rule, "heap_growth") && !strcmp(v->view, "heap")) ||
 	       (!strcmp(rule, "cpu_quota") && !strcmp(v->label, "CPU quota"));
 }

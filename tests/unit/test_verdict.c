@@ -107,6 +107,33 @@ static void verdict_tells_waiting_for_cpu_and_disk(void **state)
 	expect(s, VERDICT_WARN, "Partly CPU-bound", "60 % of a CPU");
 }
 
+static void a_loop_that_was_held_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct verdict v;
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nalerts = 0;
+	s->nevent_loop = 1;
+	s->event_loop = (struct snap_event_loop){.held_ns = 526000000,
+						 .held_cpu_ns = 510000000,
+						 .held_time_ns = s->time_ns,
+						 .held_tid = 4711,
+						 .held_comm = "redis-server"};
+	expect(s, VERDICT_WARN, "Loop held", "(tid 4711) was held for 526 ms by one turn");
+	/* Alerts has it from the second tick on. */
+	verdict_compute(&v, s);
+	assert_string_equal(v.view, "threads");
+	snprintf(s->alerts[s->nalerts++].rule, sizeof(s->alerts[0].rule), "loop_held");
+	verdict_compute(&v, s);
+	assert_string_equal(v.view, "alerts");
+	assert_string_equal(v.also, "");
+	s->event_loop.held_ns = 0;
+	s->nalerts = 0;
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
 static void a_deadlock_is_hidden_by_what_still_runs(void **state)
 {
 	struct fixture *f = *state;
@@ -444,6 +471,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(verdict_names_what_holds_the_target_back),
 		TEST(verdict_tells_waiting_for_cpu_and_disk),
+		TEST(a_loop_that_was_held_is_not_idle),
 		TEST(a_deadlock_is_hidden_by_what_still_runs),
 		TEST(asynchronous_io_counts_though_none_is_on_its_way),
 		TEST(locks_that_are_no_futex_count_as_network),
