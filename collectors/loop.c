@@ -203,7 +203,7 @@ static void show(struct session *se, struct loop *l, const struct contract_held 
 static void look_at_going_on(struct session *se, struct loop *l, struct snapshot *s)
 {
 	uint64_t now = session_now_ns(se);
-	/* Where the thread may have slept since the turn began: see thread_turn() in the probes. */
+	/* Where the thread may have slept since the turn began: see loop_row() in the probes. */
 	bool at_least = !l->bss->attach_ns || l->bss->sched_window;
 
 	for (uint32_t i = 0; i < s->nthreads; i++) {

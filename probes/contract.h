@@ -35,7 +35,9 @@ enum {
 	CONTRACT_SOCKETS = 1024, /* sockets that were waited on */
 	CONTRACT_TURN_ROWS = 64, /* ends of connections told apart by what they take to answer */
 	CONTRACT_TURN_SOCKETS = 8192,
-	CONTRACT_TURN_PATH = 112, /* of a Unix socket: 108 bytes, and a 0 */
+	CONTRACT_LOOP_BITS = 10,
+	CONTRACT_LOOPS = 1 << CONTRACT_LOOP_BITS, /* places of threads that are event loops */
+	CONTRACT_TURN_PATH = 112,		  /* of a Unix socket: 108 bytes, and a 0 */
 	CONTRACT_WAIT_RING = 1 << 19,
 	CONTRACT_FUNC_SLOTS = 16384, /* functions and markers probed at once */
 	CONTRACT_FUNC_FULL = 512,    /* of them, how many have a histogram of full precision */
@@ -176,6 +178,15 @@ struct contract_held {
 	__u32 tid;
 	__u32 tick; /* of loop_tick; another: none ended in it */
 	char comm[16];
+};
+/* A thread that may be a loop. */
+struct contract_loop_state {
+	__u64 regs;	  /* of who has this place, see syscall_places */
+	__u64 ns, run_ns; /* the turn under way began; 0: none. And its run time then */
+	__u64 trial_ns;
+	__u32 tid, era;
+	__u32 trial, others; /* turns of this trial, and of them with others to do */
+	__u32 rank, is;
 };
 struct contract_loop {
 	struct contract_hist hist;    /* of turns, of all threads that are loops */

@@ -6,6 +6,9 @@
 #ifndef PERFTOP_LOOP_BPF_H
 #define PERFTOP_LOOP_BPF_H
 
+/* Raised by the reader when exits of system calls begin to go unseen, and when they are seen again.
+ */
+__u32 loop_era = 0;
 __u64 loop_unknown = 0; /* turns whose end was not seen */
 /* Raised by the reader at each tick: the longest turn is kept of each. */
 __u32 loop_tick = 0;
@@ -55,8 +58,44 @@ static __always_inline bool loop_has_timeout(u32 turn, struct pt_regs *regs)
 	}
 }
 
+/* As syscall_places: a turn costs some 40 ns less than with task storage. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CONTRACT_LOOPS);
+	__type(key, u32);
+	__type(value, struct contract_loop_state);
+} loop_places SEC(".maps");
+
+static __always_inline struct contract_loop_state *loop_place(struct task_struct *task,
+							      struct pt_regs *regs, bool take)
+{
+	u32 first = ((u32)(u64)regs >> 14) * 2654435761u >> (32 - CONTRACT_LOOP_BITS);
+	struct contract_loop_state *at;
+
+	for (u32 i = 0; i < 2; i++) {
+		u32 key = first ^ i;
+
+		at = bpf_map_lookup_elem(&loop_places, &key);
+		if (!at)
+			return 0;
+		if (at->regs != (u64)regs &&
+		    (!take || at->regs || __sync_val_compare_and_swap(&at->regs, 0, (u64)regs)))
+			continue;
+		if (at->tid == (u32)task->pid)
+			return at;
+		if (!take)
+			return 0;
+		/* Another thread had this stack before. */
+		at->ns = at->trial_ns = 0;
+		at->rank = at->is = 0;
+		at->tid = task->pid;
+		return at;
+	}
+	return 0;
+}
+
 static __always_inline void loop_hold(struct contract_loop *l, struct task_struct *task,
-				      struct thread_state *t, u64 ns, u64 cpu_ns, u64 end_ns)
+				      struct contract_loop_state *t, u64 ns, u64 cpu_ns, u64 end_ns)
 {
 	struct contract_held *h = &l->held[loop_tick & 1];
 	u32 tick = loop_tick;
@@ -65,7 +104,7 @@ static __always_inline void loop_hold(struct contract_loop *l, struct task_struc
 		return;
 	h->ns = ns;
 	h->cpu_ns = cpu_ns < ns ? cpu_ns : ns;
-	h->begin_ns = t->loop_ns;
+	h->begin_ns = t->ns;
 	h->end_ns = end_ns;
 	h->tid = task->pid;
 	__builtin_memcpy(h->comm, task->comm, sizeof(h->comm));
@@ -80,31 +119,32 @@ static __always_inline struct contract_loop *loop_here(void)
 }
 
 /* A turn is over. Plain adds, as in on_sys_exit: this runs with preemption off. */
-static __always_inline void loop_turned(struct task_struct *task, struct thread_state *t,
+static __always_inline void loop_turned(struct task_struct *task, struct contract_loop_state *t,
 					u64 end_ns)
 {
-	u64 ns = end_ns - t->loop_ns;
+	u64 ns = end_ns - t->ns;
 	struct contract_loop *l;
 
-	if (!t->loop_is || (s64)ns < 0)
+	if (!t->is || (s64)ns < 0)
 		return;
 	l = loop_here();
 	if (!l)
 		return;
 	hist_record(&l->hist, ns);
-	loop_hold(l, task, t, ns, task->se.sum_exec_runtime - t->loop_run_ns, end_ns);
+	loop_hold(l, task, t, ns, task->se.sum_exec_runtime - t->run_ns, end_ns);
 }
 
 /*
  * It ended before the call that returns now, which may have slept: the turn took at least what the
  * thread had of a CPU since.
  */
-static __always_inline void loop_unseen(struct task_struct *task, struct thread_state *t, u64 now)
+static __always_inline void loop_unseen(struct task_struct *task, struct contract_loop_state *t,
+					u64 now)
 {
-	u64 cpu_ns = task->se.sum_exec_runtime - t->loop_run_ns;
+	u64 cpu_ns = task->se.sum_exec_runtime - t->run_ns;
 	struct contract_loop *l;
 
-	if (!t->loop_is)
+	if (!t->is)
 		return;
 	loop_unknown++;
 	l = loop_here();
@@ -112,17 +152,17 @@ static __always_inline void loop_unseen(struct task_struct *task, struct thread_
 		loop_hold(l, task, t, cpu_ns, cpu_ns, now);
 }
 
-static __always_inline void loop_judge(struct thread_state *t, u64 now, bool others)
+static __always_inline void loop_judge(struct contract_loop_state *t, u64 now, bool others)
 {
-	if (now - t->loop_trial_ns > LOOP_TRIAL_NS) {
-		t->loop_trial_ns = now;
-		t->loop_trial = t->loop_others = 0;
+	if (now - t->trial_ns > LOOP_TRIAL_NS) {
+		t->trial_ns = now;
+		t->trial = t->others = 0;
 	}
-	t->loop_trial++;
-	t->loop_others += others;
-	if (t->loop_trial >= LOOP_TRIAL_TURNS && t->loop_others >= LOOP_OTHERS_LEAST &&
-	    t->loop_others * LOOP_OTHERS_SHARE >= t->loop_trial)
-		t->loop_is = 1;
+	t->trial++;
+	t->others += others;
+	if (t->trial >= LOOP_TRIAL_TURNS && t->others >= LOOP_OTHERS_LEAST &&
+	    t->others * LOOP_OTHERS_SHARE >= t->trial)
+		t->is = 1;
 }
 
 /*
@@ -134,46 +174,71 @@ __noinline int loop_returned(u32 turn, s64 ret, u64 now, u64 ns)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	u32 rank = loop_rank(turn, regs);
-	struct thread_state *t;
+	struct contract_loop_state *t;
 
 	if (!rank)
 		return 0;
-	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t || rank < t->loop_rank)
+	t = loop_place(task, regs, true);
+	if (!t) {
+		loop_unknown++;
+		return 0;
+	}
+	if (rank < t->rank)
 		return 0;
 	if (!now)
 		now = bpf_ktime_get_ns();
 	/* Had it slept, and sleeping is seen, the turn would have ended there: it was short. */
-	if (t->loop_ns && t->loop_era == loop_era) {
+	if (t->ns && t->era == loop_era) {
 		if (ns || (attach_ns && !sched_window))
 			loop_turned(task, t, now - ns);
 		else
 			loop_unseen(task, t, now);
 	}
-	if (!t->loop_is)
+	if (!t->is)
 		loop_judge(t, now, ret > 1 || loop_has_timeout(turn, regs));
-	t->loop_rank = rank;
-	t->loop_era = loop_era;
-	t->loop_run_ns = task->se.sum_exec_runtime;
-	t->loop_ns = now;
+	t->rank = rank;
+	t->era = loop_era;
+	t->run_ns = task->se.sum_exec_runtime;
+	t->ns = now;
 	return 0;
 }
 
-/* The current thread of a turn goes to sleep, maybe for what comes next: then the turn is over. */
-static __always_inline void loop_sleeps(struct task_struct *task, struct thread_state *t, u64 now)
+/* The current thread goes to sleep, maybe for what comes next: then its turn is over. */
+static __always_inline void loop_sleeps(struct task_struct *task, u64 now)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct contract_loop_state *t;
 	long nr = regs_syscall(regs);
 	u32 turn;
 
 	if (nr < 0 || nr >= CONTRACT_SYSCALLS)
 		return;
 	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];
-	if (turn < TURN_EPOLL || loop_rank(turn, regs) < t->loop_rank)
+	if (turn < TURN_EPOLL)
 		return;
-	if (t->loop_era == loop_era)
+	t = loop_place(task, regs, false);
+	if (!t || !t->ns || loop_rank(turn, regs) < t->rank)
+		return;
+	if (t->era == loop_era)
 		loop_turned(task, t, now);
-	t->loop_ns = 0;
+	t->ns = 0;
+}
+
+/* The turn under way. Where its thread's sleep may go unseen: what it had of a CPU since. */
+static __always_inline void loop_row(struct task_struct *task, struct contract_thread *row)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct contract_loop_state *t = loop_place(task, regs, false);
+	u64 begin, run;
+
+	if (!t)
+		return;
+	begin = *(volatile u64 *)&t->ns;
+	run = *(volatile u64 *)&t->run_ns;
+	if (!t->is || t->era != loop_era || !begin || begin > row->at_ns || run > row->run_ns)
+		return;
+	row->turn_cpu_ns = row->run_ns - run;
+	row->turn_ns = attach_ns && !sched_window ? row->at_ns - begin : row->turn_cpu_ns;
 }
 
 #endif

@@ -47,10 +47,6 @@ __u64 wait_missed_ns[WAIT_CLASSES] = {};
 /* Raised by the reader whenever wake-ups went unseen: see wakers.h. */
 __u32 waker_era = 0;
 
-/* Raised by the reader when exits of system calls begin to go unseen, and when they are seen again.
- */
-__u32 loop_era = 0;
-
 /* fork and exec of the target, for the session. */
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
@@ -76,10 +72,6 @@ struct thread_state {
 	u64 switches;	/* of the thread's life, when it left */
 	u64 counted_ns; /* see wait_counted() */
 	char waker_comm[16];
-	/* See loop.bpf.h. The turn under way since loop_ns, 0: none; the loop's life so far. */
-	u64 loop_ns, loop_run_ns, loop_trial_ns;
-	u32 loop_era, loop_trial, loop_others;
-	u16 loop_rank, loop_is;
 };
 
 struct {
@@ -261,7 +253,8 @@ static __always_inline u32 woken_by(struct task_struct *task)
 }
 
 /* loop.bpf.h */
-static __always_inline void loop_sleeps(struct task_struct *task, struct thread_state *t, u64 now);
+static __always_inline void loop_sleeps(struct task_struct *task, u64 now);
+static __always_inline void loop_row(struct task_struct *task, struct contract_thread *row);
 
 /* `prev` is still current: its memory and registers can be read. */
 static __always_inline void thread_leaves(struct task_struct *prev, bool preempt, u64 now)
@@ -283,8 +276,7 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 		t->wait = WAIT_RUNQ;
 	} else {
 		wait_begin(prev, t, state, true);
-		if (t->loop_ns)
-			loop_sleeps(prev, t, now + sched_offset());
+		loop_sleeps(prev, now + sched_offset());
 	}
 	if (sched_clocked)
 		t->run_delay_ns = prev->sched_info.run_delay;
@@ -682,18 +674,6 @@ static __always_inline u64 thread_woken(struct task_struct *task, struct thread_
 	return now - sched_queued(task->sched_info.run_delay, last, t->run_delay_ns, now);
 }
 
-/* The event loop's turn under way. Where its sleep may go unseen: what it had of a CPU since. */
-static __always_inline void thread_turn(struct thread_state *t, struct contract_thread *row)
-{
-	u64 begin = *(volatile u64 *)&t->loop_ns, run = *(volatile u64 *)&t->loop_run_ns;
-
-	if (!t->loop_is || t->loop_era != loop_era || !begin || begin > row->at_ns ||
-	    run > row->run_ns)
-		return;
-	row->turn_cpu_ns = row->run_ns - run;
-	row->turn_ns = attach_ns && !sched_window ? row->at_ns - begin : row->turn_cpu_ns;
-}
-
 /* What is known of the thread's present wait, and the sum of those that are over. */
 static __always_inline void thread_row(struct task_struct *task, struct thread_state *t,
 				       struct contract_thread *row)
@@ -715,7 +695,7 @@ static __always_inline void thread_row(struct task_struct *task, struct thread_s
 	row->lock_op = t->lock_op;
 	row->inode = t->inode;
 	row->fd = t->fd;
-	thread_turn(t, row);
+	loop_row(task, row);
 	if (off && row->wait != WAIT_RUNQ)
 		regs_row(row, (struct pt_regs *)bpf_task_pt_regs(task));
 }
