@@ -51,8 +51,7 @@ static const struct snap_latency *longest_syscall(const struct snapshot *s)
 	const struct snap_latency *top = NULL;
 
 	for (uint32_t i = 0; i < s->nsyscalls; i++)
-		if (s->syscalls[i].sum &&
-		    (!top || s->syscalls[i].sum > top->sum))
+		if (s->syscalls[i].sum && (!top || s->syscalls[i].sum > top->sum))
 			top = &s->syscalls[i];
 	return top;
 }
