@@ -71,10 +71,20 @@ __noinline int poll_class(struct poll_look *p, u64 at, u64 n)
 	return WAIT_NET;
 }
 
+/* Number of the lowest bit of v that is set, from 0; the ones below it are counted. */
+static __always_inline u32 lowest_bit(u64 v)
+{
+	v = (v & -v) - 1;
+	v -= v >> 1 & 0x5555555555555555ull;
+	v = (v & 0x3333333333333333ull) + (v >> 2 & 0x3333333333333333ull);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return v * 0x0101010101010101ull >> 56;
+}
+
 /* The same of select(n, reads, writes). */
 __noinline int select_class(struct poll_look *p, u64 n, u64 reads, u64 writes)
 {
-	u64 r = 0, w = 0, all;
+	u64 r = 0, w = 0, all, left;
 
 	if (!p || !n)
 		return WAIT_SLEEP;
@@ -84,8 +94,9 @@ __noinline int select_class(struct poll_look *p, u64 n, u64 reads, u64 writes)
 	all = (r | w) & (~0ull >> (SELECT_BITS - n));
 	if (!all)
 		return WAIT_SLEEP;
-	for (u32 fd = 0; fd < SELECT_BITS; fd++)
-		if (all >> fd & 1 && poll_look_at(p, fd))
+	left = all;
+	for (u32 i = 0; i < POLL_LOOKS && left; i++, left &= left - 1)
+		if (poll_look_at(p, lowest_bit(left)))
 			break;
 	if (!p->inode)
 		return p->seen < POLL_LOOKS ? WAIT_OTHER : WAIT_NET;
