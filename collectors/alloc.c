@@ -15,6 +15,7 @@
 #include "collectors/alloc_place.h"
 #include "collectors/clock.h"
 #include "collectors/maps.h"
+#include "collectors/name_words.h"
 #include "collectors/snapshot.h"
 #include "collectors/symbols.h"
 #include "collectors/symbols_priv.h"
@@ -79,13 +80,6 @@ const char *alloc_name(const struct alloc *a)
 const char *alloc_why(const struct alloc *a)
 {
 	return a->why;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* ---- recognising ----------------------------------------------------------------------------- */
@@ -158,7 +152,7 @@ static const struct symbols_module *find_module(struct alloc *a, const char *pre
 	size_t len = strlen(prefix);
 
 	for (uint32_t i = 0; i < n; i++)
-		if (!strncmp(base_name(m[i].path), prefix, len))
+		if (!strncmp(name_of_path(m[i].path), prefix, len))
 			return &m[i];
 	return NULL;
 }
@@ -203,7 +197,7 @@ static const struct alloc_reader *const readers[ALLOC_KINDS] = {
 static void find_foreign(struct alloc *a, enum alloc_kind kind, const char *name, const char *path,
 			 uint64_t bias)
 {
-	const char *where = path ? base_name(path) : "static";
+	const char *where = path ? name_of_path(path) : "static";
 	struct alloc_found found = {.state = NULL};
 	struct alloc_place place = {.pid = a->pid, .fd = open_file(a, path), .bias = bias};
 	int err;
@@ -435,7 +429,7 @@ static void find(struct alloc *a)
 		find_glibc(a, m);
 	else if ((m = find_module(a, "ld-musl-")) || (m = find_module(a, "libc.musl-")) ||
 		 ((m = find_module(a, "libc.so")) && strstr(m->path, "musl")))
-		set_foreign(a, ALLOC_MUSL, "musl", base_name(m->path));
+		set_foreign(a, ALLOC_MUSL, "musl", name_of_path(m->path));
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

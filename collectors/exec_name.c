@@ -3,7 +3,6 @@
 #include "collectors/exec_name.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
 #include <stdio.h>
@@ -12,22 +11,17 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "collectors/name_words.h"
+#include "collectors/procfs.h"
+
 enum { AUXV_MAX = 64 };
 
 /* Where the path given to execve lies; neither setproctitle() nor prctl() writes there. */
 static uint64_t path_address(pid_t pid)
 {
 	ElfW(auxv_t) v[AUXV_MAX];
-	char path[32];
-	ssize_t n;
-	int fd;
+	ssize_t n = procfs_read(pid, "auxv", (char *)v, sizeof(v));
 
-	snprintf(path, sizeof(path), "/proc/%d/auxv", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, v, sizeof(v));
-	close(fd);
 	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*v); i++)
 		if (v[i].a_type == AT_EXECFN)
 			return v[i].a_un.a_val;
@@ -68,26 +62,15 @@ static bool is_same_file(pid_t pid, const char *path)
 	return !stat(theirs, &a) && !stat(exe, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-static const char *base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 bool exec_name(pid_t pid, char *file, size_t file_size, char *name, size_t name_size)
 {
-	char exe[32], path[PATH_MAX];
+	char path[PATH_MAX];
 	const char *by;
-	ssize_t n;
 
-	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)pid);
-	n = readlink(exe, file, file_size - 1);
-	if (n <= 0 || !read_path(pid, path, sizeof(path)))
+	if (procfs_link(pid, "exe", file, file_size) <= 0 || !read_path(pid, path, sizeof(path)))
 		return false;
-	file[n] = '\0';
-	by = base(path);
-	if (!by[0] || !strncmp(by, base(file), strlen(by)) || !is_same_file(pid, path))
+	by = name_of_path(path);
+	if (!by[0] || !strncmp(by, name_of_path(file), strlen(by)) || !is_same_file(pid, path))
 		return false;
 	snprintf(name, name_size, "%s", by);
 	return true;

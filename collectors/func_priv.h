@@ -105,7 +105,6 @@ void func_rows_read(struct func *f, struct session *se);
  * price. That is known to some 15 %: taken as what is sure, it makes estimates low and not several
  * times too high where probes take more than the program.
  */
-#define FUNC_PRICE_SURE 0.8
 double func_rows_own_ns(double cpu_ns, double probes_ns);
 /* Rows of the snapshot. */
 void func_rows_fill(struct func *f, struct session *se, struct snapshot *s);

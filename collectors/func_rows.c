@@ -90,9 +90,11 @@ static double at_least(double v, double low)
 	return v > low ? v : low;
 }
 
+#define PRICE_SURE 0.8
+
 double func_rows_own_ns(double cpu_ns, double probes_ns)
 {
-	return at_least(cpu_ns - FUNC_PRICE_SURE * probes_ns, 0.05 * cpu_ns);
+	return at_least(cpu_ns - PRICE_SURE * probes_ns, 0.05 * cpu_ns);
 }
 
 void func_rows_read(struct func *f, struct session *se)

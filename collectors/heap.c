@@ -210,7 +210,7 @@ static void fill_words(struct heap *h, struct session *se, struct snapshot *s, b
 		.trend_live = h->trend_live,
 		.now_ns = session_now_ns(se),
 		.left_ns = h->left_ns,
-		.script = !strncmp(s->target.comm, "python", 6),
+		.script = snapshot_is_python(s),
 		.sampling = sampling,
 		.suspect = sampling ? heap_sampler_suspect(s) : NULL,
 		.suspect_name = "",

@@ -159,6 +159,7 @@ static void fill_recent(struct latency_track *t, const struct latency_source_now
 static void fill_since_reset(struct latency_track *t, const struct latency_source_now *now,
 			     struct snapshot *s, struct snap_latency *row)
 {
+	uint64_t timed_ns = risen(now->sum, t->base_sum);
 	struct sparse d;
 
 	subtract(&d, now, t->base);
@@ -166,10 +167,9 @@ static void fill_since_reset(struct latency_track *t, const struct latency_sourc
 	row->sampled = now->timed ? at_most(risen(now->timed, t->base_timed), d.total) : d.total;
 	if (d.total && !row->sampled) /* the one whose value they have was before the reset */
 		row->sampled = 1;
-	row->sum = risen(now->sum, t->base_sum);
-	row->mean = d.total ? row->sum / d.total : 0;
+	row->mean = d.total ? timed_ns / d.total : 0;
 	row->sum =
-		(uint64_t)fmax((double)row->sum + t->guess_ns + (double)t->untimed * t->mean_ns, 0);
+		(uint64_t)fmax((double)timed_ns + t->guess_ns + (double)t->untimed * t->mean_ns, 0);
 	/* The source's maximum is exact, but it may be older than the reset. */
 	row->max = highest(&d, now->max);
 	if (now->max > t->seen_max)

@@ -9,6 +9,7 @@
 
 #include "collectors/demangle.h"
 #include "collectors/maps.h"
+#include "collectors/name_words.h"
 #include "collectors/snapshot.h"
 #include "collectors/threads.h"
 
@@ -29,13 +30,6 @@ static void look(void *ctx, const struct maps_line *line)
 	p->start = line->start;
 	p->end = line->end;
 	snapshot_string(p->path, sizeof(p->path), line->path);
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 static bool name_variable(struct symbols *syms, uint64_t addr, char *out, size_t size)
@@ -98,7 +92,7 @@ void lock_name_find(struct symbols *syms, pid_t pid, const struct threads *t, ui
 	} else if (!strncmp(p.path, "/dev/shm/", 9)) {
 		snprintf(out, size, "shared %.100s", p.path);
 	} else {
-		snprintf(out, size, "data of %.100s", base_name(p.path));
+		snprintf(out, size, "data of %.100s", name_of_path(p.path));
 	}
 }
 

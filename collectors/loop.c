@@ -31,7 +31,7 @@ struct loop {
 	uint32_t ncpu, era;
 	uint64_t unknown;
 	enum loop_sight sight;
-	struct snap_event_loop shown; /* its held_ fields: the longest of late */
+	struct snap_event_loop shown; /* its held_ fields alone: the longest of late */
 	uint64_t shown_end_ns;	      /* CLOCK_MONOTONIC */
 	bool reset;
 	struct latency_track track;
@@ -199,8 +199,9 @@ static void show(struct session *se, struct loop *l, const struct contract_held 
 	name_function(se, l, h);
 }
 
-/* A turn that goes on, as the threads were just read. */
-static void look_at_going_on(struct session *se, struct loop *l, struct snapshot *s)
+/* A turn that goes on, as the threads were just read. The longest of them and longest_ns. */
+static uint64_t look_at_going_on(struct session *se, struct loop *l, const struct snapshot *s,
+				 uint64_t longest_ns)
 {
 	uint64_t now = session_now_ns(se);
 	/* Where the thread may have slept since the turn began: see loop_row() in the probes. */
@@ -215,19 +216,22 @@ static void look_at_going_on(struct session *se, struct loop *l, struct snapshot
 					  .tid = (uint32_t)t->tid};
 
 		if (l->era & 1)
-			return;
-		if (t->turn_ns > s->event_loop.longest_ns)
-			s->event_loop.longest_ns = t->turn_ns;
+			break;
+		if (t->turn_ns > longest_ns)
+			longest_ns = t->turn_ns;
 		if (t->turn_ns < SNAP_LOOP_HELD_NS || t->turn_ns < l->shown.held_ns)
 			continue;
 		memcpy(h.comm, t->comm, sizeof(h.comm) - 1);
 		show(se, l, &h, true);
 	}
+	return longest_ns;
 }
 
-static void fill_held(struct session *se, struct loop *l, struct snapshot *s)
+/* What held a loop goes to l->shown. The longest turn of the interval. */
+static uint64_t look_at_held(struct session *se, struct loop *l, const struct snapshot *s)
 {
 	struct contract_held longest;
+	uint64_t longest_ns = 0;
 	uint64_t now = session_now_ns(se), interval = session_interval_ns(se);
 
 	/* One that went on has ended meanwhile, and is longer now; or it is found again. */
@@ -235,30 +239,26 @@ static void fill_held(struct session *se, struct loop *l, struct snapshot *s)
 	    now > l->shown_end_ns + (interval > KEEP_NS ? interval : KEEP_NS))
 		l->shown = (struct snap_event_loop){0};
 	if (take_longest(l, &longest) && !l->reset) {
-		s->event_loop.longest_ns = longest.ns;
+		longest_ns = longest.ns;
 		if (longest.ns >= SNAP_LOOP_HELD_NS && longest.ns >= l->shown.held_ns)
 			show(se, l, &longest, false);
 	}
 	l->reset = false;
-	look_at_going_on(se, l, s);
+	return look_at_going_on(se, l, s, longest_ns);
 }
 
 static void loop_tick(struct session *se, void *priv, struct snapshot *s)
 {
+	struct snap_event_loop *e = &s->event_loop;
 	struct loop *l = priv;
-	struct snap_event_loop *e = &s->event_loop, *from = &l->shown;
+	uint64_t longest_ns;
 
 	look_at_sight(se, l);
+	longest_ns = look_at_held(se, l, s);
+	*e = l->shown;
+	e->longest_ns = longest_ns;
+	e->seen_all = l->sight == SIGHT_ALL;
 	fill_turns(se, l, s);
-	fill_held(se, l, s);
-	from->turns = e->turns;
-	from->rate = e->rate;
-	from->p50 = e->p50;
-	from->p99 = e->p99;
-	from->max = e->max;
-	from->longest_ns = e->longest_ns;
-	from->seen_all = l->sight == SIGHT_ALL;
-	*e = *from;
 	s->nevent_loop = e->turns || e->held_ns;
 }
 

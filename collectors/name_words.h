@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* name_words.h: what the name of a function tells. */
+/* name_words.h: what the name of a function or a file tells. */
 #ifndef PERFTOP_NAME_WORDS_H
 #define PERFTOP_NAME_WORDS_H
 
@@ -10,6 +10,14 @@
 static inline bool name_begins(const char *name, const char *with)
 {
 	return !strncmp(name, with, strlen(with));
+}
+
+/* "redis-server" of "/usr/bin/redis-server"; what ends in a slash stays as it is. */
+static inline const char *name_of_path(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
 }
 
 /* A function that its file has no name for: "fn@0x1234", see elf_image.h. */

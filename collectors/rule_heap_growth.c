@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rule_heap_growth.c: live memory rises all the time: by use, or by a leak. */
 #include <stdio.h>
-#include <string.h>
 
 #include "collectors/rules.h"
 
@@ -22,7 +21,7 @@ static const struct snap_heap_site *worst(const struct snapshot *s)
 /* What it maps itself only its own runtime can tell apart. */
 static const char *own_advice(const struct snapshot *s)
 {
-	if (!strncmp(s->target.comm, "python", 6))
+	if (snapshot_is_python(s))
 		return "most of it is Python's own: tracemalloc tells call sites, or start it with "
 		       "PYTHONMALLOC=malloc and perftop --heap=sample";
 	return "most of it is mapped by the program itself, past malloc: its runtime's own heap "

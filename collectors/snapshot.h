@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * One tick fills one struct snapshot. It holds no pointer, so it can be copied, recorded and
@@ -131,7 +132,6 @@ struct snap_latency {
 	char note[64];		       /* e.g. "1 in 16 timed", "single-stepped" */
 	uint32_t bin_first, bin_count; /* its histogram in snapshot.bins; 0 bins = not kept */
 };
-
 enum latency_source {
 	LATENCY_UPROBE,
 	LATENCY_USDT,
@@ -527,6 +527,12 @@ struct snapshot {
 	struct snap_symbol symbols[SNAP_SYMBOLS];
 	struct snap_bin bins[SNAP_BINS];
 };
+
+/* It has an allocator of its own, past which malloc sees little. */
+static inline bool snapshot_is_python(const struct snapshot *s)
+{
+	return !strncmp(s->target.comm, "python", 6);
+}
 
 /* Zeroed snapshot in memory of its own that is not resident until used; NULL without memory. */
 struct snapshot *snapshot_new(void);

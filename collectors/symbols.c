@@ -8,6 +8,7 @@
 
 #include "collectors/clock.h"
 #include "collectors/exec_name.h"
+#include "collectors/name_words.h"
 #include "collectors/snapshot.h"
 #include "collectors/symbols_priv.h"
 
@@ -95,8 +96,7 @@ struct refresh {
 
 static void name_module(struct symbols_module *m, const struct refresh *r)
 {
-	const char *slash = strrchr(m->path, '/');
-	const char *file = slash && slash[1] ? slash + 1 : m->path;
+	const char *file = name_of_path(m->path);
 
 	if (r->started_by[0] && !strcmp(m->path, r->program))
 		file = r->started_by;

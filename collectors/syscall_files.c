@@ -6,17 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/name_words.h"
 #include "collectors/procfs.h"
 #include "collectors/syscalls.h"
 #include "probes/contract.h"
 
 static void count(struct syscall_files *f, uint32_t nr, const char *path)
 {
-	const char *slash = strrchr(path, '/');
 	uint32_t least = 0;
 	char file[sizeof(f->v[0].file)];
 
-	snapshot_string(file, sizeof(file), slash && slash[1] ? slash + 1 : path);
+	snapshot_string(file, sizeof(file), name_of_path(path));
 	for (uint32_t i = 0; i < SYSCALL_FILES; i++) {
 		if (f->v[i].seen && f->v[i].nr == nr && !strcmp(f->v[i].file, file)) {
 			f->v[i].seen++;

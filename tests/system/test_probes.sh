@@ -268,13 +268,17 @@ __attribute__((noinline)) int outer_a(int i) { __asm__ volatile("" : "+r"(i)); r
 __attribute__((noinline)) int outer_b(int i) { __asm__ volatile("" : "+r"(i)); return tiny(tiny(i)); }
 int main(void) { int i = getchar(); return outer_a(i) + outer_b(i) == 7 && getchar(); }
 EOF
-if cc -O2 -g -o "$T/inl" "$T/inl.c" 2>/dev/null; then
-	mkfifo "$T/inl.in"
-	"$T/inl" <"$T/inl.in" &
+# waiting NAME: $T/NAME, which reads from descriptor 8; its pid in $pid
+waiting() {
+	"$T/$1" <"$T/inl.in" &
 	started+=("$!")
 	pid=$!
 	exec 8>"$T/inl.in"
-	runs_as inl
+	runs_as "$1"
+}
+if cc -O2 -g -o "$T/inl" "$T/inl.c" 2>/dev/null; then
+	mkfifo "$T/inl.in"
+	waiting inl
 	"$PERFTOP" -p "$pid" --list-probes -e inl:tiny >"$T/inl.out" 2>&1
 	equal "a function that exists only inlined is refused" "$?" 1
 	check "and said to be inlined" grep -q "'tiny' is inlined at 3 places" "$T/inl.out"
@@ -283,21 +287,13 @@ if cc -O2 -g -o "$T/inl" "$T/inl.c" 2>/dev/null; then
 	strip -o "$T/bare" "$T/inl"
 	exec 8>&-
 	ln -s inl "$T/served"
-	"$T/served" <"$T/inl.in" &
-	started+=("$!")
-	pid=$!
-	exec 8>"$T/inl.in"
-	runs_as served
+	waiting served
 	"$PERFTOP" -p "$pid" --list-probes -e served:outer_a >"$T/inl.out" 2>&1
 	check "a program that a link started has the link's name" grep -q 'served .*outer_a' "$T/inl.out"
 	"$PERFTOP" -p "$pid" --list-probes -e inl:outer_a >"$T/inl.out" 2>&1
 	equal "and is found by its file's name too" "$?" 0
 	exec 8>&-
-	"$T/bare" <"$T/inl.in" &
-	started+=("$!")
-	pid=$!
-	exec 8>"$T/inl.in"
-	runs_as bare
+	waiting bare
 	"$PERFTOP" -p "$pid" --list-probes -e 'bare:fn@*' --force >"$T/bare.out" 2>&1
 	check "of a stripped file it is said what would bring its symbols" grep -q dbgsym "$T/bare.out"
 	"$PERFTOP" -p "$pid" --list-probes -e bare:middle_of_it >"$T/bare.out" 2>&1

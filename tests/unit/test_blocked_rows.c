@@ -26,6 +26,37 @@ static struct ui *make_ui(struct snapshot *s)
 	return ui;
 }
 
+struct fixture {
+	struct snapshot *s;
+	struct grid *g;
+	struct ui *ui;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->s = calloc(1, sizeof(*f->s));
+	f->g = calloc(1, sizeof(*f->g));
+	assert_non_null(f->s);
+	assert_non_null(f->g);
+	f->ui = make_ui(f->s);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->ui);
+	free(f->g);
+	free(f->s);
+	free(f);
+	return 0;
+}
+
 static void add(struct snapshot *s, const char *name, const char *site, bool is_mutex)
 {
 	struct snap_lock *l = &s->locks[s->nlocks++];
@@ -38,14 +69,11 @@ static void add(struct snapshot *s, const char *name, const char *site, bool is_
 
 static void an_idle_wait_is_listed_once(void **state)
 {
-	struct snapshot *s = calloc(1, sizeof(*s));
-	struct grid *g = calloc(1, sizeof(*g));
-	struct ui *ui;
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct grid *g = f->g;
+	struct ui *ui = f->ui;
 
-	(void)state;
-	assert_non_null(s);
-	assert_non_null(g);
-	ui = make_ui(s);
 	add(s, "", "worker_main", false);	   /* 0: the stack says more */
 	add(s, "heap", "worker_main", false);	   /* 1: the heap is no name */
 	add(s, "pool.idle", "worker_main", false); /* 2: has a name, which no stack has */
@@ -61,23 +89,17 @@ static void an_idle_wait_is_listed_once(void **state)
 	s->wait_stacks[0].reason = BLOCKED_SLEEP;
 	grid_update(g, &blocked_rows_model, ui);
 	assert_int_equal(g->n, 6);
-	free(ui);
-	free(g);
-	free(s);
 }
 
 /* The column with the arrow is the one that orders the rows: by kind at first, by share if asked.
  */
 static void rows_stand_by_the_marked_column(void **state)
 {
-	struct snapshot *s = calloc(1, sizeof(*s));
-	struct grid *g = calloc(1, sizeof(*g));
-	struct ui *ui;
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct grid *g = f->g;
+	struct ui *ui = f->ui;
 
-	(void)state;
-	assert_non_null(s);
-	assert_non_null(g);
-	ui = make_ui(s);
 	add(s, "busy", "a", true); /* 0, 1; 2 is the stack */
 	add(s, "idle", "b", false);
 	s->locks[0].pct = 20;
@@ -95,15 +117,13 @@ static void rows_stand_by_the_marked_column(void **state)
 	assert_int_equal(g->order[0].row, 1);
 	assert_int_equal(g->order[1].row, 2);
 	assert_int_equal(g->order[2].row, 0);
-	free(ui);
-	free(g);
-	free(s);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(an_idle_wait_is_listed_once),
-					   cmocka_unit_test(rows_stand_by_the_marked_column)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(an_idle_wait_is_listed_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(rows_stand_by_the_marked_column, setup, teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
