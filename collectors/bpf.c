@@ -43,8 +43,9 @@ struct bpf {
 	bool translates; /* several, in a pid namespace */
 	uint32_t tgid;	 /* as the kernel does: another one when perftop is in a pid namespace */
 	uint32_t ncpu;
-	int whois_fd;	    /* link of that iterator, -1 until it is asked */
-	bool sched_clocked; /* the run queues' clock may stand for CLOCK_MONOTONIC */
+	int whois_fd;	      /* link of that iterator, -1 until it is asked */
+	bool sched_accounted; /* run queues can be read, and the account of time in them */
+	bool sched_clocked;   /* and their clock may stand for CLOCK_MONOTONIC */
 	struct bpf_program_state programs[BPF_MAX_PROGRAMS];
 	uint32_t nprograms;
 	struct {
@@ -176,7 +177,9 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
 	skel->rodata->tail_on = req->tails && req->nslots;
-	skel->rodata->sched_clocked = b->sched_clocked && !skel->rodata->tail_on;
+	skel->rodata->sched_accounted = b->sched_accounted;
+	skel->rodata->sched_clocked =
+		b->sched_accounted && b->sched_clocked && !skel->rodata->tail_on;
 	resize_map(skel->maps.tail_slots, req->tails && req->nslots ? req->nslots : 1);
 	if (!req->tails)
 		resize_map(skel->maps.tails, (uint64_t)sysconf(_SC_PAGESIZE));
@@ -281,10 +284,10 @@ static int load(struct bpf *b, const struct bpf_request *req)
 	}
 	perftop_bpf__destroy(b->skel);
 	b->skel = NULL;
-	if (!b->sched_clocked)
+	if (!b->sched_accounted)
 		return err;
 	/* A kernel whose run queues cannot be read, or that keeps no account of time in them. */
-	b->sched_clocked = false;
+	b->sched_accounted = false;
 	return load(b, req);
 }
 
@@ -364,7 +367,8 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	libbpf_set_print(keep_message);
 	b->whois_fd = -1;
 	b->ncpu = procfs_cpu_ids();
-	b->sched_clocked = req->offcpu && clock_scheduler_shared();
+	b->sched_accounted = req->offcpu;
+	b->sched_clocked = clock_scheduler_shared();
 	b->pid = req->pid;
 	b->prepare = bpf_prepare_new();
 	err = b->prepare ? find_tgid(b, req) : -errno;
@@ -405,7 +409,7 @@ uint32_t bpf_ncpu(const struct bpf *b)
 
 bool bpf_needs_wakes(const struct bpf *b)
 {
-	return !b->skel->rodata->sched_clocked;
+	return !b->skel->rodata->sched_accounted || b->skel->rodata->tail_on;
 }
 
 uint64_t bpf_unfollowed(const struct bpf *b)

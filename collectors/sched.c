@@ -76,6 +76,7 @@ static int attach(struct session *se, struct sched *sc, char *why, size_t why_si
 		err = sched_window_attach(&sc->window, b, WAKERS_PROGRAM, why, why_size);
 	if (err)
 		return err;
+	sc->wakers.seen = bpf_needs_wakes(b);
 	/* Without these two the target is still watched; /proc shows an exec. */
 	bpf_attach_tp(b, "on_fork", why, why_size);
 	bpf_attach_tp(b, "on_exec", why, why_size);

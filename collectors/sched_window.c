@@ -22,7 +22,11 @@ enum {
 
 void sched_window_add(struct sched_window *w, const char *program)
 {
-	w->programs[w->nprograms++] = program;
+	for (uint32_t i = 0; i < w->nprograms; i++)
+		if (!strcmp(w->programs[i], program))
+			return;
+	if (w->nprograms < SCHED_WINDOW_PROGRAMS)
+		w->programs[w->nprograms++] = program;
 }
 
 int sched_window_attach(struct sched_window *w, struct bpf *b, const char *program, char *why,

@@ -30,7 +30,8 @@ struct sched_window {
 	uint32_t over;	      /* decisions in a row for windows */
 };
 
-/* One more program that is attached, and is only needed in windows. A string that stays. */
+/* One more program that is attached, and is only needed in windows. A string that stays; one that
+ * is there already is not added twice. */
 void sched_window_add(struct sched_window *w, const char *program);
 /* Attach one, and add it. 0, or -errno with the reason. */
 int sched_window_attach(struct sched_window *w, struct bpf *b, const char *program, char *why,

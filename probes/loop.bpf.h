@@ -203,25 +203,32 @@ __noinline int loop_returned(u32 turn, s64 ret, u64 now, u64 ns)
 	return 0;
 }
 
-/* The current thread goes to sleep, maybe for what comes next: then its turn is over. */
-static __always_inline void loop_sleeps(struct task_struct *task, u64 now)
+/* The current thread sleeps in a call that waits: the turn before it is over. */
+__noinline int loop_slept(u32 turn, u64 now)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	struct contract_loop_state *t;
+	struct contract_loop_state *t = loop_place(task, regs, false);
+
+	if (!t || !t->ns || loop_rank(turn, regs) < t->rank)
+		return 0;
+	if (t->era == loop_era)
+		loop_turned(task, t, now);
+	t->ns = 0;
+	return 0;
+}
+
+/* The current thread goes to sleep in a call of these registers. */
+static __always_inline void loop_sleeps(struct pt_regs *regs, u64 now)
+{
 	long nr = regs_syscall(regs);
 	u32 turn;
 
 	if (nr < 0 || nr >= CONTRACT_SYSCALLS)
 		return;
 	turn = syscall_turn[nr & (CONTRACT_SYSCALLS - 1)];
-	if (turn < TURN_EPOLL)
-		return;
-	t = loop_place(task, regs, false);
-	if (!t || !t->ns || loop_rank(turn, regs) < t->rank)
-		return;
-	if (t->era == loop_era)
-		loop_turned(task, t, now);
-	t->ns = 0;
+	if (turn >= TURN_EPOLL)
+		loop_slept(turn, now);
 }
 
 /* The turn under way. Where its thread's sleep may go unseen: what it had of a CPU since. */

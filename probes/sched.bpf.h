@@ -22,10 +22,14 @@ __u32 sched_window = 0; /* counts them */
 __u32 sched_weight = 1;
 
 /*
- * Not 0: times are read off the run queue's clock, which the scheduler has just set, and time in
- * the queue is the scheduler's own account. It saves a clock and the hook of each wake-up, which
- * is then needed for the waker's name alone. Only where that clock is the same on all CPUs; and not
- * with tails, which compare with CLOCK_MONOTONIC.
+ * Not 0: time in a run queue is the scheduler's own account. What passes between a wake-up and the
+ * queue, an interrupt to a CPU that idles, is not in it, and is no waiting for a CPU.
+ */
+const volatile __u32 sched_accounted = 0;
+/*
+ * Not 0: times are read off the run queue's clock as well, which the scheduler has just set. It
+ * saves a clock. Only with the account, and where that clock is the same on all CPUs; and not with
+ * tails, which compare with CLOCK_MONOTONIC.
  */
 const volatile __u32 sched_clocked = 0;
 __u64 sched_offset_ns = 0; /* from that clock to CLOCK_MONOTONIC */
@@ -112,9 +116,20 @@ struct {
 } stack_due SEC(".maps");
 
 /* By way of a task that leaves this CPU or comes to it: not every kernel names its run queues. */
+static __always_inline u64 queue_clock(struct task_struct *task)
+{
+	return kfunc_plain(task)->se.cfs_rq->rq->clock;
+}
+
 static __always_inline u64 sched_now(struct task_struct *task)
 {
-	return sched_clocked ? kfunc_plain(task)->se.cfs_rq->rq->clock : bpf_ktime_get_ns();
+	return sched_clocked ? queue_clock(task) : bpf_ktime_get_ns();
+}
+
+/* The same moment as now, of sched_now(), by the clock of the task's queue. */
+static __always_inline u64 queue_now(struct task_struct *task, u64 now)
+{
+	return sched_clocked ? now : queue_clock(task);
 }
 
 /* The run queue's clock was set a moment ago, as this switch began. */
@@ -253,7 +268,7 @@ static __always_inline u32 woken_by(struct task_struct *task)
 }
 
 /* loop.bpf.h */
-static __always_inline void loop_sleeps(struct task_struct *task, u64 now);
+static __always_inline void loop_sleeps(struct pt_regs *regs, u64 now);
 static __always_inline void loop_row(struct task_struct *task, struct contract_thread *row);
 
 /* `prev` is still current: its memory and registers can be read. */
@@ -276,9 +291,9 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 		t->wait = WAIT_RUNQ;
 	} else {
 		wait_begin(prev, t, state, true);
-		loop_sleeps(prev, now + sched_offset());
+		loop_sleeps((struct pt_regs *)bpf_task_pt_regs(prev), now + sched_offset());
 	}
-	if (sched_clocked)
+	if (sched_accounted)
 		t->run_delay_ns = prev->sched_info.run_delay;
 	t->window = sched_window;
 	t->switches = switches_of(prev);
@@ -325,26 +340,30 @@ static const struct contract_lock no_waits;
 /*
  * A lock is let go of by one who waited for it before, all the time that others wait there; what
  * idle workers wait on is let go of by others in the end. Not only the very last counts: who was
- * woken finds some locks taken again. What is lost to another CPU is little.
+ * woken finds some locks taken again. What is lost to another CPU is little. A function of its own,
+ * which the verifier goes through once.
  */
-static __always_inline void lock_handed(struct contract_lock *l, struct thread_state *t, u32 tid,
-					u64 end_ns)
+__noinline int lock_handed(struct contract_lock *l, struct thread_state *t, u32 tid, u64 end_ns)
 {
-	u64 since = l->last_ns;
 	bool handed = false;
+	u64 since;
 
+	if (!l || !t)
+		return 0;
+	since = l->last_ns;
 	for (u32 i = 0; i < CONTRACT_LOCK_LAST; i++)
 		handed |= t->waker == l->last[i];
 	l->last_ns = end_ns;
 	l->last[l->through++ % CONTRACT_LOCK_LAST] = tid;
 	if (t->waker_kind != WAKER_THREAD || t->waker_era != waker_era || end_ns <= since ||
 	    since + sched_offset() < attach_ns)
-		return;
+		return 0;
 	l->handed += handed;
 	if (handed)
 		l->handed_ns += end_ns - since;
 	else
 		l->other_ns += end_ns - since;
+	return 0;
 }
 
 static __always_inline void lock_record(struct task_struct *task, struct thread_state *t, u64 ns,
@@ -488,13 +507,14 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
  * First sight of a thread, as it gets a CPU: it began after the attach, or was blocked then and
  * woken since, or waited in the queue all the time.
  */
-static __always_inline void thread_adopt(struct task_struct *task, struct thread_state *t)
+static __always_inline void thread_adopt(struct task_struct *task, struct thread_state *t, u64 now)
 {
-	u64 start = task->start_time, offset = sched_offset();
-	u64 woken = sched_clocked ? task->sched_info.last_queued + offset : t->wake_ns;
+	u64 start = task->start_time, offset = sched_offset(), woken = t->wake_ns;
 
+	if (sched_accounted)
+		woken = now + offset - (queue_now(task, now) - task->sched_info.last_queued);
 	t->off_ns = (start > attach_ns ? start : attach_ns) - offset;
-	if (sched_clocked)
+	if (sched_accounted)
 		t->run_delay_ns = task->sched_info.run_delay;
 	if (start <= attach_ns && woken > attach_ns)
 		wait_begin(task, t, 0, false);
@@ -516,20 +536,21 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 		return;
 	thread_renew(next, t);
 	if (!t->off_ns && !t->wait)
-		thread_adopt(next, t);
+		thread_adopt(next, t, now);
 	if (!t->off_ns)
 		return;
 	/* Another CPU's clock, read while this one was already choosing whom to run. */
 	away = now > t->off_ns ? now - t->off_ns : 0;
 	if (t->wait == WAIT_RUNQ)
 		queued = away;
-	else if (sched_clocked)
+	else if (sched_accounted)
 		queued = sched_queued(next->sched_info.run_delay, next->sched_info.last_queued,
-				      t->run_delay_ns, now);
+				      t->run_delay_ns, queue_now(next, now));
 	else
 		queued = now - t->wake_ns;
+	/* Two clocks, or an older wait's wake-up. */
 	if (queued > away)
-		queued = 0;
+		queued = sched_accounted ? away : 0;
 	/* Before it is added up: the iterator reads the sum first, and so counts nothing twice. */
 	t->off_ns = 0;
 	if (tail_on)
@@ -652,7 +673,7 @@ static __always_inline void thread_find(struct task_struct *task, struct thread_
 	if (!state || state & DEAD || task->on_cpu)
 		return;
 	wait_begin(task, t, state, false);
-	if (sched_clocked)
+	if (sched_accounted)
 		t->run_delay_ns = task->sched_info.run_delay;
 	t->switches = switches_of(task);
 	__sync_val_compare_and_swap(&t->off_ns, 0, attach_ns - sched_offset());
@@ -666,12 +687,13 @@ static __always_inline u64 thread_woken(struct task_struct *task, struct thread_
 {
 	u64 last;
 
-	if (!sched_clocked)
-		return t->wake_ns;
+	if (!sched_accounted)
+		return t->wake_ns > t->off_ns ? t->wake_ns : 0; /* or an older wait's */
 	last = task->sched_info.last_queued;
 	if (!last || task->__state)
 		return 0;
-	return now - sched_queued(task->sched_info.run_delay, last, t->run_delay_ns, now);
+	return now - sched_queued(task->sched_info.run_delay, last, t->run_delay_ns,
+				  queue_now(task, now));
 }
 
 /* What is known of the thread's present wait, and the sum of those that are over. */

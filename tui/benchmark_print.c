@@ -7,18 +7,6 @@
 
 enum { INDENT = 8, NAME_WIDTH = 45, TARGET_WIDTH = 18 };
 
-void benchmark_print_machine(const struct benchmark_machine *m, FILE *out)
-{
-	fprintf(out, "%s, %u CPUs; features: %s; instruction set in use: %s\n", m->cpu, m->cpus,
-		*m->features ? m->features : "none that kernels ask for", isa_name(m->isa));
-	fprintf(out, "one core, f32: peak");
-	for (int i = 0; i < ISA_COUNT; i++)
-		if (m->peak_gflops[i] > 0)
-			fprintf(out, " %s %.0f", isa_name((enum isa)i), m->peak_gflops[i]);
-	fprintf(out, " GFLOP/s; reads L1 %.0f, L2 %.0f, L3 %.0f, memory %.1f GB/s\n",
-		m->l1_gbytes_s, m->l2_gbytes_s, m->l3_gbytes_s, m->dram_gbytes_s);
-}
-
 /* Words within BENCHMARK_WIDTH, lines indented. */
 static void print_wrapped(const char *text, FILE *out)
 {
@@ -36,6 +24,19 @@ static void print_wrapped(const char *text, FILE *out)
 		text += strspn(text, " ");
 	}
 	fputc('\n', out);
+}
+
+void benchmark_print_machine(const struct benchmark_machine *m, FILE *out)
+{
+	fprintf(out, "%s, %u CPUs; instruction set in use: %s; features:\n", m->cpu, m->cpus,
+		isa_name(m->isa));
+	print_wrapped(*m->features ? m->features : "none that kernels ask for", out);
+	fprintf(out, "one core, f32: peak");
+	for (int i = 0; i < ISA_COUNT; i++)
+		if (m->peak_gflops[i] > 0)
+			fprintf(out, " %s %.0f", isa_name((enum isa)i), m->peak_gflops[i]);
+	fprintf(out, " GFLOP/s;\n          reads L1 %.0f, L2 %.0f, L3 %.0f, memory %.1f GB/s\n",
+		m->l1_gbytes_s, m->l2_gbytes_s, m->l3_gbytes_s, m->dram_gbytes_s);
 }
 
 /* A time in the unit that suits it, whatever the limit's is. */

@@ -16,7 +16,7 @@ enum { BENCHMARK_MAX_VS = 4 }; /* baselines of one contest */
 /* What this machine can do at most, measured; 0: not measured. Of one core, f32. */
 struct benchmark_machine {
 	char cpu[96];
-	char features[64]; /* those that kernels ask for: "avx2+fma" */
+	char features[128]; /* those that kernels ask for: "avx2 fma" */
 	uint32_t cpus;
 	enum isa isa; /* that the run uses */
 	double peak_gflops[ISA_COUNT];

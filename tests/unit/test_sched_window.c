@@ -112,6 +112,23 @@ static void windows_that_were_closed_late_are_made_up_for(void **state)
 	assert_true(sched_window_length(&w, now, SECOND) >= SECOND / 10 / 8);
 }
 
+static void a_program_that_is_added_twice_is_attached_once(void **state)
+{
+	struct sched_window w = {.weight = 1};
+	static const char *const names[SCHED_WINDOW_PROGRAMS] = {"on_sched_switch", "waking",
+								 "stacks"};
+
+	(void)state;
+	for (int i = 0; i < 3 * SCHED_WINDOW_PROGRAMS; i++)
+		sched_window_add(&w, names[i % SCHED_WINDOW_PROGRAMS]);
+	assert_int_equal(w.nprograms, SCHED_WINDOW_PROGRAMS);
+	sched_window_drop(&w, "waking");
+	sched_window_add(&w, "stacks");
+	assert_int_equal(w.nprograms, 2);
+	assert_string_equal(w.programs[0], "on_sched_switch");
+	assert_string_equal(w.programs[1], "stacks");
+}
+
 static void a_long_wait_counts_for_the_part_within_the_window(void **state)
 {
 	struct threads t = {.since_ns = 1000, .weight = 4};
@@ -155,6 +172,7 @@ int main(void)
 		cmocka_unit_test(all_are_seen_again_when_they_are_clearly_fewer),
 		cmocka_unit_test(without_a_limit_or_a_known_cost_all_are_seen),
 		cmocka_unit_test(windows_that_were_closed_late_are_made_up_for),
+		cmocka_unit_test(a_program_that_is_added_twice_is_attached_once),
 		cmocka_unit_test(a_long_wait_counts_for_the_part_within_the_window),
 		cmocka_unit_test(a_wait_that_began_within_the_window_counts_whole),
 	};
