@@ -31,7 +31,12 @@ for i in 1 2 3 4 5 6 7 8; do
 	loads "$pid" && note_stop
 	[ "${best%.*}" -lt 1000 ] && break
 done
-between "a sleeping process stands still for less than 1 ms, us" "$best" 1 1000
+# Where the kernel's own work is slow, as in a guest without the processor's help, 1 ms is too short
+# for what a program does that loads the library itself.
+for i in 1 2 3 4 5; do "$tool" load-here "$so"; done >"$T/here"
+here=$(sed 's/load_us=//' "$T/here" | sort -n | head -1)
+between "a sleeping process stands still for 1 ms and what loading the library itself takes a few times, us" \
+	"$best" 1 "$(awk -v h="$here" 'BEGIN { print(1000 + 4 * h) }')"
 
 begin=$(date +%s%N)
 start short sleep 1.5

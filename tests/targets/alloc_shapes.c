@@ -85,9 +85,13 @@ static void *churn(void *arg)
 	uint64_t random = (uintptr_t)&n;
 	void **mine = calloc(n, sizeof(*mine));
 
+	/* A number for the place and one for the size: places of one number would have sizes of it.
+	 */
 	for (uint64_t i = 0; mine; i++) {
-		size_t at = i < n ? i : (random >> 40) % n;
+		size_t at;
 
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		at = i < n ? i : (random >> 40) % n;
 		random = random * 6364136223846793005ull + 1442695040888963407ull;
 		if (mine[at])
 			give(mine[at]);
