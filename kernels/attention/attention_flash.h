@@ -17,7 +17,7 @@ struct block {
 	uint32_t h, i0, rows;
 	uint32_t bq; /* rows that mem is for */
 	uint32_t spans;
-	bool last; /* no keys come after those under way */
+	uint32_t left; /* blocks of keys after the one under way */
 	struct span span[MAX_SPANS];
 };
 
@@ -383,19 +383,19 @@ static void block_keys(const struct block *b, uint32_t *first, uint32_t *end)
 
 /*
  * Rows to ask for while span s is at its scores: these keys' values, and at the last keys the next
- * block's queries and where this one's output goes; or nothing, a distance of 0. Rows longer than
- * 1 KiB the hardware follows by itself.
+ * block's queries and where this one's output goes, if there are but two spans one block of keys
+ * earlier; or nothing, a distance of 0. Rows longer than 1 KiB the hardware follows by itself.
  */
 static const float *ask_ahead(const struct block *b, uint32_t s, uint32_t jb, size_t *row)
 {
 	const struct attention *a = b->a;
 	const bool ask = a->head_dim <= 256;
 
-	if (ask && b->last && s == 1) {
+	if (ask && !b->left && s == 1) {
 		*row = a->q_row;
 		return a->q + b->h * a->q_head + (b->i0 + b->rows) * a->q_row;
 	}
-	if (ask && b->last && s == 2) {
+	if (ask && (b->spans == 2 ? b->left == 1 && s == 1 : !b->left && s == 2)) {
 		*row = a->o_row;
 		return a->out + b->h * a->o_head + b->i0 * a->o_row;
 	}
@@ -433,7 +433,7 @@ static void block_add_range(struct block *b, uint32_t j, uint32_t end, uint32_t 
 
 	for (uint32_t i = 0, n; i < blocks; i++, j += n) {
 		n = (end - j + blocks - i - 1) / (blocks - i);
-		b->last = j + n == end;
+		b->left = blocks - i - 1;
 		block_add_keys(b, j, n);
 	}
 }

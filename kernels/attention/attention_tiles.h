@@ -28,7 +28,7 @@
 #include <string.h>
 
 #define TILE	 static inline __attribute__((always_inline))
-#define MAX_TILE 14
+#define MAX_TILE 16
 #define LINE	 16 /* floats of a line of the cache */
 #ifndef TILE_STEPS
 #define TILE_STEPS 1
@@ -162,8 +162,11 @@ TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t 
 	}
 }
 
-/* Two tiles of 4 take less time than one of 6 and one of 2, which waits for its own results. */
-#define FULL_FITS(FULL, left) ((FULL) != 6 || (left) != 8)
+/*
+ * Two tiles of 4 take less time than one of 6 and one of 2, which waits for its own results; so do
+ * two of 8, of the 16 keys by which a diagonal narrows, than one of 12 and one of 4.
+ */
+#define FULL_FITS(FULL, left) (((FULL) != 6 || (left) != 8) && ((FULL) != 12 || (left) != 16))
 
 /* n keys, or dimensions, in tiles as tall as the registers hold, then in falling powers of two. */
 #define FOR_TILES(FULL, n, TILE_CALL)                                               \
@@ -171,10 +174,8 @@ TILE void value_tile(const int mr, const int nr, const float *s, const uint32_t 
 		uint32_t at = 0;                                                    \
 		for (; at + (FULL) <= (n) && FULL_FITS(FULL, (n)-at); at += (FULL)) \
 			TILE_CALL(FULL);                                            \
-		if ((FULL) > 8 && at + 8 <= (n)) {                                  \
+		for (; (FULL) > 8 && at + 8 <= (n); at += 8)                        \
 			TILE_CALL(8);                                               \
-			at += 8;                                                    \
-		}                                                                   \
 		for (; (FULL) > 4 && at + 4 <= (n); at += 4)                        \
 			TILE_CALL(4);                                               \
 		if (at + 2 <= (n)) {                                                \

@@ -11,7 +11,7 @@ static void memory_efficient_rows(struct block *b)
 
 	block_keys(b, &first, &end);
 	block_start(b);
-	b->last = true;
+	b->left = 0;
 	if (end > first)
 		block_add_keys(b, first, end - first);
 	block_finish(b);
