@@ -59,12 +59,19 @@ template <class... F> std::array<result, sizeof...(F)> contest(int loops, F &&..
 	return results;
 }
 
-/* Loops that make a sample take about 50 us. */
+/*
+ * Loops that make a sample take 300 us: this clock is a system call of 1 to 8 us, which a few calls
+ * of work that takes nanoseconds would not hide.
+ */
 template <class F> int loops_for(F &&f)
 {
-	double ns = std::min(time_once(f, 3), time_once(f, 3));
+	int loops = 1;
+	double ns;
 
-	return std::max(1, (int)(50e3 / std::max(ns, 1.0)));
+	time_once(f, 1);
+	while ((ns = time_once(f, loops) * loops) < 100e3 && loops < 1 << 20)
+		loops *= 2;
+	return std::max(1, (int)(300e3 / ns * loops));
 }
 
 inline void head()

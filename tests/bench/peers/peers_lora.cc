@@ -96,10 +96,10 @@ static double measure_ghz()
 		unsigned long x = 1;
 		double t0 = now_ns();
 
-		for (int i = 0; i < 5000; i++)
+		for (int i = 0; i < 100000; i++)
 			__asm__ volatile("add $1, %0\n\tadd $1, %0\n\tadd $1, %0\n\tadd $1, %0"
 					 : "+r"(x));
-		best = std::max(best, 20000 / (now_ns() - t0));
+		best = std::max(best, 400000 / (now_ns() - t0));
 	}
 	return best;
 }
