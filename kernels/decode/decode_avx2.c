@@ -76,7 +76,7 @@ V vec vec_sum_pairs(vec a, vec b)
 	return _mm256_hadd_ps(a, b);
 }
 
-#define DECODE_WIDE
+#define DECODE_WIDE "kernels/decode/decode_wide.h"
 #include "kernels/decode/decode_tiles.h"
 #include "kernels/decode/decode_loops.h"
 

@@ -74,6 +74,32 @@ V vec ivec_float(ivec v)
 	return _mm512_cvtepi32_ps(v);
 }
 
+/* 128 bits in all four quarters: a load that needs no shuffle. */
+V vec vec_splat_quad(const void *p)
+{
+	return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+}
+V vec vec_load_twice(const float *p)
+{
+	return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+}
+V vec vec_swap_halves(vec v)
+{
+	return _mm512_shuffle_f32x4(v, v, 0x4e);
+}
+V vec vec_sum_quads(vec a, vec b, vec c, vec d)
+{
+	const __m512i order =
+		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	__m512d lo = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+	__m512d hi = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+
+	/* Quarter i has quad i of each. */
+	return _mm512_permutexvar_ps(order, vec_add(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)),
+						    _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi))));
+}
+
+#define DECODE_WIDE "kernels/decode/decode_wide16.h"
 #include "kernels/decode/decode_tiles.h"
 #include "kernels/decode/decode_loops.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* decode_loops.h: decode over the tiles: blocks of keys, online softmax, parts and their merge. */
 
-/* Without decode_wide.h all rows go by fours, twos and ones. */
+#define NEAR_FLOATS (VEC_LANES >= 16 ? DECODE_NEAR_FLOATS : DECODE_NEAR_FLOATS / 2)
+
+/* Without a decode_wide all rows go by fours, twos and ones. */
 #ifdef DECODE_WIDE
-#include "kernels/decode/decode_wide.h"
+#include DECODE_WIDE
 #else
 enum { WIDE = 1 };
 static inline uint32_t wide_rows(const enum kv_type type, const struct decode_state *t)
@@ -344,7 +346,7 @@ static void part_start(struct decode_state *t, const struct decode *d, uint32_t 
 {
 	const uint32_t shared = d->heads / d->kv_heads;
 
-	decode_state_init(t, d, mem);
+	decode_state_init(t, d, NEAR_FLOATS, mem);
 	memset(t->q, 0, t->room * (size_t)t->dim * sizeof(float));
 	memset(t->o, 0, t->room * (size_t)t->dim * sizeof(float));
 	for (uint32_t r = 0; r < t->room; r++) {
@@ -465,9 +467,9 @@ static int decode(const struct decode *d, void *scratch, size_t scratch_bytes)
 		char *mem = (char *)scratch + g * cuts * decode_state_bytes(d);
 		struct decode_state t, part;
 
-		decode_state_init(&t, d, mem);
+		decode_state_init(&t, d, NEAR_FLOATS, mem);
 		for (uint32_t c = 1; c < cuts; c++) {
-			decode_state_init(&part, d, mem + c * decode_state_bytes(d));
+			decode_state_init(&part, d, NEAR_FLOATS, mem + c * decode_state_bytes(d));
 			part_merge(&t, &part);
 		}
 		part_finish(&t, d, g);

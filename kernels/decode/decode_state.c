@@ -8,16 +8,16 @@
 /*
  * A single row reads each key once: a long block, for few changes between the streams of keys and
  * values, and few softmaxes; beyond 512 nothing more is gained. More rows have time to fetch the
- * next block meanwhile, or read this one again, so it should stay in L1: 24 KiB of keys as f32, a
- * whole number of tiles.
+ * next block meanwhile, or read this one again, so it should stay near: DECODE_NEAR_FLOATS of keys,
+ * a whole number of tiles.
  */
-uint32_t decode_block(const struct decode *d)
+uint32_t decode_block(const struct decode *d, uint32_t near_floats)
 {
 	uint32_t rows = d->heads / d->kv_heads * d->q_len, block;
 
 	if (rows == 1)
 		return 512;
-	block = 6144 / ROUND_UP(d->head_dim, 16) / 24 * 24;
+	block = near_floats / ROUND_UP(d->head_dim, 16) / 24 * 24;
 	return block > 240 ? 240 : block < 24 ? 24 : block;
 }
 
@@ -32,7 +32,7 @@ static uint32_t decode_room(const struct decode *d)
 /* Of a row's scores, so that each row is aligned. */
 static uint32_t decode_stride(const struct decode *d)
 {
-	return ROUND_UP(decode_block(d) + SPILL, 16);
+	return ROUND_UP(decode_block(d, DECODE_NEAR_FLOATS) + SPILL, 16);
 }
 
 size_t decode_state_bytes(const struct decode *d)
@@ -45,14 +45,15 @@ size_t decode_state_bytes(const struct decode *d)
 	       sizeof(float);
 }
 
-void decode_state_init(struct decode_state *t, const struct decode *d, void *mem)
+void decode_state_init(struct decode_state *t, const struct decode *d, uint32_t near_floats,
+		       void *mem)
 {
 	size_t rows;
 
 	t->rows = d->heads / d->kv_heads * d->q_len;
 	t->room = decode_room(d);
 	t->dim = ROUND_UP(d->head_dim, DECODE_PAD);
-	t->block = decode_block(d);
+	t->block = decode_block(d, near_floats);
 	t->stride = decode_stride(d);
 	t->ahead = decode_ahead(d);
 	rows = ROUND_UP(t->room, 16);
@@ -80,7 +81,7 @@ uint32_t decode_first_key(const struct decode *d)
 uint32_t decode_cuts(const struct decode *d)
 {
 	uint32_t keys = d->kv_len - decode_first_key(d);
-	uint32_t blocks = (keys + decode_block(d) - 1) / decode_block(d);
+	uint32_t block = decode_block(d, DECODE_NEAR_FLOATS), blocks = (keys + block - 1) / block;
 	uint32_t cuts = d->threads;
 
 	if (cuts <= 1 || d->kv_heads % cuts == 0)
