@@ -189,6 +189,8 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		   req->func_copies ? (uint64_t)req->nslots * req->func_copies : 1);
 	resize_map(skel->maps.func_compact,
 		   req->func_copies ? (uint64_t)req->nslots * req->func_copies : 1);
+	if (!req->nslots)
+		resize_map(skel->maps.func_go_calls, 1);
 	if (!req->sample)
 		resize_map(skel->maps.samples, (uint64_t)sysconf(_SC_PAGESIZE));
 	bpf_object__for_each_program (p, skel->obj) {

@@ -65,6 +65,7 @@ struct cost {
 	int stats_fd; /* while timing is on, else -1 */
 	bool may_time;
 	uint64_t window_ns;		      /* start of the timed interval */
+	bool timed;			      /* the next interval is to be */
 	uint32_t window_weight;		      /* of context switches in it: see sched_window.h */
 	struct cost_runs runs[COST_PROGRAMS]; /* at its start */
 	uint64_t bpf_ns_per_s;
@@ -157,9 +158,9 @@ static void time_switches(struct cost *c, const struct snapshot *s, double ns_pe
 		c->switch_ns = ns_per_s / rate;
 }
 
-static void close_window(struct session *se, struct cost *c, const struct snapshot *s)
+static void read_window(struct session *se, struct cost *c, const struct snapshot *s)
 {
-	uint64_t ns = session_now_ns(se) - c->window_ns;
+	uint64_t ns = clock_mono_ns() - c->window_ns;
 	struct cost_runs now[COST_PROGRAMS] = {0};
 	double machine = 0, target = 0, parts[COST_PARTS] = {0};
 
@@ -183,20 +184,29 @@ static void close_window(struct session *se, struct cost *c, const struct snapsh
 		c->target_ns_per_s = target;
 		time_switches(c, s, parts[COST_SWITCHES]);
 	}
-	close(c->stats_fd);
-	c->stats_fd = -1;
 }
 
-static void open_window(struct session *se, struct cost *c)
+/* Timing goes on and off by patching the kernel's code, which stops each CPU: ms on a busy one. */
+static void cost_settle(struct session *se, void *priv)
 {
-	c->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	struct cost *c = priv;
+
+	if (!c->timed) {
+		if (c->stats_fd >= 0)
+			close(c->stats_fd);
+		c->stats_fd = -1;
+		return;
+	}
+	if (c->stats_fd < 0)
+		c->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	if (c->stats_fd < 0) {
+		c->timed = false;
 		c->may_time = false;
 		session_section(se, "cost", SECTION_DEGRADED, "run as root",
 				"eBPF run time is not known: reading it needs CAP_SYS_ADMIN");
 		return;
 	}
-	c->window_ns = session_now_ns(se);
+	c->window_ns = clock_mono_ns();
 	c->window_weight = switch_weight(se);
 	read_runs(se, c->runs);
 }
@@ -302,12 +312,11 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 
 	fill_self(c, &s->cost);
 	if (c->may_time) {
-		close_window(se, c, s);
-		if (c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events) ||
-		    c->window_weight != switch_weight(se)) {
+		read_window(se, c, s);
+		c->timed = c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events) ||
+			   c->window_weight != switch_weight(se);
+		if (c->timed)
 			c->window_events = told->events;
-			open_window(se, c);
-		}
 	}
 	s->cost.bpf_ns_per_s = c->bpf_ns_per_s;
 	s->cost.events = told->events;
@@ -344,5 +353,6 @@ const struct collector collector_cost = {
 	.start = cost_start,
 	.tick = cost_tick,
 	.reset = cost_reset,
+	.settle = cost_settle,
 	.stop = cost_stop,
 };

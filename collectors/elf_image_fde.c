@@ -18,11 +18,46 @@ struct hdr_row {
 	int32_t start, fde; /* relative to the header */
 };
 
+/* FDEs lie nearly in the order of their functions: they are read by the piece. */
+enum { PIECE = 32768, PIECE_BEFORE = 8192 };
+
+struct fde_piece {
+	uint64_t vaddr, left; /* bytes that may still be read: a file can be made to jump about */
+	size_t n;
+	uint8_t bytes[PIECE];
+};
+
+static bool piece_has(const struct fde_piece *p, uint64_t vaddr, size_t n)
+{
+	return vaddr >= p->vaddr && vaddr - p->vaddr <= p->n && n <= p->n - (vaddr - p->vaddr);
+}
+
+static void piece_take(struct elf_image *e, struct fde_piece *p, uint64_t vaddr)
+{
+	p->vaddr = vaddr;
+	p->n = p->left ? elf_image_read(e, vaddr, p->bytes, sizeof(p->bytes)) : 0;
+	p->left -= p->n < p->left ? p->n : p->left;
+}
+
+static bool piece_read(struct elf_image *e, struct fde_piece *p, uint64_t vaddr, void *buf,
+		       size_t n)
+{
+	if (!piece_has(p, vaddr, n) && vaddr > PIECE_BEFORE)
+		piece_take(e, p, vaddr - PIECE_BEFORE);
+	if (!piece_has(p, vaddr, n)) /* near the beginning of its segment */
+		piece_take(e, p, vaddr);
+	if (!piece_has(p, vaddr, n))
+		return false;
+	memcpy(buf, p->bytes + (vaddr - p->vaddr), n);
+	return true;
+}
+
 /*
  * Length of the function, from its FDE: length, CIE pointer, first address, length of the range.
  * 0 when the FDE does not lead back to `start`, so that its encoding cannot be the common one.
  */
-static uint32_t fde_range(struct elf_image *e, uint64_t fde, uint64_t start)
+static uint32_t fde_range(struct elf_image *e, struct fde_piece *piece, uint64_t fde,
+			  uint64_t start)
 {
 	struct {
 		uint32_t length, cie;
@@ -30,22 +65,22 @@ static uint32_t fde_range(struct elf_image *e, uint64_t fde, uint64_t start)
 		uint32_t range;
 	} h;
 
-	if (elf_image_read(e, fde, &h, sizeof(h)) != sizeof(h) || h.length == UINT32_MAX)
+	if (!piece_read(e, piece, fde, &h, sizeof(h)) || h.length == UINT32_MAX)
 		return 0;
 	if (fde + 8 + (uint64_t)(int64_t)h.start != start)
 		return 0;
 	return h.range;
 }
 
-static int fdes_append(struct elf_image *e, uint64_t base, const struct hdr_row *rows, uint32_t n,
-		       struct elf_sym *out)
+static uint32_t fdes_append(struct elf_image *e, uint64_t base, const struct hdr_row *rows,
+			    uint32_t n, struct fde_piece *piece, struct elf_sym *out)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t start = base + (uint64_t)(int64_t)rows[i].start, offset;
 		uint64_t fde = base + (uint64_t)(int64_t)rows[i].fde;
-		uint32_t size = fde_range(e, fde, start);
+		uint32_t size = fde_range(e, piece, fde, start);
 
 		if (elf_image_offset_of(e, start, &offset))
 			continue;
@@ -57,12 +92,13 @@ static int fdes_append(struct elf_image *e, uint64_t base, const struct hdr_row 
 			.names = ELF_NAMES_FDE,
 		};
 	}
-	return (int)kept;
+	return kept;
 }
 
 int elf_image_load_fdes(struct elf_image *e, struct elf_sym **out, uint32_t *n)
 {
 	const Elf64_Phdr *ph = NULL;
+	struct fde_piece *piece;
 	struct hdr_row *rows;
 	struct {
 		uint8_t version, frame_enc, count_enc, table_enc;
@@ -89,8 +125,13 @@ int elf_image_load_fdes(struct elf_image *e, struct elf_sym **out, uint32_t *n)
 	if (!rows)
 		return -ENOENT;
 	*out = malloc(h.count * sizeof(**out));
-	if (*out)
-		*n = (uint32_t)fdes_append(e, ph->p_vaddr, rows, h.count, *out);
+	piece = malloc(sizeof(*piece));
+	if (*out && piece) {
+		piece->n = 0;
+		piece->left = 4 * e->size;
+		*n = fdes_append(e, ph->p_vaddr, rows, h.count, piece, *out);
+	}
+	free(piece);
 	free(rows);
 	return *out ? 0 : -ENOMEM;
 }

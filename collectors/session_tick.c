@@ -190,5 +190,8 @@ void session_tick(struct session *se)
 	rules_run(se->rules, s);
 	record(se, s);
 	session_publish(se);
+	for (uint32_t i = 0; i < ncollectors; i++)
+		if (se->started[i] && collectors[i]->settle)
+			collectors[i]->settle(se, se->priv[i]);
 	se->last_ns = tick_ns;
 }
