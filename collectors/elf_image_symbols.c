@@ -266,13 +266,17 @@ int elf_image_functions(struct elf_image *e, const struct elf_function **out, ui
 static int sym_name(struct elf_image *e, const struct elf_sym *s, char *buf, size_t size)
 {
 	const struct elf_strings *t = &e->strings[s->names & 1];
+	int err;
 
 	if (s->names == ELF_NAMES_FDE) {
 		snprintf(buf, size, "fn@0x%llx", (unsigned long long)s->vaddr);
 		return 0;
 	}
-	return elf_image_pread_string(t->image, t->offset + s->name, t->offset + t->size, buf,
-				      size);
+	err = elf_image_pread_string(t->image, t->offset + s->name, t->offset + t->size, buf,
+				     size);
+	/* A version, as in pthread_mutex_lock@@GLIBC_2.34 of a file of debug symbols. */
+	buf[strcspn(buf, "@")] = '\0';
+	return err;
 }
 
 int elf_image_name(struct elf_image *e, const struct elf_hit *hit, char *buf, size_t size)

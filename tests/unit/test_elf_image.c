@@ -49,6 +49,19 @@ __attribute__((noinline)) int test_elf_marked(int x)
 }
 extern const char test_elf_nop[];
 
+/* A function whose name has a version, as in files of debug symbols, and where it is. */
+extern const void *const test_elf_versioned;
+__asm__(".pushsection .text\n"
+	".type \"versioned@TEST_1\", %function\n"
+	"\"versioned@TEST_1\": .8byte 0\n"
+	".size \"versioned@TEST_1\", 8\n"
+	".popsection\n"
+	".pushsection .data.rel.ro,\"aw\"\n"
+	".balign 8\n"
+	".globl test_elf_versioned\n"
+	"test_elf_versioned: .8byte \"versioned@TEST_1\"\n"
+	".popsection\n");
+
 static struct elf_image *open_self(void)
 {
 	int err = 0;
@@ -121,6 +134,18 @@ static void an_address_inside_a_function_gives_its_name(void **state)
 	assert_int_equal(elf_image_name(e, &hit, name, sizeof(name)), 0);
 	assert_string_equal(name, "test_elf_marked");
 	assert_int_equal(elf_image_find(e, 1, &hit), -ENOENT);
+	elf_image_free(e);
+}
+
+static void a_version_is_no_part_of_a_name(void **state)
+{
+	struct elf_image *e = open_self();
+	struct elf_hit hit;
+	char name[64];
+
+	assert_int_equal(elf_image_find(e, vaddr_of(test_elf_versioned), &hit), 0);
+	assert_int_equal(elf_image_name(e, &hit, name, sizeof(name)), 0);
+	assert_string_equal(name, "versioned");
 	elf_image_free(e);
 }
 
@@ -328,6 +353,7 @@ int main(void)
 		cmocka_unit_test(an_address_inside_a_function_gives_its_name),
 		cmocka_unit_test(a_marker_is_found_at_its_nop_with_its_semaphore),
 		cmocka_unit_test(code_read_from_the_file_is_what_runs),
+		cmocka_unit_test(a_version_is_no_part_of_a_name),
 		cmocka_unit_test(of_aliases_the_known_name_is_chosen),
 		cmocka_unit_test(a_library_with_unwind_tables_offers_them),
 		cmocka_unit_test(a_file_without_symbols_still_bounds_its_functions),
