@@ -62,12 +62,19 @@ TILE void tile_zero(const int mr, const int nr, vec acc[MAX_TILE][SPAN_VECS])
 			acc[r][c] = vec_zero();
 }
 
+/* Row r of b, from 8 on by way of a pointer of its own: 16 distances do not fit the registers. */
+#define TILE_AT(b, high, r, row) \
+	((r) < 8 ? (b) + (size_t)(r) * (row) : (high) + (size_t)((r)-8) * (row))
+
 /* acc[r][c] += b[r * b_row] * x[c] for vectors c0 .. nr - 1, one step of an outer product */
 TILE void tile_step(const int mr, const int c0, const int nr, const float *x, const float *b,
 		    size_t b_row, vec acc[MAX_TILE][SPAN_VECS])
 {
+	const float *high = b + 8 * b_row;
 	vec v[SPAN_VECS];
 
+	if (mr > 8)
+		__asm__("" : "+r"(high));
 #pragma GCC unroll 16
 	for (int c = c0; c < nr; c++) {
 		v[c] = vec_load(x + c * VEC_LANES);
@@ -77,15 +84,28 @@ TILE void tile_step(const int mr, const int c0, const int nr, const float *x, co
 	}
 #pragma GCC unroll 16
 	for (int r = 0; r < mr; r++) {
+		const float *at = TILE_AT(b, high, r, b_row);
 #ifdef TILE_ROW
-		if (TILE_ROW(nr - c0, b + (size_t)r * b_row, v + c0, acc[r] + c0))
+		if (TILE_ROW(nr - c0, at, v + c0, acc[r] + c0))
 			continue;
 #endif
-		vec f = vec_splat(b[(size_t)r * b_row]);
+		vec f = vec_splat(*at);
 
 #pragma GCC unroll 16
 		for (int c = c0; c < nr; c++)
 			acc[r][c] = vec_fma(f, v[c], acc[r][c]);
+	}
+}
+
+/* A line of each of mr rows of x and of y: from row to row, so that no distance wants a register.
+ */
+TILE void tile_ask(const int mr, const float *x, size_t x_row, const float *y, size_t y_row)
+{
+#pragma GCC unroll 16
+	for (int r = 0; r < mr; r++, x += x_row, y += y_row) {
+		__asm__("" : "+r"(x), "+r"(y));
+		__builtin_prefetch(x, 0, 2);
+		__builtin_prefetch(y, 0, 2);
 	}
 }
 
@@ -103,11 +123,8 @@ TILE void score_tile(const int mr, const int nr, size_t width, const float *qt, 
 
 	tile_zero(mr, nr, acc);
 	for (; TILE_STEPS > 1 && d + LINE <= dim; d += LINE) {
-#pragma GCC unroll 16
-		for (int r = 0; ahead_row && r < mr; r++) {
-			__builtin_prefetch(k + (size_t)(mr + r) * k_row, 0, 2);
-			__builtin_prefetch(ahead + (size_t)r * ahead_row + d, 0, 2);
-		}
+		if (ahead_row)
+			tile_ask(mr, k + (size_t)mr * k_row, k_row, ahead + d, ahead_row);
 		for (int i = 0; i < LINE; i += TILE_STEPS)
 #pragma GCC unroll 16
 			for (int u = 0; u < TILE_STEPS; u++, qt += width, k++)
