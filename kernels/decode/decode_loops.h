@@ -347,6 +347,7 @@ static void part_start(struct decode_state *t, const struct decode *d, uint32_t 
 	const uint32_t shared = d->heads / d->kv_heads;
 
 	decode_state_init(t, d, NEAR_FLOATS, mem);
+	t->ahead = decode_ahead(d, VEC_LANES);
 	memset(t->q, 0, t->room * (size_t)t->dim * sizeof(float));
 	memset(t->o, 0, t->room * (size_t)t->dim * sizeof(float));
 	for (uint32_t r = 0; r < t->room; r++) {

@@ -55,7 +55,6 @@ void decode_state_init(struct decode_state *t, const struct decode *d, uint32_t 
 	t->dim = ROUND_UP(d->head_dim, DECODE_PAD);
 	t->block = decode_block(d, near_floats);
 	t->stride = decode_stride(d);
-	t->ahead = decode_ahead(d);
 	rows = ROUND_UP(t->room, 16);
 	t->q = mem;
 	t->o = t->q + t->room * (size_t)t->dim;
