@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include "kernels/vec_avx512.h"
+#include "kernels/lora/lora_sums16.h"
+
+#define LORA_BASE_SUMS lora_sums
+#define LORA_BASE_TILE 4
 #include "kernels/lora/lora_base_loops.h"
 
 int lora_base_forward_avx512(const struct lora_base *l, uint32_t layer, const float *x,

@@ -9,11 +9,25 @@
 
 /*
  * One row passes 8 ranks at a time: what bounds it is the reading of the weights from L2. Several
- * rows pass three at a time against 4 ranks, 12 sums (or factors) in registers for 7 loads: what
- * bounds them is FMA. For that, so many columns that their weights (or gradients) are CHUNK floats
- * stay in half of the L1 cache while MOST rows pass.
+ * rows pass three at a time against 4 ranks, 12 sums (or factors) in registers for 7 loads, or four
+ * where there are 32 registers: what bounds them is FMA. For that, so many columns that their
+ * weights (or gradients) are CHUNK floats stay in half of the L1 cache while MOST rows pass.
  */
-enum { TILE = 3, CHUNK = 4096, MOST = 16 * TILE };
+#ifndef LORA_BASE_TILE
+#define LORA_BASE_TILE 3
+#endif
+enum { TILE = LORA_BASE_TILE, CHUNK = 4096, MOST = 16 * TILE };
+
+/* h[j] = sum of s[j]'s lanes. */
+#ifndef LORA_BASE_SUMS
+#define LORA_BASE_SUMS each_sum
+LOOP void each_sum(const int n, const vec *s, float *h)
+{
+#pragma GCC unroll 16
+	for (int j = 0; j < n; j++)
+		h[j] = vec_sum(s[j]);
+}
+#endif
 
 /* Floats of x from i on that belong to part v of a block; 0 when it is beyond the end. */
 LOOP uint32_t part_floats(uint32_t n, uint32_t i, uint32_t v)
@@ -61,20 +75,22 @@ LOOP void project(const int ranks, const int xs, const float *m, size_t stride, 
 		  size_t x_row, uint32_t n, float *h)
 {
 	vec s[LORA_BASE_GROUP < 4 * TILE ? 4 * TILE : LORA_BASE_GROUP];
+	float sum[4 * TILE < LORA_BASE_GROUP ? LORA_BASE_GROUP : 4 * TILE];
 	uint32_t i = 0;
 
-#pragma GCC unroll 12
+#pragma GCC unroll 16
 	for (int j = 0; j < ranks * xs; j++)
 		s[j] = vec_zero();
 	for (; i + LORA_BASE_BLOCK <= n; i += LORA_BASE_BLOCK, m += stride)
 		project_block(ranks, xs, 1, m, x, x_row, n, i, s);
 	if (i < n)
 		project_block(ranks, xs, 0, m, x, x_row, n, i, s);
+	LORA_BASE_SUMS(ranks * xs, s, sum);
 #pragma GCC unroll 4
 	for (int t = 0; t < xs; t++)
 #pragma GCC unroll 8
 		for (int r = 0; r < ranks; r++)
-			h[t * LORA_BASE_MAX_RANK + r] += vec_sum(s[t * ranks + r]);
+			h[t * LORA_BASE_MAX_RANK + r] += sum[t * ranks + r];
 }
 
 LOOP void expand_block(const int ranks, const int ys, const int whole, const vec *f, const float *m,
