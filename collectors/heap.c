@@ -177,6 +177,7 @@ static void say_proc(struct heap *h, struct session *se, const struct snap_heap 
 static void fill_trace(struct session *se, struct snapshot *s)
 {
 	const char *note = "";
+	double dearest_ns = 0;
 	uint32_t rows = 0;
 
 	for (uint32_t i = 0; i < s->nlatency; i++) {
@@ -188,6 +189,7 @@ static void fill_trace(struct session *se, struct snapshot *s)
 		if (l->source != LATENCY_UPROBE || (!frees && !allocs))
 			continue;
 		rows++;
+		dearest_ns = l->cost_ns > dearest_ns ? l->cost_ns : dearest_ns;
 		s->heap.alloc_rate += allocs ? l->rate : 0;
 		s->heap.free_rate += frees ? l->rate : 0;
 		/* func.c's words for what it no longer sees whole, to keep its budget. */
@@ -196,9 +198,9 @@ static void fill_trace(struct session *se, struct snapshot *s)
 	}
 	session_section(se, "heap", note[0] || !rows ? SECTION_DEGRADED : SECTION_LIVE,
 			"--heap=sample",
-			"%u functions counted by eBPF, some 1 µs a call%s%s; "
+			"%u functions counted by eBPF, up to %.1f µs a call%s%s; "
 			"sizes and call sites need --heap=sample",
-			rows, note[0] ? ": " : "", note);
+			rows, dearest_ns / 1e3, note[0] ? ": " : "", note);
 }
 
 static void fill_words(struct heap *h, struct session *se, struct snapshot *s, bool sampling)
