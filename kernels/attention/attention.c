@@ -65,7 +65,10 @@ void attention_blocks(const struct attention *a, enum isa isa, uint32_t *block_q
 		bq = 16;
 	if ((isa == ISA_AVX512 || isa == ISA_AVX2) && dim <= 256)
 		bq = dim <= 128 ? 96 : 48;
-	if (isa == ISA_AVX512 && dim <= 128) {
+	if (isa == ISA_AVX512 && dim > 256 && dim <= 320) {
+		bq = 48;
+		bk = 128;
+	} else if (isa == ISA_AVX512 && dim <= 128) {
 		bk = a->causal ? 192 : 128;
 	} else if (isa == ISA_AVX2 && dim <= 256) {
 		bk = dim <= 64 ? 256 : dim <= 128 && a->causal ? 192 : 128;

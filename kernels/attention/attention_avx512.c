@@ -8,8 +8,11 @@
 
 #define TILE_ISA  ISA_AVX512
 #define SPAN_VECS 4
-/* 24 accumulators of 32 registers: 4 vectors by 6 keys, 3 by 8, 2 by 12; 1 by 16 is a diagonal's. */
-#define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : (nr) == 2 ? 12 : 16)
+/*
+ * 24 accumulators of 32 registers: 4 vectors by 6 keys, 3 by 8, 2 by 12; and no more rows at once
+ * than L1 has ways, for those of 1024 dimensions all fall into one set.
+ */
+#define TILE_KEYS(nr) ((nr) == 4 ? 6 : (nr) == 3 ? 8 : 12)
 #define TILE_STEPS    2 /* at once; and with them keys and values are asked for ahead */
 
 #include "kernels/attention/attention_tiles.h"

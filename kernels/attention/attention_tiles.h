@@ -28,7 +28,7 @@
 #include <string.h>
 
 #define TILE	 static inline __attribute__((always_inline))
-#define MAX_TILE 16
+#define MAX_TILE 14
 #define LINE	 16 /* floats of a line of the cache */
 #ifndef TILE_STEPS
 #define TILE_STEPS 1
@@ -62,7 +62,7 @@ TILE void tile_zero(const int mr, const int nr, vec acc[MAX_TILE][SPAN_VECS])
 			acc[r][c] = vec_zero();
 }
 
-/* Row r of b, from 8 on by way of a pointer of its own: 16 distances do not fit the registers. */
+/* Row r of b, from 8 on by way of a pointer of its own: more distances do not fit the registers. */
 #define TILE_AT(b, high, r, row) \
 	((r) < 8 ? (b) + (size_t)(r) * (row) : (high) + (size_t)((r)-8) * (row))
 
