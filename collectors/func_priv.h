@@ -56,7 +56,9 @@ struct func {
 	/* Windows, see func_window.c. */
 	int timer_fd;
 	bool open;
-	bool mostly_probes; /* is what the target does in windows: estimates are low then */
+	/* Probes take a third of a window or more: what a call costs moves estimates, down mostly.
+	 */
+	bool dearly_seen;
 	uint64_t window_ns, opened_ns; /* length; when the last began */
 	uint64_t on_since_ns, on_ns;   /* of it, in this interval */
 	clockid_t cpu_clock;	      /* the target's CPU time; CLOCK_MONOTONIC where it has none */

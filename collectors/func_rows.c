@@ -112,7 +112,7 @@ void func_rows_read(struct func *f, struct session *se)
 	on_ns = func_rows_own_ns((double)f->on_cpu_ns, windowed_ns);
 	all_ns = at_least((double)f->cpu_ns - (double)f->on_cpu_ns + on_ns, on_ns);
 	if (f->on_cpu_ns)
-		f->mostly_probes = on_ns < 0.5 * (double)f->on_cpu_ns;
+		f->dearly_seen = on_ns < 2.0 / 3 * (double)f->on_cpu_ns;
 	for (uint32_t i = 0; i < f->nrows; i++)
 		if (f->loads[i].state == FUNC_SEEN)
 			estimate_row(f, i, f->fresh[i], on_ns, all_ns);
@@ -130,7 +130,7 @@ static void write_note(const struct func *f, uint32_t i, const struct probe_row 
 		snprintf(out->note, sizeof(out->note), "gone: %.40s was unloaded", row->module);
 	else if (f->loads[i].state == FUNC_SEEN)
 		snprintf(out->note, sizeof(out->note), "%s: seen %u ms in %.0f s",
-			 f->mostly_probes ? "low estimate" : "estimate",
+			 f->dearly_seen ? "low estimate" : "estimate",
 			 (uint32_t)(f->window_ns / 1000000), FUNC_WINDOW_EVERY_NS / 1e9);
 	else if (r->estimated)
 		snprintf(out->note, sizeof(out->note), "count is in part an estimate");

@@ -169,8 +169,11 @@ static void of_thousands_the_most_called_are_shown_first(void **state)
 	assert_int_equal(known_end(&t), 0);
 }
 
-/* One run of a hot function for some time beside a cold one. Its estimate by the truth. */
-static double estimate_once(double budget_pct, bool force, uint32_t ms, bool *throttled)
+/*
+ * One run of a hot function for some time beside a cold one. Its estimate by the truth; low: it is
+ * said to be.
+ */
+static double estimate_once(double budget_pct, bool force, uint32_t ms, bool *throttled, bool *low)
 {
 	char pace[64];
 	const struct snap_latency *hot, *cold;
@@ -193,6 +196,7 @@ static double estimate_once(double budget_pct, bool force, uint32_t ms, bool *th
 	cold = row_of(s, "many_0009");
 	assert_non_null(hot);
 	assert_non_null(cold);
+	*low = strstr(hot->note, "low estimate") != NULL;
 	/* And so early that most of the time was spent so. */
 	*throttled = strstr(hot->note, "estimate") != NULL && hot->sampled < hot->count / 2;
 	/* A budget that had to be made smaller has no room for the cold one either. */
@@ -219,27 +223,28 @@ static double estimate_once(double budget_pct, bool force, uint32_t ms, bool *th
 static void a_hot_function_is_estimated_and_a_cold_one_beside_it_is_exact(void **state)
 {
 	double ratio = 0, budget_pct = 3;
-	bool throttled = false;
+	bool throttled = false, low = false, good = false;
 
 	need_bpf();
-	for (int i = 0; i < TRIES && !(throttled && ratio > 0.8 && ratio < 1.2); i++) {
-		ratio = estimate_once(budget_pct, false, 2500, &throttled);
-		print_message("%.2f %%: estimate is %.3f of the truth\n", budget_pct, ratio);
+	for (int i = 0; i < TRIES && !good; i++) {
+		ratio = estimate_once(budget_pct, false, 2500, &throttled, &low);
+		print_message("%.2f %%: %sestimate is %.3f of the truth\n", budget_pct,
+			      low ? "low " : "", ratio);
+		good = throttled && ratio > (low ? 0.4 : 0.8) && ratio < 1.2;
 		if (!throttled)
 			budget_pct /= 3;
 	}
-	assert_true(throttled);
-	assert_true(ratio > 0.8 && ratio < 1.2);
+	assert_true(good);
 }
 
 static void with_budget_enough_or_force_every_call_counts(void **state)
 {
-	bool throttled = true;
+	bool throttled = true, low;
 
 	need_bpf();
-	estimate_once(100, false, 600, &throttled);
+	estimate_once(100, false, 600, &throttled, &low);
 	assert_false(throttled);
-	estimate_once(3, true, 600, &throttled);
+	estimate_once(3, true, 600, &throttled, &low);
 	assert_false(throttled);
 }
 
