@@ -152,6 +152,15 @@ V float vec_sum(vec v)
 {
 	return _mm512_reduce_add_ps(v);
 }
+/* Quarter i has the sums of quarter i of a, b, c and d. */
+V vec vec_sum_quarters(vec a, vec b, vec c, vec d)
+{
+	__m512d lo = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+	__m512d hi = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+
+	return vec_add(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)),
+		       _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi)));
+}
 /* r[i][j] = p[j * row + i] * f[i]: a square turned. */
 V void vec_load_turned(vec r[VEC_LANES], const float *p, size_t row, vec f)
 {

@@ -37,16 +37,8 @@ V vec vec_sums(const vec r[VEC_LANES])
 {
 	vec t[4], a, b;
 
-	for (int i = 0; i < 4; i++) {
-		const vec *x = r + 4 * i;
-		__m512d lo = _mm512_castps_pd(
-			vec_add(_mm512_unpacklo_ps(x[0], x[1]), _mm512_unpackhi_ps(x[0], x[1])));
-		__m512d hi = _mm512_castps_pd(
-			vec_add(_mm512_unpacklo_ps(x[2], x[3]), _mm512_unpackhi_ps(x[2], x[3])));
-
-		t[i] = vec_add(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)),
-			       _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi)));
-	}
+	for (int i = 0; i < 4; i++)
+		t[i] = vec_sum_quarters(r[4 * i], r[4 * i + 1], r[4 * i + 2], r[4 * i + 3]);
 	a = vec_add(_mm512_shuffle_f32x4(t[0], t[1], 0x88), _mm512_shuffle_f32x4(t[0], t[1], 0xdd));
 	b = vec_add(_mm512_shuffle_f32x4(t[2], t[3], 0x88), _mm512_shuffle_f32x4(t[2], t[3], 0xdd));
 	return vec_add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
@@ -91,12 +83,8 @@ V vec vec_sum_quads(vec a, vec b, vec c, vec d)
 {
 	const __m512i order =
 		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-	__m512d lo = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-	__m512d hi = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
 
-	/* Quarter i has quad i of each. */
-	return _mm512_permutexvar_ps(order, vec_add(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)),
-						    _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi))));
+	return _mm512_permutexvar_ps(order, vec_sum_quarters(a, b, c, d));
 }
 
 #define DECODE_WIDE "kernels/decode/decode_wide16.h"

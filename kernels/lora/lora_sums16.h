@@ -20,13 +20,8 @@ static inline __attribute__((always_inline)) void lora_sums(const int n, const v
 #pragma GCC unroll 2
 		for (int i = 0; i < 2; i++) {
 			const vec *x = s + j + 4 * i;
-			__m512d lo = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(x[0], x[1]),
-							      _mm512_unpackhi_ps(x[0], x[1])));
-			__m512d hi = _mm512_castps_pd(vec_add(_mm512_unpacklo_ps(x[2], x[3]),
-							      _mm512_unpackhi_ps(x[2], x[3])));
 
-			t[i] = vec_add(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)),
-				       _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi)));
+			t[i] = vec_sum_quarters(x[0], x[1], x[2], x[3]);
 		}
 		a = vec_add(_mm512_shuffle_f32x4(t[0], t[1], 0x88),
 			    _mm512_shuffle_f32x4(t[0], t[1], 0xdd));
