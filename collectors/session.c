@@ -3,14 +3,18 @@
 #include "collectors/session_priv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "collectors/procfs.h"
 #include "collectors/recorder.h"
 #include "collectors/replay.h"
 #include "collectors/rules.h"
+#include "collectors/symbols.h"
 
 /* A server that leaves the work to its children looks idle by itself. */
 static void report_children(struct session *se)
@@ -22,6 +26,44 @@ static void report_children(struct session *se)
 			      "the target has %u child%s, not watched; --follow-forks watches "
 			      "them too",
 			      n, n == 1 ? "" : "ren");
+}
+
+/* How much the process maps, and where its program begins: another exec puts it elsewhere. */
+struct mapped {
+	char size[128], first[64];
+};
+
+static void look_at_mapped(pid_t pid, struct mapped *m)
+{
+	memset(m, 0, sizeof(*m));
+	procfs_read(pid, "statm", m->size, sizeof(m->size));
+	m->size[strcspn(m->size, " ")] = '\0'; /* pages; others change as it runs */
+	procfs_read(pid, "maps", m->first, sizeof(m->first));
+}
+
+/*
+ * A process that has just begun a program maps its libraries one by one: what is not found is
+ * looked for again as long as it goes on.
+ */
+static int first_probes(struct session *se, char *why, size_t why_size)
+{
+	enum { TRIES = 5, PAUSE_MS = 15 };
+	struct mapped before, after;
+	int err;
+
+	for (int i = 0;; i++) {
+		look_at_mapped(se->target.pid, &before);
+		session_open_symbols(se);
+		err = session_resolve_probes(se, why, why_size);
+		if (err != -ENOENT || i == TRIES)
+			return err;
+		poll(NULL, 0, PAUSE_MS);
+		look_at_mapped(se->target.pid, &after);
+		if (!strcmp(before.size, after.size) && !strcmp(before.first, after.first))
+			return err;
+		symbols_free(se->symbols);
+		se->symbols = NULL;
+	}
 }
 
 static int open_files(struct session *se, char *why, size_t why_size)
@@ -38,8 +80,7 @@ static int open_files(struct session *se, char *why, size_t why_size)
 	target_set_init(&se->others, se->cfg.pid, se->cfg.pids, se->cfg.npids, se->cfg.cgroup,
 			se->cfg.follow_forks);
 	report_children(se);
-	session_open_symbols(se);
-	err = session_resolve_probes(se, why, why_size);
+	err = first_probes(se, why, why_size);
 	if (err)
 		return err;
 	if (se->cfg.record_path) {
