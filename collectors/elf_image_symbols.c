@@ -272,8 +272,7 @@ static int sym_name(struct elf_image *e, const struct elf_sym *s, char *buf, siz
 		snprintf(buf, size, "fn@0x%llx", (unsigned long long)s->vaddr);
 		return 0;
 	}
-	err = elf_image_pread_string(t->image, t->offset + s->name, t->offset + t->size, buf,
-				     size);
+	err = elf_image_pread_string(t->image, t->offset + s->name, t->offset + t->size, buf, size);
 	/* A version, as in pthread_mutex_lock@@GLIBC_2.34 of a file of debug symbols. */
 	buf[strcspn(buf, "@")] = '\0';
 	return err;
