@@ -370,7 +370,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	b->whois_fd = -1;
 	b->ncpu = procfs_cpu_ids();
 	b->sched_accounted = req->offcpu;
-	b->sched_clocked = clock_scheduler_shared();
+	b->sched_clocked = req->offcpu && clock_scheduler_shared();
 	b->pid = req->pid;
 	b->prepare = bpf_prepare_new();
 	err = b->prepare ? find_tgid(b, req) : -errno;

@@ -67,7 +67,7 @@ V vec ivec_float(ivec v)
 	return _mm256_cvtepi32_ps(v);
 }
 
-V vec vec_splat_pair(const void *p)
+V vec vec_splat_few(const void *p)
 {
 	return _mm256_castpd_ps(_mm256_broadcast_sd(p));
 }

@@ -67,7 +67,7 @@ V vec ivec_float(ivec v)
 }
 
 /* 128 bits in all four quarters: a load that needs no shuffle. */
-V vec vec_splat_quad(const void *p)
+V vec vec_splat_few(const void *p)
 {
 	return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
 }

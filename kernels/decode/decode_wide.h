@@ -3,7 +3,7 @@
 
 /*
  * Included by a decode_<isa>.c of eight lanes after decode_tiles.h, with these of its own:
- *   vec_splat_pair(p)		two floats, one after the other in all lanes
+ *   vec_splat_few(p)		two floats, one after the other in all lanes
  *   vec_sum_pairs(a, b)	sums of neighbours, those of a and of b in turn in each 128 bits
  *
  * In scores a lane is one of four rows and one of two dimensions, so that two vectors hold a pair
@@ -25,22 +25,6 @@ enum { WIDE_KEYS = 6 };
 static inline size_t wide_place(uint32_t e, uint32_t l)
 {
 	return e / 2 * 2 * WIDE + l / 2 % 2 * WIDE + l / 4 * 4 + l % 2 * 2 + e % 2;
-}
-
-/* A pair of numbers of mk keys against the same of the group's queries. */
-TILE void wide_step(const int mk, const float *q, const char *k, size_t k_row, vec acc[][2])
-{
-	vec a = vec_load(q), b = vec_load(q + WIDE);
-
-	VEC_KEEP(a); /* or they are loaded again for each key */
-	VEC_KEEP(b);
-#pragma GCC unroll 8
-	for (int u = 0; u < mk; u++) {
-		vec x = vec_splat_pair(k + u * k_row);
-
-		acc[u][0] = vec_fma(x, a, acc[u][0]);
-		acc[u][1] = vec_fma(x, b, acc[u][1]);
-	}
 }
 
 /* s[u][r] = key u . row r, n numbers each; a line at `ahead` and beyond is fetched for each pair.

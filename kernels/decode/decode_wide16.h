@@ -3,7 +3,7 @@
 
 /*
  * Included by a decode_<isa>.c of sixteen lanes after decode_tiles.h, with these of its own:
- *   vec_splat_quad(p)		four floats, one after the other in all lanes
+ *   vec_splat_few(p)		four floats, one after the other in all lanes
  *   vec_sum_quads(a, b, c, d)	lane i sums a quad: 0..3 those of a, 4..7 of b, then of c and d
  *   vec_load_twice(p)		eight floats in both halves
  *   vec_swap_halves(v)
@@ -23,22 +23,6 @@ enum { WIDE_KEYS = 8 };
 static inline size_t wide_place(uint32_t e, uint32_t l)
 {
 	return e / 4 * 4 * WIDE + l * 4 + e % 4;
-}
-
-/* Four numbers of mk keys against the same of the group's queries. */
-TILE void wide_step(const int mk, const float *q, const char *k, size_t k_row, vec acc[][2])
-{
-	vec a = vec_load(q), b = vec_load(q + VEC_LANES);
-
-	VEC_KEEP(a); /* or they are loaded again for each key */
-	VEC_KEEP(b);
-#pragma GCC unroll 8
-	for (int u = 0; u < mk; u++) {
-		vec x = vec_splat_quad(k + u * k_row);
-
-		acc[u][0] = vec_fma(x, a, acc[u][0]);
-		acc[u][1] = vec_fma(x, b, acc[u][1]);
-	}
 }
 
 /*

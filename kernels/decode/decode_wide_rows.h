@@ -13,6 +13,22 @@ static inline uint32_t wide_rows(const enum kv_type type, const struct decode_st
 	return type == KV_F32 ? (t->rows + WIDE - WIDE_LEAST) / WIDE * WIDE : 0;
 }
 
+/* A few numbers of mk keys, VEC_LANES / 4, against the same of the group's queries. */
+TILE void wide_step(const int mk, const float *q, const char *k, size_t k_row, vec acc[][2])
+{
+	vec a = vec_load(q), b = vec_load(q + VEC_LANES);
+
+	VEC_KEEP(a); /* or they are loaded again for each key */
+	VEC_KEEP(b);
+#pragma GCC unroll 8
+	for (int u = 0; u < mk; u++) {
+		vec x = vec_splat_few(k + u * k_row);
+
+		acc[u][0] = vec_fma(x, a, acc[u][0]);
+		acc[u][1] = vec_fma(x, b, acc[u][1]);
+	}
+}
+
 /* A group's values of a piece of a block. */
 struct wide_values {
 	const struct decode_state *t;
