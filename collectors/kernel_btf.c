@@ -15,21 +15,22 @@ enum {
 	HASH_BITS = 10,
 	HASH_SIZE = 1 << HASH_BITS,
 	MIN_TYPE = sizeof(struct btf_type),
-	MAX_COPIED = 1 << 16, /* types: some 1,500 are */
+	MAX_COPIED = UINT16_MAX, /* types: some 1,500 are */
+	MARK_EVERY = 32,	 /* a place for each would take a page of memory for 1,024 */
 };
 
 /* BTF as it is walked through. */
 struct walk {
 	const char *types, *strings;
 	uint32_t types_size, strings_size;
-	uint32_t *at; /* of each number, where in types */
-	uint32_t n;   /* numbers; 0 is void */
+	uint32_t *marks; /* of each MARK_EVERYth number, where in types */
+	uint32_t n;	 /* numbers; 0 is void */
 };
 
 /* Numbers of the types to copy, in the order of their new ones, which begin with 1. */
 struct copy {
 	uint32_t *from; /* by new number - 1 */
-	uint32_t *to;	/* by old number, 0: not copied */
+	uint16_t *to;	/* by old number, 0: not copied */
 	uint32_t n;
 	char *out;
 	size_t size, room;
@@ -115,7 +116,13 @@ static int walk_open(struct walk *w, const void *btf, size_t size)
 
 static const struct btf_type *walk_type(const struct walk *w, uint32_t id)
 {
-	return (const struct btf_type *)(w->types + w->at[id]);
+	uint32_t n = id / MARK_EVERY * MARK_EVERY;
+	const char *at = w->types + w->marks[id / MARK_EVERY];
+
+	/* The first is 1. */
+	for (n = n ? n : 1; n < id; n++)
+		at += MIN_TYPE + tail_size((const struct btf_type *)at);
+	return (const struct btf_type *)at;
 }
 
 /* Strings end within their part: its last byte is 0. */
@@ -203,11 +210,12 @@ static struct kernel_btf_name *find_name(struct kernel_btf *k, const struct plac
 
 static void copy_add(struct copy *c, uint32_t id)
 {
-	if (!id || c->to[id])
+	if (!id || c->to[id] || c->n > MAX_COPIED)
 		return;
-	/* There is a place for each type that there is. */
+	/* There is a place for each type that there is. More than can be copied is an error later.
+	 */
 	c->from[c->n++] = id;
-	c->to[id] = c->n;
+	c->to[id] = (uint16_t)c->n;
 }
 
 static void look_at(struct kernel_btf *k, const struct places *p, const struct btf_type *t,
@@ -232,13 +240,15 @@ static int walk_all(struct kernel_btf *k, struct walk *w, struct copy *c)
 	find_places(k, w, &p);
 	for (uint32_t i = 0; i < k->n; i++)
 		k->names[i].id = 0;
+	w->marks[0] = 0;
 	for (w->n = 1; at < w->types_size; w->n++) {
 		const struct btf_type *t = (const struct btf_type *)(w->types + at);
 		long tail = w->types_size - at < MIN_TYPE ? -1 : tail_size(t);
 
 		if (tail < 0 || (size_t)tail > w->types_size - at - MIN_TYPE)
 			return -EINVAL;
-		w->at[w->n] = at;
+		if (w->n % MARK_EVERY == 0)
+			w->marks[w->n / MARK_EVERY] = at;
 		look_at(k, &p, t, w->n, c);
 		at += MIN_TYPE + (uint32_t)tail;
 	}
@@ -421,15 +431,15 @@ int kernel_btf_search(struct kernel_btf *k, const void *btf, size_t size)
 		return err;
 	/* Large, but only what is used of it gets memory. */
 	most = w.types_size / MIN_TYPE + 2;
-	w.at = malloc(most * sizeof(*w.at));
+	w.marks = malloc((most / MARK_EVERY + 1) * sizeof(*w.marks));
 	c.from = malloc(most * sizeof(*c.from));
 	c.to = calloc(most, sizeof(*c.to));
-	err = w.at && c.from && c.to ? walk_all(k, &w, &c) : -ENOMEM;
+	err = w.marks && c.from && c.to ? walk_all(k, &w, &c) : -ENOMEM;
 	if (!err)
 		err = copy_types(&c, &w);
 	if (!err)
 		err = copy_join(k, &c);
-	free(w.at);
+	free(w.marks);
 	free(c.from);
 	free(c.to);
 	free(c.out);
