@@ -434,6 +434,17 @@ static void find(struct alloc *a)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+void alloc_look(struct alloc *a)
+{
+	if (a->looked || !a->syms)
+		return;
+	a->generation = symbols_generation(a->syms);
+	find(a);
+	/* A process may be so young that there is more to see at the first reading. */
+	a->looked = a->readable;
+	a->wait_ns = a->again_ns = 0;
+}
+
 int alloc_read(struct alloc *a, uint64_t now_ns, uint64_t budget_ns, struct alloc_stats *out)
 {
 	int err;

@@ -59,6 +59,9 @@ const char *alloc_name(const struct alloc *a);
 /* Why there are no statistics; "" when there are. */
 const char *alloc_why(const struct alloc *a);
 
+/* Look now which it is, as the first reading would: it takes 10 ms for some. */
+void alloc_look(struct alloc *a);
+
 /*
  * Once a tick: look again where libraries came or went, and read, for some budget_ns at most.
  * 0, or -errno with alloc_why(): -ENOTSUP they cannot be read from outside, -EAGAIN this reading

@@ -18,8 +18,8 @@ struct session_config;
  *        started again after an exec of the target.
  * glance is called between ticks, some time after a child came that is watched too.
  * tick   fills its arrays of `s`. It allocates nothing in the steady state and blocks nowhere.
- * settle is called when that is on its way to the screen: for what takes long and changes none of
- * it.
+ * settle is called when all have started, and after a tick when that is on its way to the screen:
+ * for what takes long and changes none of it.
  */
 struct collector {
 	const char *name; /* also the section's name */

@@ -313,6 +313,16 @@ static void heap_tick(struct session *se, void *priv, struct snapshot *s)
 	h->last = *out;
 }
 
+/* In the first interval, so that the first tick does not have to. */
+static void heap_settle(struct session *se, void *priv)
+{
+	struct heap *h = priv;
+
+	(void)se;
+	if (!h->begun_at_ns)
+		alloc_look(h->alloc);
+}
+
 static void heap_reset(struct session *se, void *priv)
 {
 	struct heap *h = priv;
@@ -336,5 +346,6 @@ const struct collector collector_heap = {
 	.start = heap_start,
 	.tick = heap_tick,
 	.reset = heap_reset,
+	.settle = heap_settle,
 	.stop = heap_stop,
 };

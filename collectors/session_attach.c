@@ -92,7 +92,6 @@ static void load_bpf(struct session *se)
 	struct bpf_request req = {
 		.pid = se->target.pid,
 		.nslots = se->plan && !se->cfg.in_process ? probe_plan_slots(se->plan) : 0,
-		.sessions = bpf_has_uprobe_session(),
 		.sample = se->cfg.sample_hz > 0,
 		.offcpu = se->cfg.offcpu,
 		.syscalls = se->cfg.syscalls != SYSCALL_OFF,
@@ -104,8 +103,10 @@ static void load_bpf(struct session *se)
 	};
 	char why[SNAP_TEXT] = "turned off by --no-bpf", fix[SNAP_TEXT] = "";
 
-	if (req.nslots)
+	if (req.nslots) {
+		req.sessions = bpf_has_uprobe_session();
 		req.func_copies = func_hists_copies(req.nslots, procfs_cpu_ids());
+	}
 	if (!se->cfg.no_bpf)
 		se->bpf = bpf_new(&req, why, sizeof(why), fix, sizeof(fix));
 	if (se->bpf)
@@ -123,6 +124,13 @@ static void start_collectors(struct session *se)
 			se->started[i] = !collectors[i]->start(se, &se->priv[i]);
 			se->asked_ns[i] = clock_mono_ns();
 		}
+}
+
+void session_settle(struct session *se)
+{
+	for (uint32_t i = 0; i < ncollectors; i++)
+		if (se->started[i] && collectors[i]->settle)
+			collectors[i]->settle(se, se->priv[i]);
 }
 
 static void stop_collectors(struct session *se)
@@ -150,21 +158,37 @@ void session_detach(struct session *se)
 	se->symbols = NULL;
 }
 
+/* They count from their start on, one after the other: the first interval is that of the first. */
+static void begin(struct session *se)
+{
+	se->reset_ns = se->last_ns = clock_mono_ns();
+	start_collectors(se);
+	se->started_ns = clock_mono_ns();
+	session_settle(se);
+}
+
+uint64_t session_ready_ns(const struct session *se)
+{
+	uint64_t first = se->last_ns + SESSION_FIRST_TICK_NS;
+	uint64_t least = se->started_ns + SESSION_LEAST_TICK_NS;
+
+	return first > least ? first : least;
+}
+
 void session_attach(struct session *se)
 {
 	load_bpf(se);
-	start_collectors(se);
-	se->reset_ns = se->last_ns = se->attached_ns = clock_mono_ns();
+	begin(se);
+	se->attached_ns = se->last_ns;
 }
 
 void session_attach_lightly(struct session *se, const char *why)
 {
 	session_section(se, "bpf", SECTION_ABSENT, NULL, "%s", why);
-	start_collectors(se);
+	begin(se);
 	for (uint32_t i = 0; i < se->nsections; i++)
 		if (se->sections[i].status == SECTION_ABSENT)
 			session_section(se, se->sections[i].name, SECTION_ABSENT, NULL, "%s", why);
-	se->reset_ns = se->last_ns = clock_mono_ns();
 }
 
 void session_reattach(struct session *se)

@@ -67,9 +67,9 @@ static void live_loop(struct session *se)
 	uint64_t next;
 
 	session_attach(se);
-	next = se->last_ns + (se->cfg.first_tick_soon && interval(se) > SESSION_FIRST_TICK_NS
-				      ? SESSION_FIRST_TICK_NS
-				      : interval(se));
+	next = se->cfg.first_tick_soon && interval(se) > SESSION_FIRST_TICK_NS
+		       ? session_ready_ns(se)
+		       : se->started_ns + interval(se);
 	while (!se->want_quit && !se->finished) {
 		uint64_t step;
 

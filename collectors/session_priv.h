@@ -22,6 +22,7 @@ enum {
 	SESSION_MAX_WATCHES = 16,
 	/* A first look soon after the start, long enough for rates to mean something. */
 	SESSION_FIRST_TICK_NS = 30 * 1000 * 1000,
+	SESSION_LEAST_TICK_NS = 20 * 1000 * 1000, /* for those that start last */
 	/* A target that runs execve all the time is attached to once a second, after a few times.
 	 */
 	SESSION_HASTY_EXECS = 5,
@@ -73,6 +74,7 @@ struct session {
 	struct recorder *recorder;
 	struct replay *replay;
 	uint64_t seq, now_ns, last_ns, reset_ns;
+	uint64_t started_ns;		       /* the last collector, where last_ns is the first */
 	uint64_t interval_ns;		       /* of the collector that is asked now */
 	uint64_t attached_ns, attach_after_ns; /* when last, and when next: 0 unless it waits */
 	uint32_t hasty_execs;
@@ -95,6 +97,12 @@ void session_attach(struct session *se);
 /* The collectors that need neither symbols nor eBPF, after session_detach. */
 void session_attach_lightly(struct session *se, const char *why);
 void session_detach(struct session *se);
+
+/* After an attach: when rates will mean something. */
+uint64_t session_ready_ns(const struct session *se);
+
+/* For what takes long, when the first interval begins or a tick is on its way. */
+void session_settle(struct session *se);
 
 /* A new program runs under the same pid: nothing known of the old one holds. */
 void session_reattach(struct session *se);

@@ -43,8 +43,8 @@ static void attach_to_new_program(struct session *se)
 	se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
 	session_reattach(se);
 	/* Rates of an interval of microseconds would mean nothing. */
-	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
-	session_let_pass(se->last_ns + SESSION_FIRST_TICK_NS);
+	session_wait_until(se, session_ready_ns(se));
+	session_let_pass(session_ready_ns(se));
 }
 
 /* Attaching takes some 50 ms of a CPU: a target that does nothing but execve must not cost it. */
@@ -62,8 +62,8 @@ static void follow_exec(struct session *se)
 	session_detach(se);
 	session_attach_lightly(se,
 			       "the target runs execve all the time: attached to once a second");
-	session_wait_until(se, se->last_ns + SESSION_FIRST_TICK_NS);
-	session_let_pass(se->last_ns + SESSION_FIRST_TICK_NS);
+	session_wait_until(se, session_ready_ns(se));
+	session_let_pass(session_ready_ns(se));
 }
 
 /* The first of several has ended: another one takes its place. */
@@ -190,8 +190,6 @@ void session_tick(struct session *se)
 	rules_run(se->rules, s);
 	record(se, s);
 	session_publish(se);
-	for (uint32_t i = 0; i < ncollectors; i++)
-		if (se->started[i] && collectors[i]->settle)
-			collectors[i]->settle(se, se->priv[i]);
+	session_settle(se);
 	se->last_ns = tick_ns;
 }
