@@ -62,19 +62,38 @@ struct bpf {
 
 /* The last warning that libbpf printed: the reason for a failed load. One session at a time. */
 static __thread char libbpf_message[SNAP_TEXT];
+static __thread char verifier_message[SNAP_TEXT];
 
+/* What the verifier says last, before its count of steps: why it refuses the program. */
+static void keep_verdict(const char *log)
+{
+	const char *end = strstr(log, "\nprocessed "), *line;
+
+	if (!end)
+		return;
+	for (line = end; line > log && line[-1] != '\n'; line--)
+		;
+	snprintf(verifier_message, sizeof(verifier_message), "%.*s", (int)(end - line), line);
+}
+
+/* With PERFTOP_BPF_LOG set, all that libbpf says goes to the standard error output as well. */
 static int keep_message(enum libbpf_print_level level, const char *fmt, va_list args)
 {
-	char line[512];
+	char *text;
 
-	if (level != LIBBPF_WARN)
+	if (level != LIBBPF_WARN || vasprintf(&text, fmt, args) < 0)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = '\0';
-	if (strncmp(line, "libbpf: -- BEGIN", 16) && !strstr(line, "failed to load object") &&
-	    !strstr(line, "failed to load BPF skeleton"))
+	if (getenv("PERFTOP_BPF_LOG"))
+		fputs(text, stderr);
+	if (strstr(text, "-- BEGIN PROG LOAD LOG")) {
+		keep_verdict(text);
+	} else if (!strstr(text, "failed to load object") &&
+		   !strstr(text, "failed to load BPF skeleton")) {
+		text[strcspn(text, "\n")] = '\0';
 		snapshot_string(libbpf_message, sizeof(libbpf_message),
-				strncmp(line, "libbpf: ", 8) ? line : line + 8);
+				strncmp(text, "libbpf: ", 8) ? text : text + 8);
+	}
+	free(text);
 	return 0;
 }
 
@@ -234,13 +253,13 @@ static bool is_refused(struct bpf *b, const struct bpf_request *req, struct bpf_
 	struct perftop_bpf *skel;
 	int err;
 
-	libbpf_message[0] = '\0';
+	libbpf_message[0] = verifier_message[0] = '\0';
 	skel = open_skeleton(b, req, st->name);
 	err = skel ? load_skeleton(b, skel) : -errno;
 	perftop_bpf__destroy(skel);
 	if (err)
 		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
-			 libbpf_message, strerror(-err));
+			 verifier_message[0] ? verifier_message : libbpf_message, strerror(-err));
 	return err;
 }
 

@@ -93,7 +93,11 @@ static __always_inline void turn_key_unix(struct sock *sk, enum turn_origin orig
 		address = BPF_CORE_READ(other, addr);
 	}
 	len = BPF_CORE_READ(address, len) - sizeof(address->name[0].sun_family);
-	if (!address || len - 1 >= sizeof(key->path))
+	if (!address || !len)
+		return;
+	/* Or one comparison of len - 1 does for both, from which kernels before 6.2 learn nothing. */
+	barrier_var(len);
+	if (len > sizeof(key->path))
 		return;
 	if (!bpf_probe_read_kernel(key->path, len, address->name[0].sun_path))
 		key->family = FAMILY_UNIX;
