@@ -182,8 +182,11 @@ static int func_start(struct session *se, void **priv)
 		f->timer_fd = f->late_fd = -1;
 	err = f ? func_open(f, se, why, sizeof(why)) : -ENOMEM;
 	if (err) {
-		session_section(se, "func", SECTION_ABSENT, NULL, "%s",
-				why[0] ? why : strerror(-err));
+		session_section(se, "func", SECTION_ABSENT,
+				err == -ENOTSUP && !bpf_has_uprobe_multi()
+					? "--in-process, for calls from module to module"
+					: NULL,
+				"%s", why[0] ? why : strerror(-err));
 		if (f)
 			func_late_fini(f, se);
 		func_free(f);

@@ -118,8 +118,7 @@ struct func_attach *func_attach_new(struct bpf *b, const struct probe_plan *plan
 	}
 	a->sessions = bpf_program_fd(b, program_names[FUNC_SESSION], why, why_size) >= 0;
 	if (!a->sessions && !bpf_has_uprobe_multi()) {
-		snprintf(why, why_size,
-			 "this kernel cannot place many user probes at once (Linux 6.6 can)");
+		snprintf(why, why_size, "Linux before 6.6 cannot place many user probes at once");
 		func_attach_free(a);
 		return NULL;
 	}

@@ -176,7 +176,8 @@ static void say_proc(struct heap *h, struct session *se, const struct snap_heap 
 /* --heap=trace: the probes are those of -e, and so are their budget and their notes. */
 static void fill_trace(struct session *se, struct snapshot *s)
 {
-	const char *note = "";
+	const struct snap_section *func = session_find_section(se, "func");
+	const char *note = "", *sample = "--heap=sample";
 	double dearest_ns = 0;
 	uint32_t rows = 0;
 
@@ -196,8 +197,12 @@ static void fill_trace(struct session *se, struct snapshot *s)
 		if (strstr(l->note, "estimate") || strstr(l->note, "detached"))
 			note = l->note;
 	}
-	session_section(se, "heap", note[0] || !rows ? SECTION_DEGRADED : SECTION_LIVE,
-			"--heap=sample",
+	if (!rows && func && func->status == SECTION_ABSENT) {
+		session_section(se, "heap", SECTION_DEGRADED, sample,
+				"resident memory only: --heap=trace: %s", func->reason);
+		return;
+	}
+	session_section(se, "heap", note[0] || !rows ? SECTION_DEGRADED : SECTION_LIVE, sample,
 			"%u functions counted by eBPF, up to %.1f µs a call%s%s; "
 			"sizes and call sites need --heap=sample",
 			rows, dearest_ns / 1e3, note[0] ? ": " : "", note);

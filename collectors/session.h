@@ -118,6 +118,8 @@ bool session_timer_rang(int fd);
 void session_section(struct session *se, const char *name, enum section_status status,
 		     const char *fix, const char *reason, ...)
 	__attribute__((format(printf, 5, 6)));
+/* What a collector said of its section, as far as it has started; NULL: nothing yet. */
+const struct snap_section *session_find_section(const struct session *se, const char *name);
 /* A line for the user about what happened to the target. */
 void session_event(struct session *se, const char *text, ...) __attribute__((format(printf, 2, 3)));
 /* The same for what happens all the time: it takes the place of the last line of this kind. */

@@ -93,11 +93,20 @@ const char *session_privilege_fix(const struct session *se)
 	return se->privilege.fix;
 }
 
-static struct snap_section *find_section(struct session *se, const char *name)
+const struct snap_section *session_find_section(const struct session *se, const char *name)
 {
 	for (uint32_t i = 0; i < se->nsections; i++)
 		if (!strcmp(se->sections[i].name, name))
 			return &se->sections[i];
+	return NULL;
+}
+
+static struct snap_section *make_section(struct session *se, const char *name)
+{
+	const struct snap_section *known = session_find_section(se, name);
+
+	if (known)
+		return &se->sections[known - se->sections];
 	if (se->nsections == SNAP_SECTIONS)
 		return NULL;
 	snapshot_string(se->sections[se->nsections].name, sizeof(se->sections[0].name), name);
@@ -107,7 +116,7 @@ static struct snap_section *find_section(struct session *se, const char *name)
 void session_section(struct session *se, const char *name, enum section_status status,
 		     const char *fix, const char *reason, ...)
 {
-	struct snap_section *sec = find_section(se, name);
+	struct snap_section *sec = make_section(se, name);
 	char text[SNAP_TEXT];
 	va_list ap;
 

@@ -65,6 +65,7 @@ static int tail_open(struct tail *t, struct bpf *b)
 static int check(struct session *se)
 {
 	const struct session_config *cfg = session_config(se);
+	const struct snap_section *func = session_find_section(se, "func");
 	char why[SNAP_TEXT];
 
 	if (cfg->no_tails) {
@@ -85,6 +86,11 @@ static int check(struct session *se)
 		session_section(se, "tail", SECTION_ABSENT, session_privilege_fix(se),
 				"needs eBPF");
 		return -EPERM;
+	}
+	if (func && func->status == SECTION_ABSENT) {
+		session_section(se, "tail", SECTION_ABSENT, func->fix, "no function is timed: %s",
+				func->reason);
+		return -ENOTSUP;
 	}
 	if (!cfg->offcpu ||
 	    bpf_program_fd(session_bpf(se), "on_sched_switch", why, sizeof(why)) < 0) {

@@ -171,7 +171,7 @@ static void print_uprobes(struct doctor *d, const struct snapshot *s)
 					      : "many at once; entry and return are paired by "
 						"stack pointer (no session before Linux 6.13)"
 				    : "no uprobe_multi before Linux 6.6: functions cannot be timed",
-	     bpf_has_uprobe_multi() ? NULL : "use Linux 6.6 or later for -e");
+	     bpf_has_uprobe_multi() ? NULL : "--in-process, or Linux 6.6 or later for -e");
 }
 
 /* They are placed by the same part as the probes of functions: its reasons are theirs. */
