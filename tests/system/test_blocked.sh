@@ -220,11 +220,13 @@ thinned ""
 thinned ", by wake-ups" PERFTOP_NO_SCHEDULER_CLOCK=1
 "$PERFTOP" -p "$pid" --json -d 250ms --duration 3s --syscalls=off --max-overhead 0 >"$T/full.json" 2>&1
 equal "without a limit all are seen" "$(tail -1 "$T/full.json" | jq -r .sections.blocked.status)" live
-# A wake-up's way to a CPU that idles is no waiting for a CPU, whatever else is asked for.
-locks() { jq '[.blocked.rows[] | select(.reason == "futex") | .pct] | add' <<<"$(tail -1 "$1")"; }
+# A wake-up's way to a CPU that idles is no waiting for a CPU, whatever else is asked for: the
+# scheduler's own account of each thread has none of it.
 "$PERFTOP" -p "$pid" --json -d 250ms --duration 3s --syscalls=off --max-overhead 0 -e storm_events:main >"$T/tails.json" 2>&1
-between "of time that threads wait for locks, with functions timed too, percent of without" \
-	"$(jq -n "100 * $(locks "$T/tails.json") / $(locks "$T/full.json")")" 70 140
+for file in full tails; do
+	between "time in the run queue, percent beyond the scheduler's account, $file" "$(jq -s '[.[1:][] |
+		([.blocked.rows[] | select(.reason == "runq") | .pct] | add) - ([.threads[].runq_pct] | add)] | add / length' "$T/$file.json")" -10 10
+done
 
 # poll and select wait for what their descriptors are: the network only where one is a socket.
 cat >"$T/polls.py" <<'P'
