@@ -264,7 +264,7 @@ watch: deps
 DEPS := clang llvm bpftool libbpf-dev libck-dev libncurses-dev libdw-dev libelf-dev libiberty-dev \
 	libsqlite3-dev libjansson-dev zlib1g-dev libcap2-bin ncurses-term
 DEPS_TEST := libcmocka-dev libsimde-dev g++ tmux redis-server redis-tools sqlite3 jq python3 strace procps \
-	libtcmalloc-minimal4 libmimalloc-dev libjemalloc-dev nodejs postgresql
+	libtcmalloc-minimal4 libmimalloc-dev libjemalloc-dev nodejs postgresql qemu-system-x86 busybox-static cpio
 DEPS_PEERS := g++ libopenblas-dev libdnnl-dev libhnswlib-dev libfaiss-dev
 DEPS_BENCH := bpftrace libbpf-tools htop linux-perf
 DEPS_LINT := clang-format clang-tidy cppcheck gcc-aarch64-linux-gnu libc6-dev-arm64-cross

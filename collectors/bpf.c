@@ -247,16 +247,30 @@ static void drop_links(struct bpf *b)
 		bpf_link__destroy(b->links[--b->nlinks].link);
 }
 
-/* Load this one alone. */
-static bool is_refused(struct bpf *b, const struct bpf_request *req, struct bpf_program_state *st)
+static int load_alone(struct bpf *b, const struct bpf_request *req, const char *name)
 {
 	struct perftop_bpf *skel;
 	int err;
 
 	libbpf_message[0] = verifier_message[0] = '\0';
-	skel = open_skeleton(b, req, st->name);
+	skel = open_skeleton(b, req, name);
 	err = skel ? load_skeleton(b, skel) : -errno;
 	perftop_bpf__destroy(skel);
+	return err;
+}
+
+static bool is_refused(struct bpf *b, const struct bpf_request *req, struct bpf_program_state *st)
+{
+	int err = load_alone(b, req, st->name);
+
+	if (err && b->sched_accounted) {
+		/* Where run queues cannot be read, or keep no account of the time in them. */
+		b->sched_accounted = false;
+		if (!load_alone(b, req, st->name))
+			return false;
+		b->sched_accounted = true;
+		err = load_alone(b, req, st->name);
+	}
 	if (err)
 		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
 			 verifier_message[0] ? verifier_message : libbpf_message, strerror(-err));
@@ -307,11 +321,7 @@ static int load(struct bpf *b, const struct bpf_request *req)
 	}
 	perftop_bpf__destroy(b->skel);
 	b->skel = NULL;
-	if (!b->sched_accounted)
-		return err;
-	/* A kernel whose run queues cannot be read, or that keeps no account of time in them. */
-	b->sched_accounted = false;
-	return load(b, req);
+	return err;
 }
 
 /* The iterator takes a pid of our namespace and sees the kernel's: ask it for one row. */
@@ -369,6 +379,10 @@ static void say_why(int err, char *why, size_t why_size, char *fix, size_t fix_s
 		snprintf(why, why_size,
 			 "this kernel has no type information (/sys/kernel/btf/vmlinux)");
 		snprintf(fix, fix_size, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+	} else if (!bpf_has_task_storage()) {
+		snprintf(why, why_size,
+			 "this kernel's eBPF keeps nothing by thread (no task storage)");
+		snprintf(fix, fix_size, "use Linux 5.15 or later");
 	} else {
 		snprintf(why, why_size, "loading eBPF programs failed: %.120s (%s)", libbpf_message,
 			 strerror(-err));
@@ -399,7 +413,7 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	b->translates = bpf_request_translates(req);
 	if (!err)
 		err = load(b, req);
-	if (err && err != -EPERM && find_refused(b, req))
+	if (err && err != -EPERM && bpf_has_task_storage() && find_refused(b, req))
 		err = load(b, req);
 	if (!err)
 		return b;

@@ -70,6 +70,7 @@ void bpf_detach_tp(struct bpf *b, const char *program);
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size);
 
 /* Kernel support, found by trying once. */
+bool bpf_has_task_storage(void);
 bool bpf_has_uprobe_multi(void);
 bool bpf_has_uprobe_session(void);
 

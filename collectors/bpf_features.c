@@ -34,6 +34,11 @@ static bool attach_type_works(uint32_t type)
 	return fd == -ENOENT || fd == -EBADF;
 }
 
+bool bpf_has_task_storage(void)
+{
+	return libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) != 0;
+}
+
 bool bpf_has_uprobe_multi(void)
 {
 	return attach_type_works(UPROBE_LINK_MULTI);

@@ -122,9 +122,10 @@ static int find_debug(pid_t pid, const struct program *p, uint64_t *debug)
 		err = inject_read(pid, dynamic + (uint64_t)i * sizeof(d), &d, sizeof(d));
 		if (err || d.d_tag == DT_NULL)
 			break;
-		if (d.d_tag == DT_DEBUG && d.d_un.d_val) {
+		/* The loader fills it in: 0, it has not come to that yet. */
+		if (d.d_tag == DT_DEBUG) {
 			*debug = d.d_un.d_val;
-			return 0;
+			return *debug ? 0 : -EAGAIN;
 		}
 	}
 	return -ENOEXEC;
@@ -236,7 +237,7 @@ static int modules_walk(struct inject_modules *m, pid_t pid, uint64_t map, uint6
 		previous = map;
 		map = (uintptr_t)l.l_next;
 	}
-	return m->n ? 0 : -ENOEXEC;
+	return m->n ? 0 : -EAGAIN; /* as empty as it begins */
 }
 
 int inject_modules_read(struct inject_modules *m, pid_t pid)
