@@ -123,7 +123,6 @@ struct metered {
 	const struct kernel *kernel;
 	struct perftop_hist ns;
 	struct perftop_counter flops, bytes;
-	uint32_t batch; /* of metered_batches */
 };
 
 void metered_init(struct metered *m, const struct kernel *k);
@@ -175,37 +174,54 @@ static inline int metered_decode(const struct metered *m, const struct decode *d
 }
 
 /*
- * Micro-LoRA takes some 25 ns, and each number that is kept 1 % of that. So a thread's calls of one
- * shape in a row are told to the counters together: when one of them is timed, when the shape
- * changes, when the thread ends, and at metered_settle(). Between these a batch of calls, 170 us of
- * them at the most, is not seen yet.
+ * Micro-LoRA takes some 15 ns, and each number that is kept 1 % of that. So a thread's calls of one
+ * name and shape in a row are told to the counters together: when one of them is timed, when name
+ * or shape change, when the thread ends, and at metered_settle(). Between these a batch of calls,
+ * 170 us of them at the most, is not seen yet.
  *
- * A batch is one word: the shape, and in the lowest 10 bits how many calls are left in it, since
- * what costs is loads and stores. Dimensions beyond 2^22 would be mistaken for others.
+ * What costs is loads, and more so those that wait for another's result. So forward passes and
+ * updates have a batch each, whose address a call knows, and it is two words.
  */
-enum { METERED_BATCHES = 16, METERED_LEFT = 1023, METERED_ROWS = 15 /* at once, in a batch */ };
-extern __thread uint64_t metered_batches[METERED_BATCHES]
+enum { METERED_LEFT = 1023, METERED_ROWS = 15 /* at once, in a batch */ };
+enum metered_kind { METERED_FORWARD, METERED_UPDATE, METERED_KINDS };
+struct metered_batch {
+	uint64_t dims; /* both, as one load has them */
+	uint64_t left; /* in the lowest 10 bits calls before one is timed; above metered_shape() */
+};
+extern __thread struct metered_batch metered_batches[METERED_KINDS]
 	__attribute__((tls_model("initial-exec")));
 
-static inline uint64_t metered_shape(const struct lora *l, uint32_t rows)
+static inline uint64_t metered_dims(const struct lora *l)
 {
-	uint64_t dims; /* both, in one load */
+	uint64_t dims;
 
 	memcpy(&dims, &l->dim_in, sizeof(dims));
-	return (dims << 10) + ((uint64_t)l->rank << 34) + ((uint64_t)rows << 36);
+	return dims;
 }
 
-/* One more call of the shape that the thread's last was of, and not to be timed. */
-static inline bool metered_again(const struct metered *m, const struct lora *l, uint32_t rows)
+/*
+ * The rest of what a batch's calls share: rows, the histogram and so the name, the rank. A rank
+ * beyond 3 would be mistaken for another name; its call fails anyway.
+ */
+static inline uint64_t metered_shape(const struct metered *m, const struct lora *l, uint32_t rows)
+{
+	return ((uint64_t)rows << 24) + ((uint64_t)m->ns.slot << 12) + ((uint64_t)l->rank << 10);
+}
+
+/* One more call of the name and shape that the thread's last was of, and not to be timed. */
+static inline bool metered_again(enum metered_kind kind, const struct metered *m,
+				 const struct lora *l, uint32_t rows)
 {
 #ifdef PERFTOP_DISABLED
 	return true;
 #else
-	uint64_t *b = &metered_batches[m->batch], was = *b;
+	struct metered_batch *b = &metered_batches[kind];
+	const uint64_t left = b->left - 1;
 
-	if (PERFTOP_UNLIKELY(was - metered_shape(l, rows) - 1 >= METERED_LEFT))
+	if (PERFTOP_UNLIKELY(metered_dims(l) != b->dims ||
+			     left - metered_shape(m, l, rows) >= METERED_LEFT))
 		return false;
-	*b = was - 1;
+	b->left = left;
 	return true;
 #endif
 }
@@ -214,43 +230,32 @@ static inline bool metered_again(const struct metered *m, const struct lora *l, 
 void metered_settle(void);
 
 int metered_lora_forward_anew(const struct metered *m, const struct lora *l, const float *x,
-			      float *y);
-int metered_lora_forward_rows(const struct metered *m, const struct lora *l, const float *x,
 			      size_t x_row, float *y, size_t y_row, uint32_t rows);
 int metered_lora_update_anew(const struct metered *m, const struct lora *l, const float *x,
 			     const float *grad_y, float weight, struct lora_gradient *g);
+/* Not counted. */
+int metered_lora_each(const struct metered *m, const struct lora *l, const float *x, size_t x_row,
+		      float *y, size_t y_row, uint32_t rows);
 
-static inline int metered_lora_each(const struct metered *m, const struct lora *l, const float *x,
-				    size_t x_row, float *y, size_t y_row, uint32_t rows)
-{
-	int err = 0;
-
-	for (; rows && !err; rows--, x += x_row, y += y_row)
-		err = m->kernel->run.lora_forward(l, x, y);
-	return err;
-}
-
-/* `rows` vectors, counted as one call. A loop's registers would cost a single one 3 ns. */
+/*
+ * `rows` vectors, counted as one call. The loop over them is out of line: its registers would cost
+ * a single one 3 ns.
+ */
 static inline int metered_lora_forward(const struct metered *m, const struct lora *l,
 				       const float *x, size_t x_row, float *y, size_t y_row,
 				       uint32_t rows)
 {
-#ifdef PERFTOP_DISABLED
+	if (!metered_again(METERED_FORWARD, m, l, rows))
+		return metered_lora_forward_anew(m, l, x, x_row, y, y_row, rows);
 	if (rows != 1)
 		return metered_lora_each(m, l, x, x_row, y, y_row, rows);
-#else
-	if (rows != 1)
-		return metered_lora_forward_rows(m, l, x, x_row, y, y_row, rows);
-#endif
-	if (!metered_again(m, l, 1))
-		return metered_lora_forward_anew(m, l, x, y);
 	return m->kernel->run.lora_forward(l, x, y);
 }
 
 static inline int metered_lora_update(const struct metered *m, const struct lora *l, const float *x,
 				      const float *grad_y, float weight, struct lora_gradient *g)
 {
-	if (!metered_again(m, l, 1))
+	if (!metered_again(METERED_UPDATE, m, l, 1))
 		return metered_lora_update_anew(m, l, x, grad_y, weight, g);
 	return m->kernel->run.lora_update(l, x, grad_y, weight, g);
 }

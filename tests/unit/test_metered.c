@@ -169,20 +169,29 @@ static void a_child_counts_its_parents_calls(void **state)
 	assert_int_equal(told("family", "ns", NULL), 30);
 }
 
-/* More names than there are batches: the last are counted one by one. */
-static void names_beyond_the_batches_are_not_counted(void **state)
+/* There is one batch for all that runs forward. */
+static void names_that_take_turns_share_counts(void **state)
 {
-	char name[METERED_BATCHES][16];
-	struct caller c;
+	enum { NAMES = 3 };
+	struct caller c[NAMES];
+	char name[NAMES][16];
+	uint64_t timed;
 
-	for (int i = 0; i < METERED_BATCHES; i++) {
-		snprintf(name[i], sizeof(name[i]), "many%d", i);
-		caller_init(&c, name[i]);
-		forward(&c, DIM, 1, 1, CALLS);
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(name[i], sizeof(name[i]), "turns%d", i);
+		caller_init(&c[i], name[i]);
 	}
+	for (int n = 0; n < CALLS; n++)
+		for (int i = 0; i < NAMES; i++)
+			forward(&c[i], DIM, 1, 1, 1 + i * (n % 2));
 	metered_settle();
-	for (int i = 0; i < METERED_BATCHES; i++)
-		assert_int_equal(told(name[i], "ns", NULL), CALLS);
+	for (int i = 0; i < NAMES; i++) {
+		const uint64_t calls = CALLS + (uint64_t)i * CALLS / 2;
+
+		assert_int_equal(told(name[i], "ns", &timed), calls);
+		assert_int_equal(timed, calls / METERED_BRIEF_ONE_IN + 1);
+		assert_int_equal(told(name[i], "flops", NULL), calls * flops_of(DIM, 1, 1));
+	}
 }
 
 int main(void)
@@ -192,7 +201,7 @@ int main(void)
 		cmocka_unit_test(a_change_of_shape_is_missed),
 		cmocka_unit_test(a_thread_that_ends_takes_counts_with_it),
 		cmocka_unit_test(a_child_counts_its_parents_calls),
-		cmocka_unit_test(names_beyond_the_batches_are_not_counted),
+		cmocka_unit_test(names_that_take_turns_share_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
