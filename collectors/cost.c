@@ -16,11 +16,14 @@
 #include "perftop.skel.h"
 
 /*
- * Timing eBPF programs costs each run some 25-50 ns, so it is on for one tick in COST_EVERY and
- * the figure stands until the next, or until perftop counts twice the events, or half. Beginning
- * with the second tick: the first is short.
+ * Timing eBPF programs costs each run some 25-50 ns, and it goes on and off by patching the
+ * kernel's code, 12 ms each on a virtual machine: a third of all that perftop takes beside an idle
+ * target. So it is on for one tick in COST_EVERY and the figure stands until the next, or until
+ * perftop counts twice the events, or half. Where it was little, each time twice as many ticks
+ * pass. Beginning with the second tick: the first is short.
  */
-enum { COST_EVERY = 30, COST_FIRST = 1, COST_FEW = 1000 };
+enum { COST_EVERY = 30, COST_EVERY_MOST = 480, COST_FIRST = 1, COST_FEW = 1000 };
+#define COST_LITTLE_NS 1e6 /* a second */
 
 /*
  * Of a program's runs some are for the target; those take longer than the ones that look and pass
@@ -76,7 +79,7 @@ struct cost {
 	bool over;		/* the budget, which was said */
 	uint64_t window_events; /* in the interval before it */
 	uint64_t dropped;	/* of all collectors, since the start or the last reset */
-	uint32_t ticks;
+	uint32_t every, left;	/* ticks between measurements; until the next */
 	long page_bytes;
 };
 
@@ -213,11 +216,11 @@ static void cost_settle(struct session *se, void *priv)
 
 static void say_how(struct session *se)
 {
-	session_section(
-		se, "cost", SECTION_LIVE, NULL, "%s",
-		session_bpf(se)
-			? "eBPF run time measured in one tick of thirty, or when the rate changes"
-			: "no eBPF loaded: the target pays for reads of /proc alone");
+	session_section(se, "cost", SECTION_LIVE, NULL, "%s",
+			session_bpf(se)
+				? "eBPF run time measured in one tick of thirty or more, or when "
+				  "the rate changes"
+				: "no eBPF loaded: the target pays for reads of /proc alone");
 }
 
 static void say_over(struct session *se, const struct cost *c, double pct, double budget)
@@ -273,6 +276,8 @@ static int cost_start(struct session *se, void **priv)
 	if (!c)
 		return -ENOMEM;
 	c->stats_fd = -1;
+	c->every = COST_EVERY / 2; /* twice as many once it was measured */
+	c->left = COST_FIRST;
 	c->may_time = session_bpf(se) != NULL;
 	c->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	c->wall_ns = clock_mono_ns();
@@ -303,6 +308,20 @@ static bool has_changed(const struct cost *c, uint64_t events)
 	return events / 2 > c->window_events + COST_FEW || c->window_events / 2 > events + COST_FEW;
 }
 
+/* Is the next interval to be timed? */
+static bool is_due(struct cost *c, bool changed)
+{
+	bool due = !c->left--;
+
+	if (changed || c->target_ns_per_s > COST_LITTLE_NS)
+		c->every = COST_EVERY;
+	else if (due && c->every < COST_EVERY_MOST)
+		c->every *= 2;
+	if (changed || due)
+		c->left = c->every - 1;
+	return changed || due;
+}
+
 static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 {
 	struct cost *c = priv;
@@ -313,8 +332,8 @@ static void cost_tick(struct session *se, void *priv, struct snapshot *s)
 	fill_self(c, &s->cost);
 	if (c->may_time) {
 		read_window(se, c, s);
-		c->timed = c->ticks++ % COST_EVERY == COST_FIRST || has_changed(c, told->events) ||
-			   c->window_weight != switch_weight(se);
+		c->timed = is_due(c, has_changed(c, told->events) ||
+					     c->window_weight != switch_weight(se));
 		if (c->timed)
 			c->window_events = told->events;
 	}
