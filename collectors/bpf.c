@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collectors/bpf_beside.h"
 #include "collectors/bpf_prepare.h"
 #include "collectors/bpf_programs.h"
 #include "collectors/clock.h"
@@ -231,11 +232,11 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	return skel;
 }
 
-static int load_skeleton(struct bpf *b, struct perftop_bpf *skel)
+static int load_skeleton(struct bpf *b, struct perftop_bpf *skel, struct bpf_beside *large)
 {
 	int err;
 
-	bpf_prepare_begin(b->prepare);
+	bpf_prepare_begin(b->prepare, large);
 	err = perftop_bpf__load(skel);
 	bpf_prepare_end();
 	return err;
@@ -254,7 +255,7 @@ static int load_alone(struct bpf *b, const struct bpf_request *req, const char *
 
 	libbpf_message[0] = verifier_message[0] = '\0';
 	skel = open_skeleton(b, req, name);
-	err = skel ? load_skeleton(b, skel) : -errno;
+	err = skel ? load_skeleton(b, skel, NULL) : -errno;
 	perftop_bpf__destroy(skel);
 	return err;
 }
@@ -307,14 +308,17 @@ static void arm_last_slot(const struct bpf *b, const struct bpf_request *req)
 		bpf_map_update_elem(bpf_map__fd(b->skel->maps.tail_slots), &last, &armed, BPF_ANY);
 }
 
-static int load(struct bpf *b, const struct bpf_request *req)
+/* at_once: large programs by threads beside libbpf. */
+static int load(struct bpf *b, const struct bpf_request *req, bool at_once)
 {
+	struct bpf_beside beside = {.n = 0};
 	int err;
 
 	b->skel = open_skeleton(b, req, NULL);
 	if (!b->skel)
 		return -errno;
-	err = load_skeleton(b, b->skel);
+	err = load_skeleton(b, b->skel, at_once ? &beside : NULL);
+	err = bpf_beside_end(&beside, err);
 	if (!err) {
 		arm_last_slot(b, req);
 		return 0;
@@ -338,7 +342,7 @@ static int find_tgid(struct bpf *b, const struct bpf_request *req)
 	b->skel = open_skeleton(b, req, "iter_threads");
 	if (!b->skel)
 		return -errno;
-	err = load_skeleton(b, b->skel);
+	err = load_skeleton(b, b->skel, NULL);
 	if (!err) {
 		fd = bpf_attach_iter(b, "iter_threads", why, sizeof(why));
 		fd = fd < 0 ? fd : bpf_iter_create(fd);
@@ -412,9 +416,9 @@ struct bpf *bpf_new(const struct bpf_request *req, char *why, size_t why_size, c
 	b->many = req->many;
 	b->translates = bpf_request_translates(req);
 	if (!err)
-		err = load(b, req);
+		err = load(b, req, b->ncpu > 1);
 	if (err && err != -EPERM && bpf_has_task_storage() && find_refused(b, req))
-		err = load(b, req);
+		err = load(b, req, false);
 	if (!err)
 		return b;
 	say_why(err, why, why_size, fix, fix_size);

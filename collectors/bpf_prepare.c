@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "collectors/bpf_beside.h"
 #include "collectors/kernel_btf.h"
 #include "probes/contract.h"
 
@@ -35,6 +36,7 @@ static const char tp_prefix[] = "tp_btf/", iter_prefix[] = "iter/";
 
 /* The global loading: libbpf tells the callback below which program it loads, but not for whom. */
 static __thread const struct bpf_prepare *loading;
+static __thread struct bpf_beside *beside; /* NULL: all by libbpf */
 
 static const char *const kfuncs[] = {
 #define X(name) #name,
@@ -197,6 +199,7 @@ static int prepare(struct bpf_program *prog, struct bpf_prog_load_opts *opts, lo
 {
 	char name[HOOK_NAME];
 	uint32_t kind, id;
+	int err;
 
 	if (!loading)
 		return -EINVAL;
@@ -209,7 +212,8 @@ static int prepare(struct bpf_program *prog, struct bpf_prog_load_opts *opts, lo
 		/* Only now: libbpf reads all types for an object with programs of this type. */
 		bpf_program__set_type(prog, BPF_PROG_TYPE_TRACING);
 	}
-	return put_numbers(prog);
+	err = put_numbers(prog);
+	return err || !beside ? err : bpf_beside_take(beside, prog, opts);
 }
 
 /* Once: libbpf's list of handlers is the process's. Hence the global once. */
@@ -247,14 +251,16 @@ const char *bpf_prepare_path(const struct bpf_prepare *p)
 	return p->path;
 }
 
-void bpf_prepare_begin(const struct bpf_prepare *p)
+void bpf_prepare_begin(const struct bpf_prepare *p, struct bpf_beside *large)
 {
 	loading = p;
+	beside = large;
 }
 
 void bpf_prepare_end(void)
 {
 	loading = NULL;
+	beside = NULL;
 }
 
 void bpf_prepare_free(struct bpf_prepare *p)

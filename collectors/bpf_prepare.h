@@ -6,18 +6,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct bpf_beside;
 struct bpf_object;
 struct bpf_prepare;
 
 /*
  * One for all loads of an object. Before it is opened: path goes into btf_custom_path. After:
  * bpf_prepare_object looks the object's names up, the first time; then bpf_prepare_begin and
- * bpf_prepare_end stand around the load, on one thread.
+ * bpf_prepare_end stand around the load, on one thread. Large programs go to `large`, which may be
+ * NULL: see bpf_beside.h.
  */
 struct bpf_prepare *bpf_prepare_new(void);
 const char *bpf_prepare_path(const struct bpf_prepare *p);
 int bpf_prepare_object(struct bpf_prepare *p, const struct bpf_object *obj);
-void bpf_prepare_begin(const struct bpf_prepare *p);
+void bpf_prepare_begin(const struct bpf_prepare *p, struct bpf_beside *large);
 void bpf_prepare_end(void);
 void bpf_prepare_free(struct bpf_prepare *p);
 
