@@ -162,6 +162,12 @@ static struct perftop_bpf *open_object(struct bpf *b, const struct bpf_request *
 	return NULL;
 }
 
+/* Under way: a disk takes at most 1,023 by each of its queues, of which a CPU has one. */
+static uint64_t most_block_requests(uint32_t ncpu)
+{
+	return ncpu < CONTRACT_BLOCK_REQUESTS / 1024 ? ncpu * 1024 : CONTRACT_BLOCK_REQUESTS;
+}
+
 static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request *req,
 					 const char *only)
 {
@@ -195,6 +201,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		resize_map(skel->maps.fault_ring, (uint64_t)sysconf(_SC_PAGESIZE));
 	skel->rodata->block_copies =
 		b->ncpu < CONTRACT_BLOCK_COPIES ? b->ncpu : CONTRACT_BLOCK_COPIES;
+	resize_map(skel->maps.block_starts, most_block_requests(b->ncpu));
 	resize_map(skel->maps.block_hist,
 		   req->block ? (uint64_t)CONTRACT_BLOCK_ROWS * skel->rodata->block_copies : 1);
 	skel->rodata->func_copies = req->func_copies;
@@ -203,7 +210,7 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 	skel->rodata->sched_clocked =
 		b->sched_accounted && b->sched_clocked && !skel->rodata->tail_on;
 	resize_map(skel->maps.tail_slots, req->tails && req->nslots ? req->nslots : 1);
-	if (!req->tails)
+	if (!req->tails || !req->nslots)
 		resize_map(skel->maps.tails, (uint64_t)sysconf(_SC_PAGESIZE));
 	resize_map(skel->maps.func_hist,
 		   req->nslots && !req->func_copies ? (uint64_t)req->nslots * b->ncpu : 1);
