@@ -280,8 +280,8 @@ struct contract_lock {
 	 * next. */
 	__u32 last[CONTRACT_LOCK_LAST];
 	__u32 through;
-	__u32 handed;  /* waits that one of those ended */
-	__u64 last_ns; /* when the last did, by the clock of switches */
+	__u32 handed;  /* waits that one ended who had waited here */
+	__u64 last_ns; /* when the last came to a CPU, by the clock of switches */
 	/* Time between two that got through, where the second one's waker is known: of those,
 	 * others. */
 	__u64 handed_ns, other_ns;

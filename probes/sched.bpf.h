@@ -55,6 +55,9 @@ __u32 waker_era = 0;
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
 
+/* Locks that a thread waited for last are remembered: between two there may be others, as a GIL. */
+enum { WAITED_FOR = 4 };
+
 /* All zero: not seen yet. */
 struct thread_state {
 	u64 off_ns, wake_ns; /* by sched_now() */
@@ -70,11 +73,14 @@ struct thread_state {
 	u32 wait, due_wait;
 	u32 waker, waker_kind, waker_era;
 	s32 fd;
-	u32 looks;	/* waits on futexes, for looking at some alone */
-	u32 bin;	/* see bin_of() */
-	u32 window;	/* whose this is */
-	u64 switches;	/* of the thread's life, when it left */
-	u64 counted_ns; /* see wait_counted() */
+	u32 looks;		    /* waits on futexes, for looking at some alone */
+	u32 bin;		    /* see bin_of() */
+	u32 window;		    /* whose this is */
+	u64 switches;		    /* of the thread's life, when it left */
+	u64 counted_ns;		    /* see wait_counted() */
+	u64 waited_for[WAITED_FOR]; /* locks; at `waited` % their number the last */
+	u32 waited;
+	u32 waker_waited; /* the waker has waited for the same lock */
 	char waker_comm[16];
 };
 
@@ -341,27 +347,29 @@ static const struct contract_lock no_waits;
 
 /*
  * A lock is let go of by one who waited for it before, all the time that others wait there; what
- * idle workers wait on is let go of by others in the end. Not only the very last counts: who was
- * woken finds some locks taken again. What is lost to another CPU is little. A function of its own,
- * which the verifier goes through once.
+ * idle workers wait on is let go of by others in the end. Not the last to get through alone: who
+ * was woken finds some locks taken again by one who did not have to wait. From one that got a CPU
+ * to the wake-up of the next: who waits for a CPU hands nothing on. What is lost to another CPU is
+ * little. A function of its own, which the verifier goes through once.
  */
-__noinline int lock_handed(struct contract_lock *l, struct thread_state *t, u32 tid, u64 end_ns)
+__noinline int lock_handed(struct contract_lock *l, struct thread_state *t, u32 tid, u64 end_ns,
+			   u64 now)
 {
-	bool handed = false;
 	u64 since;
 
 	if (!l || !t)
 		return 0;
+	if (t->waited_for[t->waited % WAITED_FOR] != t->lock)
+		t->waited_for[++t->waited % WAITED_FOR] = t->lock;
 	since = l->last_ns;
-	for (u32 i = 0; i < CONTRACT_LOCK_LAST; i++)
-		handed |= t->waker == l->last[i];
-	l->last_ns = end_ns;
+	l->last_ns = now;
 	l->last[l->through++ % CONTRACT_LOCK_LAST] = tid;
+	/* The offset may be below zero. */
 	if (t->waker_kind != WAKER_THREAD || t->waker_era != waker_era || end_ns <= since ||
-	    since + sched_offset() < attach_ns)
+	    (s64)(since + sched_offset() - attach_ns) < 0)
 		return 0;
-	l->handed += handed;
-	if (handed)
+	l->handed += t->waker_waited;
+	if (t->waker_waited)
 		l->handed_ns += end_ns - since;
 	else
 		l->other_ns += end_ns - since;
@@ -369,7 +377,7 @@ __noinline int lock_handed(struct contract_lock *l, struct thread_state *t, u32 
 }
 
 static __always_inline void lock_record(struct task_struct *task, struct thread_state *t, u64 ns,
-					u64 counted_ns, u32 bin, u64 end_ns)
+					u64 counted_ns, u32 bin, u64 end_ns, u64 now)
 {
 	u64 key = t->lock;
 	struct contract_lock *l = bpf_map_lookup_elem(&locks, &key);
@@ -392,7 +400,7 @@ static __always_inline void lock_record(struct task_struct *task, struct thread_
 	if (t->lock_owner)
 		l->owner = t->lock_owner;
 	l->op = t->lock_op;
-	lock_handed(l, t, task->pid, end_ns);
+	lock_handed(l, t, task->pid, end_ns, now);
 }
 
 /* Those that find no place are counted together, under a key of zeroes. */
@@ -488,7 +496,7 @@ __noinline int stack_choose(struct thread_state *t, u64 ns)
 }
 
 static __always_inline void wait_finished(struct task_struct *task, struct thread_state *t, u64 ns,
-					  u64 end_ns)
+					  u64 end_ns, u64 now)
 {
 	u64 counted_ns = wait_counted(t, ns, end_ns);
 	u32 bin = bin_of(t, ns);
@@ -501,7 +509,7 @@ static __always_inline void wait_finished(struct task_struct *task, struct threa
 	else if (wait_period_ns)
 		stack_choose(t, counted_ns);
 	if (t->lock)
-		lock_record(task, t, ns, counted_ns, bin, end_ns);
+		lock_record(task, t, ns, counted_ns, bin, end_ns, now);
 	else if (t->wait == WAIT_NET)
 		socket_record(task, t, ns, counted_ns);
 }
@@ -559,7 +567,7 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	if (tail_on)
 		tail_came(next, t, now - away, now - queued, now);
 	if (t->wait != WAIT_RUNQ)
-		wait_finished(next, t, away - queued, now - queued);
+		wait_finished(next, t, away - queued, now - queued, now);
 	/* A wake-up with no time in the queue is no wait. */
 	if (queued)
 		wait_record(WAIT_RUNQ, queued, wait_counted(t, queued, now), bin_of(t, queued));
@@ -593,7 +601,7 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_sched_waking, struct task_struct *task)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	struct thread_state *t;
+	struct thread_state *t, *waker;
 
 	if (!is_target(task->tgid))
 		return 0;
@@ -603,6 +611,10 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
 	t->waker = current->pid;
 	t->waker_kind = woken_by(current);
 	t->waker_era = waker_era;
+	waker = bpf_task_storage_get(&thread_states, current, 0, 0);
+	t->waker_waited = 0;
+	for (u32 i = 0; waker && t->lock && i < WAITED_FOR; i++)
+		t->waker_waited |= waker->waited_for[i] == t->lock;
 	__builtin_memcpy(t->waker_comm, current->comm, sizeof(t->waker_comm));
 	if (!sched_clocked)
 		t->wake_ns = bpf_ktime_get_ns();
