@@ -189,6 +189,8 @@ static struct perftop_bpf *open_skeleton(struct bpf *b, const struct bpf_request
 		skel->rodata->syscall_fd[nr] = (uint8_t)syscall_fd_class(nr);
 		skel->rodata->syscall_turn[nr] = (uint8_t)syscall_turn(nr);
 	}
+	if (!bpf_has_map_alloc())
+		bpf_map__set_map_flags(skel->maps.locks, 0);
 	if (!req->many)
 		resize_map(skel->maps.targets, 1);
 	resize_map(skel->maps.sample_buffers, req->sample ? b->ncpu : 1);

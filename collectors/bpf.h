@@ -71,6 +71,7 @@ int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_si
 
 /* Kernel support, found by trying once. */
 bool bpf_has_task_storage(void);
+bool bpf_has_map_alloc(void); /* hash maps make room as keys come, in any program */
 bool bpf_has_uprobe_multi(void);
 bool bpf_has_uprobe_session(void);
 

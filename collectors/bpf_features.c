@@ -4,6 +4,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "collectors/bpf.h"
@@ -37,6 +39,16 @@ static bool attach_type_works(uint32_t type)
 bool bpf_has_task_storage(void)
 {
 	return libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) != 0;
+}
+
+/* Earlier ones do it by kmalloc, which a program of the scheduler must not wait for. */
+bool bpf_has_map_alloc(void)
+{
+	int major = 0, minor = 0;
+	struct utsname u;
+
+	return !uname(&u) && sscanf(u.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 1));
 }
 
 bool bpf_has_uprobe_multi(void)
