@@ -81,6 +81,15 @@ static int run_slice(const struct kernel *k, const struct attention *a, uint32_t
 	return k->run.attention(&s, scratch, scratch_bytes);
 }
 
+/* Where slice i of n begins, of at most `rows`: as even as whole vectors let them be. */
+static uint32_t slice_start(const struct attention *a, uint32_t rows, uint32_t i, uint32_t n)
+{
+	const uint32_t of = rows % 16 ? 8 : 16;
+	const uint64_t row = (uint64_t)(a->q_len + of - 1) / of * i / n * of;
+
+	return row < a->q_len ? (uint32_t)row : a->q_len;
+}
+
 int attention_parallel(const struct kernel *k, const struct attention *a, uint32_t threads,
 		       void *scratch, size_t scratch_bytes)
 {
@@ -96,18 +105,23 @@ int attention_parallel(const struct kernel *k, const struct attention *a, uint32
 	rows = slice_rows(k, a);
 	slices = (a->q_len + rows - 1) / rows;
 	each = slice_scratch(k, a);
-	/* The last queries of a causal call see most: they go first, and the short ones fill up. */
+	/*
+	 * Head by head, so that all its slices find its keys and values in the cache beyond L1.
+	 * The last queries of a causal call see most: they go first, and the short ones fill up.
+	 */
 #ifdef _OPENMP
 #pragma omp parallel for num_threads((int)threads) schedule(dynamic, 1) reduction(|| : failed)
 #endif
 	for (uint64_t n = 0; n < (uint64_t)slices * a->heads; n++) {
-		uint32_t i = (slices - 1 - (uint32_t)(n / a->heads)) * rows, thread = 0;
+		const uint32_t s = slices - 1 - (uint32_t)(n % slices);
+		const uint32_t i = slice_start(a, rows, s, slices);
+		uint32_t thread = 0;
 
 #ifdef _OPENMP
 		thread = (uint32_t)omp_get_thread_num();
 #endif
-		if (run_slice(k, a, (uint32_t)(n % a->heads), i,
-			      a->q_len - i < rows ? a->q_len - i : rows,
+		if (run_slice(k, a, (uint32_t)(n / slices), i,
+			      slice_start(a, rows, s + 1, slices) - i,
 			      (char *)scratch + thread * each, each))
 			failed = true;
 	}
