@@ -95,7 +95,8 @@ static __always_inline void turn_key_unix(struct sock *sk, enum turn_origin orig
 	len = BPF_CORE_READ(address, len) - sizeof(address->name[0].sun_family);
 	if (!address || !len)
 		return;
-	/* Or one comparison of len - 1 does for both, from which kernels before 6.2 learn nothing. */
+	/* Or one comparison of len - 1 does for both, from which kernels before 6.2 learn nothing.
+	 */
 	barrier_var(len);
 	if (len > sizeof(key->path))
 		return;
