@@ -14,7 +14,7 @@
 #include "collectors/clock.h"
 #include "collectors/maps.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, FIND_TRIES = 16 };
 #define FIRST_NS 100000000ull
 
 static bool is_resident(const struct mimalloc *mi, uint64_t addr)
@@ -128,10 +128,13 @@ static int mimalloc_find(const struct alloc_place *p, struct alloc_found *out)
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", p->pid);
 	mi->pid = p->pid;
 	mi->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	/* Segments without pages are known by those with some: twice. */
-	err = mimalloc_read(mi, 0, FIRST_NS, &stats);
-	if (!err)
+	/* Segments without pages are known by those with some: twice. They may change meanwhile. */
+	err = -EAGAIN;
+	for (int i = 0; i < FIND_TRIES && err == -EAGAIN; i++) {
 		err = mimalloc_read(mi, 0, FIRST_NS, &stats);
+		if (!err)
+			err = mimalloc_read(mi, 0, FIRST_NS, &stats);
+	}
 	out->state = mi;
 	if (!err || err == -EINPROGRESS)
 		return 0;

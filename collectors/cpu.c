@@ -145,6 +145,12 @@ static void add_sample(void *arg, const struct sampler_sample *in)
 	f.n = f.self = 0;
 	for (uint32_t i = 0; i < in->nkernel; i++) {
 		symbols_lookup_kernel(session_symbols(c->se), in->kernel_ips[i], &sym);
+		/*
+		 * The clock's interrupt waits while interrupts are off, and comes where they go on:
+		 * what took the time is who turned them on.
+		 */
+		if (!f.n && i + 1 < in->nkernel && symbols_ends_irq_off(sym.name))
+			continue;
 		f.ids[f.n++] = sym.id;
 	}
 	add_user_frames(c, in, &f, &end);

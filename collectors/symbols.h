@@ -3,6 +3,7 @@
 #ifndef PERFTOP_SYMBOLS_H
 #define PERFTOP_SYMBOLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "collectors/elf_image.h"
@@ -56,6 +57,8 @@ enum { SYMBOLS_INLINES = 6 };
 uint32_t symbols_expand(struct symbols *s, uint64_t addr, uint32_t *ids, uint32_t max);
 /* The first call reads /proc/kallsyms: some 100 ms. Names "[kernel]" when that is not allowed. */
 void symbols_lookup_kernel(struct symbols *s, uint64_t addr, struct symbol *out);
+/* Is that a kernel function which does no more than turn interrupts on again? */
+bool symbols_ends_irq_off(const char *name);
 void symbols_by_id(struct symbols *s, uint32_t id, struct symbol *out);
 /* Place of function `id` in snap->symbols, added if it is not there yet. snap->seq must be set. */
 struct snapshot;

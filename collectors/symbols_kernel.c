@@ -122,6 +122,24 @@ static void kernel_load(struct kernel_symbols *k)
 		k->names = p;
 }
 
+bool symbols_ends_irq_off(const char *name)
+{
+	/* Beginnings: compilers add to them. The rest are those of paravirtualised kernels. */
+	static const char *const begin[] = {
+		"_raw_spin_unlock_irq",	  "_raw_read_unlock_irq",
+		"_raw_write_unlock_irq",  "__raw_spin_unlock_irq",
+		"raw_spin_rq_unlock_irq", "finish_task_switch",
+		"native_irq_enable",	  "pv_native_irq_enable",
+		"pvm_irq_enable",	  "__raw_callee_save_pvm_irq_enable",
+		"xen_irq_enable",	  "xen_restore_fl",
+	};
+
+	for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++)
+		if (!strncmp(name, begin[i], strlen(begin[i])))
+			return true;
+	return false;
+}
+
 bool kernel_symbols_find(struct kernel_symbols *k, uint64_t addr, uint64_t *start, char *name,
 			 size_t name_size, char *module, size_t module_size)
 {

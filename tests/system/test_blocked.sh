@@ -228,6 +228,11 @@ for file in full tails; do
 		([.blocked.rows[] | select(.reason == "runq") | .pct] | add) - ([.threads[].runq_pct] | add)] | add / length' "$T/$file.json")" -10 10
 done
 
+# Waking and switching run with interrupts off: their time is not that of turning these on again.
+check "the kernel's work is seen" jqe 'any(.cpu.functions[]; .module == "[kernel]" and .self > 0)' <<<"$(tail -1 "$T/full.json")"
+equal "samples of what turns interrupts on, as if it were work" \
+	"$(tail -1 "$T/full.json" | jq '[.cpu.functions[] | select(.name | test("unlock_irq|irq_enable|finish_task_switch")) | .self] | add // 0')" 0
+
 # poll and select wait for what their descriptors are: the network only where one is a socket.
 cat >"$T/polls.py" <<'P'
 import os, select, socket, sys

@@ -382,6 +382,18 @@ static unsigned parse(const char *text, struct seen *s)
 	return s->n;
 }
 
+static void what_turns_interrupts_on_is_no_work_of_its_own(void **state)
+{
+	(void)state;
+	assert_true(symbols_ends_irq_off("_raw_spin_unlock_irqrestore"));
+	assert_true(symbols_ends_irq_off("finish_task_switch.isra.0"));
+	assert_true(symbols_ends_irq_off("pvm_irq_enable"));
+	assert_false(symbols_ends_irq_off("_raw_spin_lock_irqsave"));
+	assert_false(symbols_ends_irq_off("_raw_spin_unlock"));
+	assert_false(symbols_ends_irq_off("try_to_wake_up"));
+	assert_false(symbols_ends_irq_off("[kernel]"));
+}
+
 static void a_line_of_maps_reads_as_the_kernel_wrote_it(void **state)
 {
 	struct seen s;
@@ -456,6 +468,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(jit_code_is_named_from_its_map_as_it_grows, jit_teardown),
 		cmocka_unit_test_teardown(a_jit_map_of_another_user_is_not_believed, jit_teardown),
 		cmocka_unit_test(kernel_addresses_are_named_or_said_to_be_the_kernels),
+		cmocka_unit_test(what_turns_interrupts_on_is_no_work_of_its_own),
 		cmocka_unit_test(a_line_of_maps_reads_as_the_kernel_wrote_it),
 		cmocka_unit_test(lines_that_make_no_sense_are_left_out),
 		cmocka_unit_test(names_read_as_their_authors_wrote_them),
