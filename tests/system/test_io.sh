@@ -84,15 +84,20 @@ if ! eventually 10 grep -q ready "$T/direct.out" || ! grep -q '^/dev/' <(df --ou
 	skip "disk requests: $T does not lie on a disk, or it takes no O_DIRECT"
 	exit "$status"
 fi
-# By the disks' own count; a request that is merged into another program's is none of its own.
-merges() { cat /sys/block/*/stat | awk -v field="$([ "$1" = read ] && echo 2 || echo 6)" '{ n += $field } END { print n + 0 }'; }
-declare -A merged=([read]=$(merges read) [write]=$(merges write))
-watched direct 2 go
-for op in read write; do merged[$op]=$(($(merges "$op") - merged[$op])); done
-[ "$(jq '.block | length' <<<"$last")" -gt 0 ] || jq -c '{sections, block, cost, events}' <<<"$last" | sed 's/^/# /'
 row() { jq --arg m "$1" "[.block[] | select(.module == \$m and (.name | startswith(\"[\") | not)) | $2] | add // 0" <<<"$last"; }
+# By the disks' own count. A request that is merged into another program's is none of its own: then
+# once more.
+merges() { cat /sys/block/*/stat | awk '{ n += $2 + $6 } END { print n + 0 }'; }
+for try in 1 2 3 4 5; do
+	merged=$(merges)
+	watched direct 2 go
+	[ "$(row read .count) $(row write .count)" != "400 400" ] && [ "$(merges)" -gt "$merged" ] && [ "$try" -lt 5 ] || break
+	target direct "$BUILD/tests/targets/io_direct" "$T/blocks" 400
+	eventually 10 grep -q ready "$T/direct.out"
+done
+[ "$(jq '.block | length' <<<"$last")" -gt 0 ] || jq -c '{sections, block, cost, events}' <<<"$last" | sed 's/^/# /'
 for op in read write; do
-	between "every ${op} is a request, but for ${merged[$op]} merged at most" "$(row $op .count)" $((400 - merged[$op])) 400
+	equal "every ${op} is a request" "$(row $op .count)" 400
 	between "a ${op} takes no longer than the program saw, ratio" \
 		"$(jq -n --argjson a "$(row $op .sum)" --argjson b "$(told direct ${op}_ns)" '$a / $b')" 0.05 1
 	check "nor does the longest" [ "$(row $op .max)" -le "$(told direct ${op}_max)" ]
