@@ -273,18 +273,20 @@ static bool is_refused(struct bpf *b, const struct bpf_request *req, struct bpf_
 {
 	int err = load_alone(b, req, st->name);
 
-	if (err && b->sched_accounted) {
-		/* Where run queues cannot be read, or keep no account of the time in them. */
-		b->sched_accounted = false;
-		if (!load_alone(b, req, st->name))
-			return false;
+	if (!err)
+		return false;
+	snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
+		 verifier_message[0] ? verifier_message : libbpf_message, strerror(-err));
+	if (!b->sched_accounted)
+		return true;
+	/* Where run queues cannot be read, or keep no account of the time in them. */
+	b->sched_accounted = false;
+	if (load_alone(b, req, st->name)) {
 		b->sched_accounted = true;
-		err = load_alone(b, req, st->name);
+		return true;
 	}
-	if (err)
-		snprintf(st->reason, sizeof(st->reason), "the kernel refused it: %.180s (%s)",
-			 verifier_message[0] ? verifier_message : libbpf_message, strerror(-err));
-	return err;
+	st->reason[0] = '\0';
+	return false;
 }
 
 /* Something did not load: find out which programs this kernel refuses, one by one. */

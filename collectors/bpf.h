@@ -69,6 +69,14 @@ void bpf_detach_tp(struct bpf *b, const char *program);
  */
 int bpf_attach_iter(struct bpf *b, const char *program, char *why, size_t why_size);
 
+/* r0 = 0; exit: as initialiser of an array of struct bpf_insn. */
+#define BPF_EMPTY_CODE                                                               \
+	{                                                                            \
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}, \
+	}
+/* Such a program for user probes, loaded for a link of that type; its descriptor or -errno. */
+int bpf_load_empty(uint32_t type);
+
 /* Kernel support, found by trying once. */
 bool bpf_has_task_storage(void);
 bool bpf_has_map_alloc(void); /* hash maps make room as keys come, in any program */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collectors/bpf.h"
+
 /* Instructions: two programs have 2,000, which take 5 ms each, all others a few hundred. */
 enum { LARGE = 1000 };
 
@@ -33,11 +35,10 @@ static void *load(void *arg)
 	return NULL;
 }
 
-/* What libbpf loads instead: r0 = 0; exit. It knows nothing of functions and lines. */
+/* What libbpf loads instead. It knows nothing of functions and lines. */
 static int put_empty(struct bpf_program *prog, struct bpf_prog_load_opts *opts)
 {
-	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
-				  {.code = BPF_JMP | BPF_EXIT}};
+	struct bpf_insn code[] = BPF_EMPTY_CODE;
 
 	opts->func_info_cnt = opts->line_info_cnt = 0;
 	opts->func_info = opts->line_info = NULL;

@@ -11,13 +11,19 @@
 #include "collectors/bpf.h"
 #include "collectors/uprobe_link.h"
 
-static bool attach_type_works(uint32_t type)
+int bpf_load_empty(uint32_t type)
 {
-	/* r0 = 0; exit */
-	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
-				  {.code = BPF_JMP | BPF_EXIT}};
+	const struct bpf_insn code[] = BPF_EMPTY_CODE;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
 		    .prog_flags = BPF_F_SLEEPABLE);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_empty", "GPL", code,
+			       sizeof(code) / sizeof(code[0]), &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool attach_type_works(uint32_t type)
+{
 	/* No file has that name: a kernel that knows the type answers ENOENT, an older one EINVAL.
 	 */
 	const uint64_t offset = 0;
@@ -25,7 +31,7 @@ static bool attach_type_works(uint32_t type)
 					 .offsets = &offset,
 					 .n = 1,
 					 .type = type};
-	int fd, prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_try", "GPL", code, 2, &opts);
+	int fd, prog = bpf_load_empty(type);
 
 	if (prog < 0)
 		return false;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/uprobe_link.h"
 
@@ -127,18 +128,6 @@ int calibrate_program(int prog_fd, uint32_t link_type, uint64_t cookie, enum ins
 	return 0;
 }
 
-static int load_empty(uint32_t type)
-{
-	/* r0 = 0; exit */
-	struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
-				  {.code = BPF_JMP | BPF_EXIT}};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
-		    .prog_flags = BPF_F_SLEEPABLE);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "perftop_empty", "GPL", code, 2, &opts);
-
-	return fd < 0 ? -errno : fd;
-}
-
 /* All entries in one link: taking a link off is what costs. */
 static int measure_entries(struct calibration *cal)
 {
@@ -147,7 +136,7 @@ static int measure_entries(struct calibration *cal)
 				   .offsets = offsets,
 				   .pid = getpid(),
 				   .type = UPROBE_LINK_MULTI};
-	int prog = load_empty(UPROBE_LINK_MULTI), fd;
+	int prog = bpf_load_empty(UPROBE_LINK_MULTI), fd;
 
 	if (prog < 0)
 		return prog;
@@ -170,7 +159,7 @@ static int measure_entries(struct calibration *cal)
 static void measure_return(struct calibration *cal)
 {
 	enum insn_kind kind = stubs[INSN_PUSH] ? INSN_PUSH : INSN_OTHER;
-	int prog = load_empty(UPROBE_LINK_SESSION);
+	int prog = bpf_load_empty(UPROBE_LINK_SESSION);
 	double ns;
 
 	if (prog < 0)

@@ -37,14 +37,19 @@ static void fill_texts(struct session *se, struct snapshot *s)
 				se->events[se->nevents - 1].text);
 }
 
+/* Rates of an interval of microseconds would mean nothing. */
+static void wait_until_ready(struct session *se)
+{
+	session_wait_until(se, session_ready_ns(se));
+	session_let_pass(session_ready_ns(se));
+}
+
 static void attach_to_new_program(struct session *se)
 {
 	se->attach_after_ns = 0;
 	se->plan_tries = se->cfg.nprobes ? SESSION_PLAN_TRIES : 0;
 	session_reattach(se);
-	/* Rates of an interval of microseconds would mean nothing. */
-	session_wait_until(se, session_ready_ns(se));
-	session_let_pass(session_ready_ns(se));
+	wait_until_ready(se);
 }
 
 /* Attaching takes some 50 ms of a CPU: a target that does nothing but execve must not cost it. */
@@ -62,8 +67,7 @@ static void follow_exec(struct session *se)
 	session_detach(se);
 	session_attach_lightly(se,
 			       "the target runs execve all the time: attached to once a second");
-	session_wait_until(se, session_ready_ns(se));
-	session_let_pass(session_ready_ns(se));
+	wait_until_ready(se);
 }
 
 /* The first of several has ended: another one takes its place. */
