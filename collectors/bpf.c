@@ -474,6 +474,11 @@ uint64_t bpf_follow_news(const struct bpf *b)
 	return __atomic_load_n(&b->skel->bss->follow_news, __ATOMIC_RELAXED);
 }
 
+const struct contract_ended *bpf_ended(const struct bpf *b)
+{
+	return (const struct contract_ended *)b->skel->bss->ended;
+}
+
 uint64_t bpf_execs(const struct bpf *b)
 {
 	return b->skel->bss->target_execs;

@@ -44,7 +44,10 @@ bool bpf_translates(const struct bpf *b);
 struct contract_whois;
 int bpf_whois(struct bpf *b, struct contract_whois *rows, uint32_t max);
 uint64_t bpf_follow_news(const struct bpf *b); /* forks and execs of what is followed */
-uint64_t bpf_execs(const struct bpf *b);       /* by the target, since on_exec was attached */
+struct contract_ended;
+/* What processes beside the first had used when they ended; grows, this program's lifetime. */
+const struct contract_ended *bpf_ended(const struct bpf *b);
+uint64_t bpf_execs(const struct bpf *b); /* by the target, since on_exec was attached */
 
 /*
  * The processes watched beside pid. bpf_target_next: the one after *after (NULL: the first), in no

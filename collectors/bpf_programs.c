@@ -40,7 +40,8 @@ bool bpf_program_wanted(const struct bpf_request *req, const char *name)
 	if (!strcmp(family, "sample"))
 		return req->sample;
 	if (!strcmp(family, "follow"))
-		return req->follow || !strcmp(name, "on_follow_exit");
+		return req->follow || !strcmp(name, "on_follow_exit") ||
+		       (req->many && !strcmp(name, "on_follow_free"));
 	if (!strcmp(family, "whois"))
 		return bpf_request_translates(req);
 	if (!strcmp(family, "block"))

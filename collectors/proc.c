@@ -16,6 +16,12 @@
 
 enum { PROC_MEMINFO_EVERY = 5, PROC_LIMITS_EVERY = 15 };
 
+/* Of several: how much of what all but the first used is shown already. */
+struct others {
+	struct use_mark cpu, user, sys, minflt, majflt, read, write;
+	double user_share; /* of their CPU time, when it was last known */
+};
+
 struct proc {
 	struct procfs_stat stat; /* at the last tick */
 	clockid_t cpu_clock;	 /* the process's own: all its threads, gone ones too, in ns */
@@ -31,6 +37,7 @@ struct proc {
 	uint32_t ticks;
 	bool have_io;
 	uint64_t peak_bytes; /* of several together: seen so far */
+	struct others others;
 	struct limits *limits;
 	struct snap_proc last; /* shown on when the process is gone */
 };
@@ -54,18 +61,6 @@ static int read_machine(uint64_t *busy, uint64_t *total, uint64_t *steal)
 	}
 	*busy = sum - idle;
 	*total = sum;
-	return 0;
-}
-
-static int read_io(pid_t pid, uint64_t *in, uint64_t *out)
-{
-	char buf[512];
-	ssize_t n = procfs_read(pid, "io", buf, sizeof(buf));
-
-	if (n < 0)
-		return (int)n;
-	*in = procfs_field(buf, "read_bytes", 0);
-	*out = procfs_field(buf, "write_bytes", 0);
 	return 0;
 }
 
@@ -125,6 +120,17 @@ static void say_state(struct session *se, const struct proc *p)
 				session_pid(se));
 }
 
+static void mark_others(struct others *o, const struct process_use *use)
+{
+	o->cpu.at = use->user_ns + use->sys_ns;
+	o->user.at = use->user_ns;
+	o->sys.at = use->sys_ns;
+	o->minflt.at = use->minflt;
+	o->majflt.at = use->majflt;
+	o->read.at = use->read_bytes;
+	o->write.at = use->write_bytes;
+}
+
 static int proc_start(struct session *se, void **priv)
 {
 	struct proc *p = calloc(1, sizeof(*p));
@@ -154,8 +160,9 @@ static int proc_start(struct session *se, void **priv)
 				: 1;
 	p->ncpu = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	p->tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
-	p->have_io = !read_io(session_pid(se), &p->read_bytes, &p->write_bytes);
+	p->have_io = !procfs_io(session_pid(se), &p->read_bytes, &p->write_bytes);
 	read_machine(&p->machine_busy, &p->machine_total, &p->machine_steal);
+	mark_others(&p->others, &session_target_set(se)->use);
 	say_state(se, p);
 	*priv = p;
 	return 0;
@@ -251,7 +258,7 @@ static void fill_io(struct session *se, struct proc *p, struct snap_proc *out, u
 {
 	uint64_t in = 0, outb = 0;
 
-	if (!p->have_io || read_io(session_pid(se), &in, &outb))
+	if (!p->have_io || procfs_io(session_pid(se), &in, &outb))
 		return;
 	out->read_bytes = in;
 	out->write_bytes = outb;
@@ -261,9 +268,34 @@ static void fill_io(struct session *se, struct proc *p, struct snap_proc *out, u
 	p->write_bytes = outb;
 }
 
+/* What the others did, those too that came and went between two ticks. */
+static void add_use(struct proc *p, const struct process_use *use, uint64_t ns,
+		    struct snap_proc *out)
+{
+	struct others *o = &p->others;
+	double user = (double)process_use_growth(&o->user, use->user_ns);
+	double sys = (double)process_use_growth(&o->sys, use->sys_ns);
+	double cpu = (double)process_use_growth(&o->cpu, use->user_ns + use->sys_ns);
+	double second = ns ? 1e9 / (double)ns : 0;
+
+	if (user + sys > 0)
+		o->user_share = user / (user + sys);
+	out->user_pct += cpu * second / 1e7 * o->user_share;
+	out->sys_pct += cpu * second / 1e7 * (1 - o->user_share);
+	out->minflt_rate += (double)process_use_growth(&o->minflt, use->minflt) * second;
+	out->majflt_rate += (double)process_use_growth(&o->majflt, use->majflt) * second;
+	out->read_rate += (double)process_use_growth(&o->read, use->read_bytes) * second;
+	out->write_rate += (double)process_use_growth(&o->write, use->write_bytes) * second;
+	/* Of these the sum is since they are watched. */
+	out->minflt += (uint64_t)o->minflt.at;
+	out->majflt += (uint64_t)o->majflt.at;
+	out->read_bytes += (uint64_t)o->read.at;
+	out->write_bytes += (uint64_t)o->write.at;
+}
+
 /*
- * Processes watched together: a row each, and the totals are those of all. Faults, I/O and the
- * parts of memory stay the first one's.
+ * Processes watched together: a row each, and the totals are those of all. The parts of memory
+ * stay the first one's.
  */
 static void add_others(struct session *se, struct proc *first, struct snapshot *s)
 {
@@ -280,11 +312,10 @@ static void add_others(struct session *se, struct proc *first, struct snapshot *
 				     .threads = s->target.threads};
 	snapshot_string(row->comm, sizeof(row->comm), s->target.comm);
 	s->nprocesses = 1;
+	add_use(first, &set->use, session_interval_ns(se), out);
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct target_process *p = &set->v[i];
 
-		out->user_pct += p->user_pct;
-		out->sys_pct += p->row.cpu_pct - p->user_pct;
 		out->rss_bytes += p->row.rss_bytes;
 		s->target.threads += p->row.threads;
 		if (s->nprocesses == SNAP_PROCESSES)

@@ -83,10 +83,15 @@ int procfs_parse_stat(const char *text, struct procfs_stat *out)
 	if (n < 25)
 		return -EBADMSG;
 	out->ppid = (pid_t)f[4];
+	out->exiting = f[9] & 0x4; /* PF_EXITING */
 	out->minflt = f[10];
+	out->child_minflt = f[11];
 	out->majflt = f[12];
+	out->child_majflt = f[13];
 	out->utime = f[14];
 	out->stime = f[15];
+	out->child_utime = f[16];
+	out->child_stime = f[17];
 	out->nice = (int32_t)f[19];
 	out->num_threads = (uint32_t)f[20];
 	out->starttime = f[22];
@@ -238,4 +243,16 @@ int procfs_own_pid(pid_t pid)
 	}
 	fclose(f);
 	return result;
+}
+
+int procfs_io(pid_t pid, uint64_t *in, uint64_t *out)
+{
+	char buf[512];
+	ssize_t n = procfs_read(pid, "io", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	*in = procfs_field(buf, "read_bytes", 0);
+	*out = procfs_field(buf, "write_bytes", 0);
+	return 0;
 }

@@ -14,6 +14,8 @@ struct procfs_stat {
 	char state;
 	pid_t ppid;
 	uint64_t minflt, majflt, utime, stime, starttime;
+	uint64_t child_minflt, child_majflt, child_utime, child_stime; /* of those waited for */
+	bool exiting; /* its first thread is on its way out */
 	uint64_t vsize_bytes, rss_pages;
 	uint64_t startstack; /* 0 without permission to ptrace */
 	int32_t nice;
@@ -33,6 +35,9 @@ ssize_t procfs_pread(int fd, char *buf, size_t size); /* an open /proc file, fro
 /* 0, or -EBADMSG when the text is not a stat line. comm may hold spaces and parentheses. */
 int procfs_parse_stat(const char *text, struct procfs_stat *out);
 int procfs_stat(pid_t pid, struct procfs_stat *out);
+
+/* Bytes to and from block devices, of threads that ended too. 0 or -errno. */
+int procfs_io(pid_t pid, uint64_t *in, uint64_t *out);
 
 /* Number after "key" at the start of a line of text ("VmRSS:   123 kB" gives 123), or def. */
 uint64_t procfs_field(const char *text, const char *key, uint64_t def);

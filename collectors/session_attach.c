@@ -83,6 +83,9 @@ static void follow(struct session *se)
 		glance_start(se);
 	if (bpf_attach_tp(se->bpf, "on_follow_exit", why, sizeof(why)) && many)
 		session_event(se, "processes that end are found at each tick alone: %.180s", why);
+	/* Without it short-lived ones seem to use less than they do. */
+	if (many)
+		bpf_attach_tp(se->bpf, "on_follow_free", why, sizeof(why));
 	if (many)
 		target_set_refresh(&se->others, se->bpf, clock_mono_ns());
 }

@@ -17,6 +17,7 @@
 #include "probes/contract.h"
 
 enum { WHOIS_MAX = 32768 }; /* processes of a namespace */
+enum { IO_LOOKS = 64 };	    /* processes whose I/O is read at one look */
 
 static int compare_pid(const void *a, const void *b)
 {
@@ -85,7 +86,7 @@ static void add(struct target_set *t, pid_t pid)
 		.parent = st.ppid,
 		.starttime = st.starttime,
 		.cpu_ticks = st.utime + st.stime,
-		.user_ticks = st.utime,
+		.old = !t->looks,
 		.fresh = true,
 		.found_ns = clock_mono_ns(),
 	};
@@ -248,10 +249,66 @@ static void fill_cpu(struct target_set *t, struct target_process *p, const struc
 	double pct = ns && !p->fresh ? 100.0 * (double)t->tick_ns / (double)ns : 0;
 
 	p->row.cpu_pct = pct * (double)(ticks - p->cpu_ticks);
-	p->user_pct = pct * (double)(st->utime - p->user_ticks);
 	p->cpu_ticks = ticks;
-	p->user_ticks = st->utime;
 	p->fresh = false;
+}
+
+/* One file more to read for each: of many, some at each look. */
+static void fill_io(struct target_set *t, struct target_process *p, struct process_use *now)
+{
+	uint64_t in, out, turns = 1 + t->n / IO_LOOKS;
+
+	now->read_bytes = p->use.read_bytes;
+	now->write_bytes = p->use.write_bytes;
+	if ((p->old || (t->looks + (uint64_t)(p - t->v)) % turns == 0) &&
+	    !procfs_io(p->pid, &in, &out)) {
+		now->read_bytes = (int64_t)in;
+		now->write_bytes = (int64_t)out;
+	}
+}
+
+static void fill_use(struct target_set *t, struct target_process *p, const struct procfs_stat *st)
+{
+	struct process_use now;
+
+	process_use_of_stat(st, t->tick_ns, t->by_parents, &now);
+	fill_io(t, p, &now);
+	if (!p->old) {
+		process_use_add(&t->use, &now);
+		process_use_sub(&t->use, &p->use);
+	}
+	p->use = now;
+	p->old = false;
+}
+
+/* All that it had used comes again with its end: in the kernel's sum, or with who waited for it. */
+static void lose_use(struct target_set *t, const struct target_process *p)
+{
+	if (!p->old && (t->by_parents ? is_member(t, p->parent) : p->mapped))
+		process_use_sub(&t->use, &p->use);
+}
+
+static void add_ended(struct target_set *t, const struct bpf *b)
+{
+	struct process_use more = {0};
+	struct procfs_stat st;
+
+	if (!t->looks)
+		t->by_parents = t->follow && !b;
+	if (b) {
+		process_use_ended(&t->ended, bpf_ended(b), &more);
+	} else if (t->by_parents && !procfs_stat(t->first, &st)) {
+		struct process_use own;
+
+		process_use_of_stat(&st, t->tick_ns, true, &more);
+		process_use_of_stat(&st, t->tick_ns, false, &own);
+		process_use_sub(&more, &own);
+		own = more;
+		process_use_sub(&more, &t->first_children);
+		t->first_children = own;
+	}
+	if (t->looks)
+		process_use_add(&t->use, &more);
 }
 
 /* It may be another process by now, of the same number. */
@@ -260,10 +317,11 @@ static void look_at(struct target_set *t, struct target_process *p, uint64_t ns)
 	struct procfs_stat st;
 
 	if (procfs_stat(p->pid, &st) || st.starttime != p->starttime || st.state == 'Z' ||
-	    st.state == 'X') {
+	    st.state == 'X' || (st.exiting && st.num_threads <= 1)) {
 		p->gone = true;
 		p->row.state = 'X';
-		p->row.cpu_pct = p->user_pct = 0;
+		p->row.cpu_pct = 0;
+		lose_use(t, p);
 		t->gone++;
 		return;
 	}
@@ -274,6 +332,7 @@ static void look_at(struct target_set *t, struct target_process *p, uint64_t ns)
 	p->row.rss_bytes = st.rss_pages * (uint64_t)t->page_bytes;
 	snapshot_string(p->row.comm, sizeof(p->row.comm), st.comm);
 	fill_cpu(t, p, &st, ns);
+	fill_use(t, p, &st);
 }
 
 static void drop_gone(struct target_set *t, struct bpf *b)
@@ -299,6 +358,8 @@ void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns)
 	uint64_t ns = t->last_ns ? now_ns - t->last_ns : 0;
 
 	t->unwatched = 0;
+	/* First: what ends from here on may miss for one look, and is not there twice. */
+	add_ended(t, b);
 	drop_gone(t, b);
 	if (t->cgroup)
 		add_cgroup(t);
@@ -368,6 +429,8 @@ void target_set_promote(struct target_set *t, pid_t pid)
 	close_one(t, p);
 	t->n--;
 	memmove(p, p + 1, (size_t)(t->v + t->n - p) * sizeof(*p));
+	for (uint32_t i = 0; i < t->n; i++)
+		t->v[i].old = true;
 }
 
 struct symbols *target_set_symbols(struct target_set *t, pid_t pid, struct symbols *first)

@@ -8,7 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "collectors/process_use.h"
 #include "collectors/snapshot.h"
+#include "probes/contract.h"
 
 struct bpf;
 struct symbols;
@@ -22,11 +24,12 @@ enum {
 struct target_process {
 	pid_t pid, parent;
 	uint32_t tgid; /* its number in the kernel: another one in a pid namespace; 0 = not known */
-	uint64_t starttime;		/* clock ticks since boot: tells a reused pid */
-	uint64_t cpu_ticks, user_ticks; /* at the last look; the first: user and system */
-	double user_pct;
-	uint64_t seen; /* the look that found it */
+	uint64_t starttime;	/* clock ticks since boot: tells a reused pid */
+	uint64_t cpu_ticks;	/* user and system, at the last look */
+	struct process_use use; /* its own, at the last look */
+	uint64_t seen;		/* the look that found it */
 	uint64_t found_ns;
+	bool old;     /* it was there before the set: what it has used so far does not count */
 	bool fresh;   /* it came after the last tick: cpu_ticks is no base yet */
 	bool mapped;  /* eBPF knows it */
 	bool probed;  /* its functions are */
@@ -52,6 +55,11 @@ struct target_set {
 	uint64_t news, news_ns; /* bpf_follow_news() at the last glance, and when it last grew */
 	uint64_t unwatched;	/* processes that found no place, at the last look */
 	uint64_t gone;		/* that have ended */
+	/* Since the set began: of all but the first, those that came and went between looks too. */
+	struct process_use use;
+	bool by_parents; /* eBPF does not tell what ended had used: who waited for it does */
+	struct process_use first_children; /* then: waited for by the first, at the last look */
+	struct contract_ended ended;	   /* at the last look */
 };
 
 /* pids[0..n) beside `first`, which may be among them. 0 or -ENOMEM. */

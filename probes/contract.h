@@ -311,6 +311,12 @@ static inline __attribute__((always_inline)) __u32 contract_mutex_owner(const __
 	return w[3] - 1 < 65535 && w[4] < 1024 ? w[2] : 0;
 }
 
+/* What processes that ended had used in all, the first of those watched apart. */
+struct contract_ended {
+	__u64 cpu_ns, utime, stime; /* the last two by clock ticks, in ns: a ratio */
+	__u64 minflt, majflt, read_bytes, write_bytes;
+};
+
 /* What the thread iterator writes for each thread of the target. */
 /* A process by the kernel's number and by the reader's. */
 struct contract_whois {

@@ -53,8 +53,19 @@ struct pid {
 typedef struct {
 	int counter;
 } atomic_t;
+struct list_head {
+	struct list_head *next;
+};
+struct task_io_accounting {
+	u64 read_bytes, write_bytes;
+};
 struct signal_struct {
 	atomic_t live; /* threads of the process that have not ended */
+	struct list_head thread_head;
+	/* Of threads that ended and are no longer in that list. */
+	u64 utime, stime, sum_sched_runtime;
+	unsigned long min_flt, maj_flt;
+	struct task_io_accounting ioac;
 };
 struct hlist_node;
 struct hlist_head {
@@ -158,7 +169,9 @@ struct task_struct {
 	unsigned in_iowait : 1;
 	struct pid *thread_pid;
 	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
-	u64 start_time;
+	u64 start_time, utime, stime;
+	struct list_head thread_node;
+	struct task_io_accounting ioac;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct uprobe_task *utask;

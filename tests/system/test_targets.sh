@@ -47,6 +47,30 @@ between "children that end before the tick may be missed, no more is counted tha
 	$((workers * calls)) $(((workers + children) * calls))
 end_family
 
+# Children that a tick finds gone: what they used counts, with eBPF and without it.
+used() { # used NAME MEMBERS: the sum of rates over the intervals
+	jq -s "[.[] | (.interval_ns / 1e9) * ($2)] | add | floor" "$T/$1.out"
+}
+for how in "" --no-bpf; do
+	start short "$BUILD/tests/targets/children" 15 800 4
+	short=$pid
+	eventually 10 grep -q ready "$T/short.out"
+	start used "$PERFTOP" --json -p "$short" --follow-forks $how
+	eventually 10 has_lines "$T/used.out" 1
+	kill -USR1 "$short"
+	eventually 20 grep -q done "$T/short.out"
+	sleep 1.5
+	kill -INT "$pid"
+	wait "$pid" 2>/dev/null
+	read -r _ ms faults < <(grep done "$T/short.out")
+	between "CPU time of children shorter than a tick is counted, in ms ($ms)${how:+, $how}" \
+		"$(used used '(.proc.user_pct + .proc.sys_pct) * 10')" $((ms * 90 / 100)) $((ms * 115 / 100))
+	between "and their page faults ($faults)${how:+, $how}" \
+		"$(used used '.proc.minflt_rate')" $((faults * 95 / 100)) $((faults * 105 / 100))
+	kill "$short"
+	wait "$short" 2>/dev/null
+done
+
 family
 watch alone -p "$family"
 equal "without it they are not" "$(getsids)" 0
