@@ -11,6 +11,7 @@
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/verdict_cpu.h"
+#include "tui/verdict_output.h"
 #include "tui/verdict_peer.h"
 #include "tui/views/blocked_rows.h"
 #include "tui/views/heap_panel.h"
@@ -78,6 +79,17 @@ static void say_cpu(struct verdict *v, const struct snapshot *s, const struct ti
 
 	say(v, bound ? VERDICT_BAD : VERDICT_WARN, bound ? "CPU-bound" : "Partly CPU-bound", view,
 	    "%s", words);
+}
+
+/* It waits and computes while it does: neither what it computes nor the queue is the cause. */
+static bool say_spin(struct verdict *v, const struct snapshot *s, double busy)
+{
+	char words[sizeof(v->text)];
+
+	if (!verdict_cpu_spins(s, busy, words, sizeof(words)))
+		return false;
+	say(v, VERDICT_BAD, "Spinning", "cpu", "%s", words);
+	return true;
 }
 
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
@@ -171,11 +183,11 @@ static void futex_words(const struct snapshot *s, const struct snap_lock *l, cha
 		return;
 	}
 	lock_name_plain(l, plain, sizeof(plain));
-	snprintf(out, size,
-		 "%.1f threads wait on %s%s%.60s%s%.60s, %s: a semaphore used as a lock, or idle "
-		 "workers",
+	snprintf(out, size, "%.1f threads wait on %s%s%.60s%s%.60s, %s: %sidle workers",
 		 l->pct / 100, l->kind[0] ? l->kind : "futex", plain[0] ? " " : "", plain,
-		 l->site[0] ? " in " : "", l->site, n);
+		 l->site[0] ? " in " : "", l->site, n,
+		 strcmp(l->kind, "condvar") ? "a semaphore used as a lock, or "
+					    : "who waits for a signal, or ");
 }
 
 /* The command that watches the children too. One that perftop launched ends with perftop. */
@@ -235,6 +247,18 @@ static bool say_peer(struct verdict *v, const struct snapshot *s)
 	if (!view)
 		return false;
 	say(v, VERDICT_WARN, "Waiting for a peer", view, "%s", text);
+	return true;
+}
+
+/* Nor is who could go on if what it wrote were taken. */
+static bool say_output(struct verdict *v, const struct snapshot *s)
+{
+	char text[sizeof(v->text)];
+	const char *view = verdict_output(s, WAIT_PCT, text, sizeof(text));
+
+	if (!view)
+		return false;
+	say(v, VERDICT_WARN, "Waiting for a reader", view, "%s", text);
 	return true;
 }
 
@@ -447,11 +471,13 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_io(v, s, &t);
 	else if (is_over_quota(s, &t))
 		say_quota(v, s, &t);
+	else if (busiest_pct(s, busy) >= BUSY_PCT / 2 && say_spin(v, s, busy))
+		; /* More CPUs would be spun away as well. */
 	else if (t.pct[TIME_RUNQ] >= WAIT_PCT && t.pct[TIME_RUNQ] >= busy / 3)
 		say_queue(v, s, &t);
 	else if (busiest_pct(s, busy) >= BUSY_PCT / 2)
 		say_cpu(v, s, &t);
-	else if (!say_peer(v, s))
+	else if (!say_output(v, s) && !say_peer(v, s))
 		say_idle(v, s, &t);
 	say_also(v, s);
 	if (v->mood == VERDICT_GOOD && v->also[0])

@@ -15,6 +15,8 @@
 #define ONE_FILE_PCT 85.0
 #define CALL_PCT     10.0
 #define MIN_SAMPLES  30
+/* Of samples: more than a lock that is taken soon would spin away. */
+#define SPIN_PCT 30.0
 
 enum { SHARES_MAX = 32 };
 
@@ -354,4 +356,71 @@ const char *verdict_cpu_words(const struct snapshot *s, double user_pct, double 
 		function_words(s, f, busy, out, size);
 	}
 	return "cpu";
+}
+
+/* ---- spinning -------------------------------------------------------------------------------- */
+
+struct spin {
+	const char *where; /* a function, or a file */
+	double pct;
+};
+
+/* Functions in which a thread does nothing but wait: all samples in them, or what they call. */
+static void find_spin(const struct snapshot *s, struct spin *lock, struct spin *yield,
+		      struct spin *team)
+{
+	static const char *const locks[] = {"pthread_spin_lock",
+					    "__pthread_spin_lock",
+					    "__GI___pthread_spin_lock",
+					    "native_queued_spin_lock_slowpath",
+					    "__pv_queued_spin_lock_slowpath",
+					    "queued_spin_lock_slowpath"};
+	static const char *const yields[] = {"sched_yield", "__sched_yield"};
+	static const char *const teams[] = {"libgomp.so", "libomp.so", "libiomp5.so"};
+
+	for (uint32_t i = 0; i < s->nfunctions; i++) {
+		const struct snap_function *f = &s->functions[i];
+
+		if (NAME_IN(f->name, locks) && f->recent_pct > lock->pct)
+			*lock = (struct spin){f->name, f->recent_pct};
+		if (NAME_IN(f->name, yields) && f->total_pct > yield->pct)
+			*yield = (struct spin){f->name, f->total_pct};
+		/* OpenMP's runtime itself does little else than wait. */
+		if (NAME_BEGINS_IN(f->module, teams)) {
+			team->where = f->module;
+			team->pct += f->recent_pct;
+		}
+	}
+}
+
+bool verdict_cpu_spins(const struct snapshot *s, double busy, char *out, size_t size)
+{
+	struct spin lock = {.pct = 0}, yield = {.pct = 0}, team = {.pct = 0};
+	char by[128];
+
+	if (s->cpu.samples < MIN_SAMPLES)
+		return false;
+	find_spin(s, &lock, &yield, &team);
+	if (lock.pct >= SPIN_PCT && lock.pct >= yield.pct && lock.pct >= team.pct) {
+		mostly_by(s, lock.where, by, sizeof(by));
+		snprintf(out, size,
+			 "%.0f %% of samples wait for a spinlock (%s)%s, and compute while they "
+			 "do; %.0f %% of a CPU used",
+			 lock.pct, lock.where, by, busy);
+	} else if (yield.pct >= SPIN_PCT && yield.pct >= team.pct) {
+		snprintf(out, size,
+			 "%.0f %% of samples are in sched_yield: a loop asks again and again for "
+			 "what a lock or condition variable would wake it for; %.0f %% of a CPU "
+			 "used",
+			 yield.pct, busy);
+	} else if (team.pct >= SPIN_PCT) {
+		snprintf(out, size,
+			 "%.0f %% of samples are in %s itself: threads wait for each other at "
+			 "barriers, and compute while they do (OMP_WAIT_POLICY=passive: sleep); "
+			 "%.0f %% of a CPU used",
+			 team.pct, team.where, busy);
+	} else {
+		return false;
+	}
+	return true;
 }

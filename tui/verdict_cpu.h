@@ -3,6 +3,7 @@
 #ifndef PERFTOP_VERDICT_CPU_H
 #define PERFTOP_VERDICT_CPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "collectors/snapshot.h"
@@ -14,5 +15,8 @@
  */
 const char *verdict_cpu_words(const struct snapshot *s, double user_pct, double sys_pct, char *out,
 			      size_t size);
+
+/* Do its threads burn much of that while they wait for each other? How and where, in words. */
+bool verdict_cpu_spins(const struct snapshot *s, double busy, char *out, size_t size);
 
 #endif

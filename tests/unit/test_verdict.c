@@ -317,6 +317,41 @@ static void function_without_a_name_is_told_by_what_runs_around_it(void **state)
 	expect(s, VERDICT_BAD, "CPU-bound", "in fn@0x5d80 (libz.so.1), under deflate; ");
 }
 
+static void who_waits_for_its_output_to_be_taken_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct snap_wait_stack *st = &s->wait_stacks[0];
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nsyscalls = s->nsockets = 0;
+	s->nwait_stacks = 1;
+	*st = (struct snap_wait_stack){
+		.reason = BLOCKED_OTHER, .ns = s->since_ns / 2, .count = 1, .nframes = 2};
+	st->frames[0] = snapshot_symbol(s, "__GI___libc_write", "libc.so.6");
+	st->frames[1] = snapshot_symbol(s, "print_all", "app");
+	expect(s, VERDICT_WARN, "Waiting for a reader",
+	       "50 % of a thread's time waits in write until what it sends is taken: who reads "
+	       "the pipe or terminal is slower");
+	/* A peer that does not take what is sent is not one whose data is waited for. */
+	st->reason = BLOCKED_NET;
+	st->frames[0] = snapshot_symbol(s, "__send", "libc.so.6");
+	s->nsockets = 1;
+	s->sockets[0] =
+		(struct snap_socket){.peer = "10.0.0.5:80", .waits = 1, .wait_ns = 9, .pct = 50};
+	expect(s, VERDICT_WARN, "Waiting for a reader",
+	       "waits in send until what it sends is taken: 10.0.0.5:80 is slower");
+	st->frames[0] = snapshot_symbol(s, "__recv", "libc.so.6");
+	expect(s, VERDICT_WARN, "Waiting for a peer", "waits for data from 10.0.0.5:80");
+	/* What a file's writes wait for is no reader. */
+	st->reason = BLOCKED_OTHER;
+	st->frames[0] = snapshot_symbol(s, "write", "libc.so.6");
+	s->sockets[0].pct = 0;
+	s->nsyscalls = 1;
+	s->syscalls[0] = (struct snap_latency){.name = "write", .module = "file", .sum = 5};
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
 static void set_function(struct snapshot *s, uint32_t i, const char *name, const char *module,
 			 double self, double total)
 {
@@ -361,6 +396,31 @@ static void a_busy_allocator_is_named_with_who_calls_it(void **state)
 	/* That main() calls it says nothing. */
 	s->stacks[0].frames[1] = snapshot_symbol(s, "main", "app");
 	expect(s, VERDICT_BAD, "CPU-bound", "50 % of samples in build_nodes (app); ");
+}
+
+static void who_spins_is_told_so_before_the_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->cpu.runq_wait_pct = 200;
+	s->proc.user_pct = 190;
+	set_function(s, 0, "w", "app", 23, 100);
+	set_function(s, 1, "pthread_spin_lock", "libc.so.6", 70, 70);
+	s->nstacks = 1;
+	s->stacks[0] = (struct snap_stack){.count = 70, .nframes = 2};
+	s->stacks[0].frames[0] = snapshot_symbol(s, "pthread_spin_lock", "libc.so.6");
+	s->stacks[0].frames[1] = snapshot_symbol(s, "take_ticket", "app");
+	expect(s, VERDICT_BAD, "Spinning",
+	       "70 % of samples wait for a spinlock (pthread_spin_lock), mostly called by "
+	       "take_ticket, and compute");
+	set_function(s, 1, "__sched_yield", "libc.so.6", 9, 46);
+	expect(s, VERDICT_BAD, "Spinning", "46 % of samples are in sched_yield: ");
+	set_function(s, 1, "fn@0x1f780", "libgomp.so.1.0.0", 20, 20);
+	set_function(s, 2, "fn@0x1f5e0", "libgomp.so.1.0.0", 15, 15);
+	expect(s, VERDICT_BAD, "Spinning", "35 % of samples are in libgomp.so.1.0.0 itself: ");
+	set_function(s, 1, "pthread_spin_lock", "libc.so.6", 5, 5);
+	expect(s, VERDICT_BAD, "CPU-bound", "23 % of samples in w (app)");
 }
 
 static void time_in_the_kernel_is_told_by_its_dearest_calls(void **state)
@@ -478,6 +538,8 @@ int main(void)
 		TEST(many_half_idle_threads_are_not_cpu_bound),
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
+		TEST(who_waits_for_its_output_to_be_taken_is_not_idle),
+		TEST(who_spins_is_told_so_before_the_queue),
 		TEST(futex_that_wakes_threads_all_the_time_is_named),
 		TEST(idle_parent_points_at_its_children),
 		TEST(function_without_a_name_is_told_by_what_runs_around_it),
