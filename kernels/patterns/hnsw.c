@@ -277,6 +277,7 @@ int hnsw_update(struct hnsw *h, uint32_t id, const float *vector)
 		return -EINVAL;
 	if (id >= h->used || h->state[id] != HNSW_LIVE)
 		return -ENOENT;
+	hnsw_leave(h, id);
 	hnsw_slot_fill(h, id, vector);
 	link_node(h, id);
 	return 0;

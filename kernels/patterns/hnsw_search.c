@@ -32,11 +32,11 @@ struct hnsw_searcher *hnsw_searcher_new(const struct hnsw *h, uint32_t max_ef)
 	s->capacity = h->o.capacity;
 	s->fanout = h->max_links0;
 	s->visited = calloc(h->o.capacity, sizeof(*s->visited));
-	s->live.at = malloc((max_ef + 1) * sizeof(*s->live.at));
+	s->live.at = malloc((2 * max_ef + 1) * sizeof(*s->live.at));
 	s->dead.at = malloc((max_ef + 1) * sizeof(*s->dead.at));
 	s->query = malloc(h->vector_bytes + sizeof(struct distance_code));
-	s->distance = malloc((max_ef + s->fanout) * sizeof(*s->distance));
-	s->ids = malloc((max_ef + s->fanout) * sizeof(*s->ids));
+	s->distance = malloc((2 * max_ef + s->fanout) * sizeof(*s->distance));
+	s->ids = malloc((2 * max_ef + s->fanout) * sizeof(*s->ids));
 	if (s->visited && s->live.at && s->dead.at && s->query && s->distance && s->ids)
 		return s;
 	hnsw_searcher_free(s);
@@ -123,7 +123,7 @@ static inline uint32_t beam_slide(struct hnsw_beam *b, float distance)
 }
 
 /* Puts an entry in its place; the farthest goes when there are too many. */
-static inline void beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
+static inline uint32_t beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
 {
 	uint32_t i;
 
@@ -137,6 +137,23 @@ static inline void beam_insert(struct hnsw_beam *b, float distance, uint32_t id)
 	b->at[i] = (struct neighbour){distance, id};
 	if (i < b->next)
 		b->next = i;
+	return i;
+}
+
+/*
+ * Nodes with the same vector take no place of others: else a walk that comes to many of them ends
+ * there, and nodes that are inserted near them find nothing else to link to. So the beam grows by
+ * one, up to twice as long, and the entry that was pushed out stays; what is more is left out.
+ */
+static void beam_add_twin(struct hnsw_beam *b, uint32_t i, bool was_full)
+{
+	if (b->limit < b->room) {
+		b->limit++;
+		b->n += was_full;
+		return;
+	}
+	b->n -= !was_full;
+	memmove(b->at + i, b->at + i + 1, (b->n - i) * sizeof(*b->at));
 }
 
 /* NaN is never nearer. */
@@ -210,12 +227,20 @@ static uint32_t gather(const struct hnsw *h, struct hnsw_searcher *s, uint32_t i
 
 static void offer(const struct hnsw *h, struct hnsw_searcher *s, float distance, uint32_t id)
 {
-	if (!beam_wants(&s->live, distance))
+	struct hnsw_beam *l = &s->live;
+	const bool was_full = l->n == l->limit;
+	uint32_t i;
+
+	if (!beam_wants(l, distance))
 		return;
-	if (h->state[id] == HNSW_LIVE)
-		beam_insert(&s->live, distance, id);
-	else
+	if (h->state[id] != HNSW_LIVE) {
 		beam_insert(&s->dead, distance, id);
+		return;
+	}
+	i = beam_insert(l, distance, id);
+	if (i && l->at[i - 1].distance == distance &&
+	    hnsw_is_twin(h, l->at[i - 1].id & ~HNSW_SEEN, id))
+		beam_add_twin(l, i, was_full);
 }
 
 void hnsw_walk(const struct hnsw *h, struct hnsw_searcher *s, const void *query, int level,
@@ -226,6 +251,7 @@ void hnsw_walk(const struct hnsw *h, struct hnsw_searcher *s, const void *query,
 	visits_begin(s);
 	s->live.n = s->live.next = s->dead.n = s->dead.next = 0;
 	s->live.limit = s->dead.limit = ef;
+	s->live.room = 2 * ef;
 	s->visited[from] = s->epoch;
 	beam_insert(h->state[from] == HNSW_LIVE ? &s->live : &s->dead, distance, from);
 	while (next_node(s, &id)) {

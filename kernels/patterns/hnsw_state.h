@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 #include "kernels/patterns/hnsw.h"
@@ -58,6 +59,7 @@ struct hnsw {
 struct hnsw_beam {
 	struct neighbour *at;
 	uint32_t n, next, limit;
+	uint32_t room; /* what limit may become by twins */
 };
 
 struct hnsw_searcher {
@@ -78,6 +80,12 @@ static inline char *hnsw_row(const struct hnsw *h, uint32_t id)
 	return h->rows.mem + id * h->row_bytes;
 }
 
+/* Of a row, what a walk measures. */
+static inline size_t hnsw_walked_bytes(const struct hnsw *h)
+{
+	return h->o.storage == HNSW_I8 ? distance_code_bytes(h->o.dim) : h->vector_bytes;
+}
+
 static inline struct hnsw_links *hnsw_links(const struct hnsw *h, uint32_t id, int level)
 {
 	uint32_t *blocks = (uint32_t *)(void *)h->blocks.mem;
@@ -91,6 +99,12 @@ static inline struct hnsw_links *hnsw_links(const struct hnsw *h, uint32_t id, i
 static inline uint32_t hnsw_max_links(const struct hnsw *h, int level)
 {
 	return level ? h->o.links : h->max_links0;
+}
+
+/* Two nodes that a walk cannot tell apart. */
+static inline bool hnsw_is_twin(const struct hnsw *h, uint32_t a, uint32_t b)
+{
+	return !memcmp(hnsw_row(h, a), hnsw_row(h, b), hnsw_walked_bytes(h));
 }
 
 /* Distances from something as the walk measures it to nodes. */
@@ -121,5 +135,7 @@ void hnsw_walk(const struct hnsw *h, struct hnsw_searcher *s, const void *query,
 
 /* hnsw_links.c: links of a node to candidates, which it reorders, and theirs to it. */
 void hnsw_connect(struct hnsw *h, uint32_t id, int level, struct neighbour *near, uint32_t n);
+/* Before a node gets links elsewhere: those that it led to find one another without it. */
+void hnsw_leave(struct hnsw *h, uint32_t id);
 
 #endif

@@ -203,6 +203,89 @@ static void a_hole_hides_what_is_behind(void **state)
 	hnsw_free(h);
 }
 
+/* How many vectors a search for themselves does not find. */
+static uint32_t lost(const struct hnsw *h)
+{
+	struct hnsw_searcher *s = hnsw_searcher_new(h, EF);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		struct neighbour one;
+
+		if (hnsw_vector(h, i))
+			n += hnsw_search(h, s, hnsw_vector(h, i), 1, EF, &one) != 1 ||
+			     one.distance != 0;
+	}
+	hnsw_searcher_free(s);
+	return n;
+}
+
+/* It is nearer to each than they are to one another, and has not links for all. */
+static void a_vector_in_the_middle_hides_the_others(void **state)
+{
+	static const float middle[DIM];
+
+	FOR_KINDS(isa, storage)
+	{
+		struct hnsw *h = index_new(storage, isa, 0);
+		uint32_t id;
+
+		assert_int_equal(hnsw_insert(h, middle, &id), 0);
+		for (uint32_t i = 1; i < N; i++)
+			assert_int_equal(hnsw_insert(h, points[i], &id), 0);
+		assert_true(lost(h) <= N / 500);
+		hnsw_free(h);
+	}
+}
+
+/* Every second vector is the same: more of them than a search keeps, or a node has links. */
+static void equal_vectors_hide_the_others(void **state)
+{
+	FOR_KINDS(isa, storage)
+	{
+		struct hnsw *h = index_new(storage, isa, 0);
+		struct hnsw_searcher *s = hnsw_searcher_new(h, EF);
+		struct neighbour out[EF];
+		uint32_t id;
+
+		for (uint32_t i = 0; i < N; i++)
+			assert_int_equal(hnsw_insert(h, points[i % 2 ? i : 0], &id), 0);
+		for (int round = 0; round < 3; round++) {
+			assert_true(lost(h) <= N / 500);
+			assert_int_equal(hnsw_search(h, s, points[0], EF, EF, out), EF);
+			for (int i = 0; i < EF; i++)
+				assert_true(out[i].distance == 0);
+			/* The first of them go, by which the others were found. */
+			for (uint32_t i = 0; i < N / 4; i += 2)
+				assert_int_equal(hnsw_delete(h, i + (uint32_t)round * N / 4), 0);
+			hnsw_repair(h);
+		}
+		hnsw_searcher_free(s);
+		hnsw_free(h);
+	}
+}
+
+/* A vector that goes elsewhere takes the way to its neighbours along. */
+static void updated_vectors_are_lost(void **state)
+{
+	for (enum hnsw_storage storage = HNSW_F32; storage <= HNSW_I8; storage++) {
+		struct hnsw *h = index_new(storage, isa_best(), N);
+		struct hnsw_searcher *s = hnsw_searcher_new(h, EF);
+		float x[DIM];
+
+		for (uint32_t i = 0; i < 6 * N; i++) {
+			random_point(x, i * 17 % 31 % 30);
+			assert_int_equal(hnsw_update(h, i * 7 % N, x), 0);
+			assert_memory_equal(hnsw_vector(h, i * 7 % N), x, sizeof(x));
+		}
+		assert_true(lost(h) <= N / 500);
+		assert_true(recall(h, s, 60) >= 0.98);
+		assert_int_equal(hnsw_update(h, N, x), -ENOENT);
+		hnsw_searcher_free(s);
+		hnsw_free(h);
+	}
+}
+
 static void a_file_loses_something(void **state)
 {
 	struct hnsw_options o = {.capacity = N + 5, .build_ef = 60};
@@ -415,6 +498,9 @@ int main(void)
 		cmocka_unit_test(near_vectors_are_not_found),
 		cmocka_unit_test(deleted_vectors_are_found),
 		cmocka_unit_test(a_hole_hides_what_is_behind),
+		cmocka_unit_test(a_vector_in_the_middle_hides_the_others),
+		cmocka_unit_test(equal_vectors_hide_the_others),
+		cmocka_unit_test(updated_vectors_are_lost),
 		cmocka_unit_test(a_file_loses_something),
 		cmocka_unit_test(an_empty_index_is_no_file),
 		cmocka_unit_test(a_corrupt_file_does_harm),
