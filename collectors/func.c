@@ -197,17 +197,9 @@ static int func_start(struct session *se, void **priv)
 	return 0;
 }
 
-/* Those that came are probed at once: they may be gone by the next tick. */
 static void func_glance(struct session *se, void *priv)
 {
-	struct func *f = priv;
-	char why[SNAP_TEXT];
-
-	if (func_way_newcomers(f, why, sizeof(why)))
-		session_event_again(se, "a process that came later",
-				    "a process that came later "
-				    "is not probed: %.180s",
-				    why);
+	func_late_newcomers(priv, se);
 }
 
 static void func_tick(struct session *se, void *priv, struct snapshot *s)
@@ -217,8 +209,8 @@ static void func_tick(struct session *se, void *priv, struct snapshot *s)
 	func_way_retire(f);
 	if (f->calls)
 		func_calls_tick(f, se);
+	func_late_newcomers(f, se);
 	func_late_look(f, se);
-	func_glance(se, f);
 	func_windows_account(f);
 	func_rows_read(f, se);
 	func_rows_fill(f, se, s);

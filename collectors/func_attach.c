@@ -159,20 +159,34 @@ void func_attach_free(struct func_attach *a)
 	free(a);
 }
 
-/* The mapping itself is exact, also for deleted files; the path serves who may not follow it. */
-static void attach_path(const struct func_attach *a, const struct probe_file *file, char *buf,
-			size_t size)
+static bool is_file(const char *path, const struct probe_file *file)
 {
 	struct stat st;
 
-	snprintf(buf, size, "/proc/%d/map_files/%llx-%llx", (int)a->pid,
+	return !stat(path, &st) && st.st_ino == file->inode && st.st_dev == file->dev;
+}
+
+/*
+ * The mapping itself is exact, also for deleted files; the path serves who may not follow it, and
+ * where the process that mapped it has ended. False: the file is no more, so neither is the code.
+ */
+static bool attach_path(const struct func_attach *a, const struct probe_file *file, pid_t pid,
+			char *buf, size_t size)
+{
+	pid_t mapped_by = file->pid ? file->pid : a->pid;
+
+	snprintf(buf, size, "/proc/%d/map_files/%llx-%llx", (int)mapped_by,
 		 (unsigned long long)file->start, (unsigned long long)file->end);
-	if (!stat(buf, &st))
-		return;
-	snprintf(buf, size, "/proc/%d/root%s", (int)a->pid, file->path);
-	if (!stat(buf, &st))
-		return;
+	if (is_file(buf, file))
+		return true;
+	snprintf(buf, size, "/proc/%d/root%s", (int)mapped_by, file->path);
+	if (is_file(buf, file))
+		return true;
+	snprintf(buf, size, "/proc/%d/root%s", (int)pid, file->path);
+	if (is_file(buf, file))
+		return true;
 	snprintf(buf, size, "%s", file->path);
+	return is_file(buf, file);
 }
 
 static uint32_t gather_sites(struct func_attach *a, uint32_t file, enum func_program program,
@@ -199,7 +213,7 @@ static uint32_t gather_sites(struct func_attach *a, uint32_t file, enum func_pro
 static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_program program,
 		     uint32_t file, char *why, size_t why_size)
 {
-	char path[512], reason[SNAP_TEXT];
+	char reason[SNAP_TEXT];
 	int prog = -ENOENT, fd;
 
 	/* The one that knows the cookie spares each call the question. */
@@ -211,10 +225,7 @@ static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_
 		snprintf(why, why_size, "%s", reason);
 		return prog;
 	}
-	attach_path(a, probe_plan_file(a->plan, file), path, sizeof(path));
-	link->path = path;
 	fd = uprobe_link_open(prog, link);
-	link->path = NULL;
 	if (fd < 0)
 		snprintf(why, why_size, "probing %.120s failed: %s",
 			 probe_plan_file(a->plan, file)->path, strerror(-fd));
@@ -224,9 +235,14 @@ static int open_link(struct func_attach *a, struct uprobe_link *link, enum func_
 static int open_file_links(struct func_attach *a, struct func_links *to, pid_t pid, uint32_t file,
 			   enum func_set set, uint32_t from, char *why, size_t why_size)
 {
+	char path[512];
+
+	if (!attach_path(a, probe_plan_file(a->plan, file), pid, path, sizeof(path)))
+		return 0;
 	for (int p = 0; p < FUNC_PROGRAMS; p++) {
 		bool semaphores;
 		struct uprobe_link link = {
+			.path = path,
 			.offsets = a->offsets,
 			.cookies = a->cookies,
 			.n = gather_sites(a, file, (enum func_program)p, set, from, &semaphores),
@@ -262,6 +278,19 @@ static int open_links_of(struct func_attach *a, struct func_links *to, pid_t pid
 	return err;
 }
 
+/* It may have ended meanwhile. */
+static int open_links_beside(struct func_attach *a, struct func_links *to, struct target_process *p,
+			     enum func_set set, uint32_t from, char *why, size_t why_size)
+{
+	int err = open_links_of(a, to, p->pid, set, from, why, why_size);
+
+	p->probed = true;
+	if (err != -ESRCH)
+		return err;
+	why[0] = '\0';
+	return 0;
+}
+
 /* A link is one process's: those of another program that maps the file are left alone. */
 static int open_links(struct func_attach *a, struct func_links *to, enum func_set set,
 		      uint32_t from, char *why, size_t why_size)
@@ -272,10 +301,7 @@ static int open_links(struct func_attach *a, struct func_links *to, enum func_se
 		struct target_process *p = &a->others->v[i];
 
 		if (!p->gone)
-			err = open_links_of(a, to, p->pid, set, from, why, why_size);
-		if (err == -ESRCH)
-			err = 0;
-		p->probed = true;
+			err = open_links_beside(a, to, p, set, from, why, why_size);
 	}
 	return err;
 }
@@ -294,10 +320,7 @@ int func_attach_newcomers(struct func_attach *a, char *why, size_t why_size)
 
 		if (p->probed || p->gone)
 			continue;
-		err = open_links_of(a, &a->steady, p->pid, FUNC_STEADY, 0, why, why_size);
-		if (err == -ESRCH)
-			err = 0;
-		p->probed = true;
+		err = open_links_beside(a, &a->steady, p, FUNC_STEADY, 0, why, why_size);
 	}
 	return err;
 }

@@ -7,6 +7,7 @@
 #include "collectors/func_priv.h"
 #include "collectors/procfs.h"
 #include "collectors/symbols.h"
+#include "collectors/target_set.h"
 
 /*
  * A library that is waited for is called as soon as it is loaded: between ticks it is looked
@@ -75,23 +76,15 @@ void func_late_fini(struct func *f, struct session *se)
 	session_timer_end(se, &f->late_fd);
 }
 
-static void look(struct func *f, struct session *se)
+/* What the plan names in files that a process maps since *known, its generation. */
+static void extend(struct func *f, struct session *se, struct symbols *syms, uint64_t *known)
 {
-	struct symbols *syms = session_symbols(se);
 	char why[SNAP_TEXT];
 	uint32_t from, before = f->nrows, sites;
 
-	if (!syms)
+	if (symbols_generation(syms) == *known)
 		return;
-	/* Who loads late also unloads: see that soon, too. */
-	f->watchful |= is_waiting(f);
-	if (f->watchful) {
-		symbols_expect(syms);
-		symbols_refresh(syms);
-	}
-	if (symbols_generation(syms) == f->generation)
-		return;
-	f->generation = symbols_generation(syms);
+	*known = symbols_generation(syms);
 	from = probe_plan_extend(f->plan, syms, why, sizeof(why));
 	f->nrows = probe_plan_rows(f->plan);
 	probe_plan_sites(f->plan, &sites);
@@ -107,8 +100,41 @@ static void look(struct func *f, struct session *se)
 	func_say(se, f);
 }
 
+static void look(struct func *f, struct session *se)
+{
+	struct symbols *syms = session_symbols(se);
+
+	if (!syms)
+		return;
+	/* Who loads late also unloads: see that soon, too. */
+	f->watchful |= is_waiting(f);
+	if (f->watchful) {
+		symbols_expect(syms);
+		symbols_refresh(syms);
+	}
+	extend(f, se, syms, &f->generation);
+}
+
 void func_late_look(struct func *f, struct session *se)
 {
 	look(f, se);
 	arm(f, is_waiting(f));
+}
+
+void func_late_newcomers(struct func *f, struct session *se)
+{
+	struct target_set *t = session_target_set(se);
+	char why[SNAP_TEXT];
+
+	if (func_way_newcomers(f, why, sizeof(why)))
+		session_event_again(se, "a process that came later",
+				    "a process that came later "
+				    "is not probed: %.180s",
+				    why);
+	for (uint32_t i = 0; !f->calls && i < t->n; i++) {
+		struct symbols *syms = session_symbols_of(se, t->v[i].pid);
+
+		if (syms)
+			extend(f, se, syms, &t->v[i].planned);
+	}
 }

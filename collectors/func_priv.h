@@ -128,6 +128,11 @@ int func_late_init(struct func *f, struct session *se);
 void func_late_fini(struct func *f, struct session *se);
 /* Libraries that came or went. */
 void func_late_look(struct func *f, struct session *se);
+/*
+ * Processes that came, which are probed at once, for they may be gone by the next tick; and what
+ * others than the first map, another program for one.
+ */
+void func_late_newcomers(struct func *f, struct session *se);
 
 /* ---- func.c ---- */
 

@@ -394,7 +394,7 @@ static int take(struct plan_work *w, struct view *v, uint32_t i, const char *nam
 	if (elf_image_offset_of(v->m->image, v->fns[i].vaddr, &entry))
 		return 0;
 	if (v->file < 0) {
-		v->file = plan_add_file(p, v->m);
+		v->file = plan_add_file(w, v->m);
 		if (v->file < 0)
 			return v->file;
 		site.file = (uint32_t)v->file;

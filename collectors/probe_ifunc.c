@@ -53,7 +53,7 @@ static bool read_slot(const struct ifunc *f, uint64_t addr, uint64_t *vaddr)
 	struct iovec local = {&pointer, sizeof(pointer)};
 	struct iovec remote = {(void *)(uintptr_t)addr, sizeof(pointer)};
 
-	if (process_vm_readv(f->w->plan->opt.pid, &local, 1, &remote, 1, 0) != sizeof(pointer))
+	if (process_vm_readv(f->w->pid, &local, 1, &remote, 1, 0) != sizeof(pointer))
 		return false;
 	at = symbols_module_at(f->w->syms, pointer);
 	if (!at || strcmp(at->path, f->m->path) != 0)
@@ -94,7 +94,7 @@ bool plan_resolve_ifunc(struct plan_work *w, const struct symbols_module *m, uin
 	const struct symbols_module *mods = symbols_modules(w->syms, &nmods);
 	const char *last = "";
 
-	if (!w->plan->opt.pid)
+	if (!w->pid)
 		return false;
 	for (uint32_t i = 0; i < nmods; i++) {
 		if (!mods[i].image || mods[i].path[0] != '/' || !strcmp(last, mods[i].path))

@@ -8,14 +8,17 @@
 
 enum { LATE_MAX_MODULES = 512 };
 
-/* Which of the plan's files are mapped, and where; so which rows are gone. */
-static void mark_files(struct probe_plan *p, struct symbols *syms)
+/*
+ * Which of the plan's files are mapped, and where; so which rows are gone. A file is looked for in
+ * the process that it was last seen in.
+ */
+static void mark_files(struct probe_plan *p, struct symbols *syms, pid_t pid)
 {
 	uint32_t nmods;
 	const struct symbols_module *mods = symbols_modules(syms, &nmods);
 
 	for (uint32_t f = 0; f < p->nfiles; f++)
-		p->files[f].mapped = false;
+		p->files[f].mapped &= p->files[f].pid != pid;
 	for (uint32_t m = 0; m < nmods; m++) {
 		uint64_t dev, inode;
 
@@ -25,9 +28,11 @@ static void mark_files(struct probe_plan *p, struct symbols *syms)
 		for (uint32_t f = 0; f < p->nfiles; f++) {
 			struct probe_file *file = &p->files[f];
 
-			if (file->inode != inode || file->dev != dev)
+			if (file->inode != inode || file->dev != dev ||
+			    (file->mapped && file->pid != pid))
 				continue;
 			file->mapped = true;
+			file->pid = pid;
 			file->start = mods[m].start;
 			file->end = mods[m].end;
 		}
@@ -74,6 +79,7 @@ static void extend_spec(struct plan_work *w)
 uint32_t probe_plan_extend(struct probe_plan *p, struct symbols *syms, char *why, size_t why_size)
 {
 	uint32_t before = p->nsites;
+	pid_t pid = p->opt.pid ? symbols_pid(syms) : 0;
 
 	why[0] = '\0';
 	for (uint32_t i = 0; i < p->nspecs; i++) {
@@ -81,12 +87,13 @@ uint32_t probe_plan_extend(struct probe_plan *p, struct symbols *syms, char *why
 				      .spec = &p->specs[i],
 				      .index = i,
 				      .syms = syms,
+				      .pid = pid,
 				      .why = why,
 				      .why_size = why_size};
 
 		extend_spec(&w);
 	}
-	mark_files(p, syms);
+	mark_files(p, syms, pid);
 	return before;
 }
 

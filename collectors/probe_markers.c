@@ -123,7 +123,7 @@ int plan_match_markers(struct plan_work *w, const struct symbols_module *m)
 
 	if (elf_image_usdts(m->image, &notes.v, &notes.n) || !notes.n)
 		return 0;
-	file = plan_add_file(w->plan, m);
+	file = plan_add_file(w, m);
 	if (file < 0) {
 		snprintf(w->why, w->why_size, "markers in more than %d files", PLAN_MAX_FILES);
 		return file;

@@ -62,9 +62,8 @@ static uint32_t collect_inode(struct plan_work *w, const char *path,
 	for (uint32_t i = 0; i < nmods; i++) {
 		if (!usable(&mods[i]))
 			continue;
-		snprintf(theirs, sizeof(theirs), "/proc/%d/root%s", (int)w->plan->opt.pid,
-			 mods[i].path);
-		if (stat(w->plan->opt.pid ? theirs : mods[i].path, &b))
+		snprintf(theirs, sizeof(theirs), "/proc/%d/root%s", (int)w->pid, mods[i].path);
+		if (stat(w->pid ? theirs : mods[i].path, &b))
 			continue;
 		if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
 			out[0] = &mods[i];
@@ -121,9 +120,9 @@ static uint32_t collect_exe(struct plan_work *w, const char *name,
 	char path[64], exe[PATH_MAX];
 	ssize_t n;
 
-	if (!w->plan->opt.pid || !is_target_name(w->plan->opt.pid, name))
+	if (!w->pid || !is_target_name(w->pid, name))
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)w->plan->opt.pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)w->pid);
 	n = readlink(path, exe, sizeof(exe) - 1);
 	if (n <= 0)
 		return 0;

@@ -123,8 +123,9 @@ int plan_identify(const struct symbols_module *m, uint64_t *dev, uint64_t *inode
 	return 0;
 }
 
-int plan_add_file(struct probe_plan *p, const struct symbols_module *m)
+int plan_add_file(struct plan_work *w, const struct symbols_module *m)
 {
+	struct probe_plan *p = w->plan;
 	struct probe_file *f;
 	uint64_t dev = 0, inode = 0;
 
@@ -141,6 +142,7 @@ int plan_add_file(struct probe_plan *p, const struct symbols_module *m)
 	f->end = m->end;
 	f->dev = dev;
 	f->inode = inode;
+	f->pid = w->pid;
 	f->mapped = true;
 	return (int)p->nfiles++;
 }
@@ -195,9 +197,13 @@ static void say_not_found(struct plan_work *w, const struct symbols_module *cons
 			      near[0] ? "'?" : "");
 	file = strrchr(mods[0]->path, '/');
 	if (w->spec->kind != SPEC_USDT && plan_is_stripped(mods[0]) && at < w->why_size)
+		at += (size_t)snprintf(
+			w->why + at, w->why_size - at,
+			"; %.60s is stripped, its NAME-dbgsym package brings its names",
+			file ? file + 1 : mods[0]->path);
+	if (w->plan->opt.more && !w->spec->module[0] && at < w->why_size)
 		snprintf(w->why + at, w->why_size - at,
-			 "; %.60s is stripped, its NAME-dbgsym package brings its names",
-			 file ? file + 1 : mods[0]->path);
+			 "; '*:%.60s' waits for a process that has it", w->spec->name.text);
 }
 
 static int check_result(struct plan_work *w, const struct symbols_module *const *mods, uint32_t n)
@@ -264,41 +270,72 @@ int plan_match_new(struct plan_work *w, const struct symbols_module *const *mods
 	return err;
 }
 
-static int resolve_spec(struct plan_work *w)
+static int say_not_mapped(struct plan_work *w)
 {
-	const struct symbols_module *mods[PLAN_MAX_MODULES];
-	uint32_t n = plan_find_modules(w, mods, PLAN_MAX_MODULES);
-	bool *waits = &w->plan->waits[w->index];
+	char mapped[160];
+
+	plan_list_modules(w, mapped, sizeof(mapped));
+	if (!mapped[0])
+		snprintf(w->why, w->why_size, "'%.80s': %s", w->spec->text,
+			 w->pid && procfs_is_32_bit(w->pid)
+				 ? "it is a 32-bit program, whose functions are not "
+				   "probed; leave -e out"
+				 : "none of the files that the process maps can be opened; "
+				   "where few open files are allowed: ulimit -n 1024");
+	else
+		snprintf(w->why, w->why_size, "%.80s is not mapped by the process%s; mapped: %s",
+			 w->spec->module, w->plan->opt.nbeside ? ", nor by the others" : "",
+			 mapped);
+	return -ENOENT;
+}
+
+static void look_into(struct plan_work *w, struct symbols *syms)
+{
+	w->syms = syms;
+	w->pid = w->plan->opt.pid ? symbols_pid(syms) : 0;
+}
+
+/* In every process. Those of the first that has modules of that name go to mods[0..*n). */
+static int match_everywhere(struct plan_work *w, struct symbols *first,
+			    const struct symbols_module **mods, uint32_t *n)
+{
+	const struct symbols_module *more[PLAN_MAX_MODULES];
+	struct symbols *with = first;
 	int err;
 
-	if (!n && probe_spec_is_library(w->spec->module)) {
-		*waits = true;
-		return 0;
-	}
-	if (!n) {
-		char mapped[160];
+	look_into(w, first);
+	*n = plan_find_modules(w, mods, PLAN_MAX_MODULES);
+	err = plan_match_new(w, mods, *n);
+	for (uint32_t i = 0; i < w->plan->opt.nbeside && !err; i++) {
+		const struct symbols_module **to = *n ? more : mods;
+		uint32_t found;
 
-		plan_list_modules(w, mapped, sizeof(mapped));
-		if (!mapped[0]) {
-			snprintf(w->why, w->why_size, "'%.80s': %s", w->spec->text,
-				 w->plan->opt.pid && procfs_is_32_bit(w->plan->opt.pid)
-					 ? "it is a 32-bit program, whose functions are not "
-					   "probed; leave -e out"
-					 : "none of the files that the process maps can be opened; "
-					   "where few open files are allowed: ulimit -n 1024");
-			return -ENOENT;
+		look_into(w, w->plan->opt.beside[i]);
+		found = plan_find_modules(w, to, PLAN_MAX_MODULES);
+		err = plan_match_new(w, to, found);
+		if (to == mods && found) {
+			*n = found;
+			with = w->syms;
 		}
-		snprintf(w->why, w->why_size, "%.80s is not mapped by the process; mapped: %s",
-			 w->spec->module, mapped);
-		return -ENOENT;
 	}
+	look_into(w, with);
+	return err;
+}
+
+static int resolve_spec(struct plan_work *w, struct symbols *first)
+{
+	const struct symbols_module *mods[PLAN_MAX_MODULES];
+	bool *waits = &w->plan->waits[w->index];
+	uint32_t n;
+	int err;
+
 	w->first_row = w->plan->nrows;
-	err = plan_match_new(w, mods, n);
-	if (!err && !w->matched && w->spec->any) {
-		*waits = true;
-		return 0;
-	}
-	return err ? err : check_result(w, mods, n);
+	err = match_everywhere(w, first, mods, &n);
+	*waits = !err && (n ? !w->matched && w->spec->any
+			    : w->plan->opt.more || probe_spec_is_library(w->spec->module));
+	if (err || *waits)
+		return err;
+	return n ? check_result(w, mods, n) : say_not_mapped(w);
 }
 
 static int resolve_all(struct probe_plan *p, struct symbols *syms, const char *const *specs,
@@ -314,14 +351,13 @@ static int resolve_all(struct probe_plan *p, struct symbols *syms, const char *c
 		struct plan_work w = {.plan = p,
 				      .spec = &p->specs[i],
 				      .index = i,
-				      .syms = syms,
 				      .why = why,
 				      .why_size = why_size};
 
 		err = probe_spec_parse(specs[i], &p->specs[i], why, why_size);
 		p->nspecs += !err;
 		if (!err)
-			err = resolve_spec(&w);
+			err = resolve_spec(&w, syms);
 	}
 	return err;
 }
@@ -334,7 +370,8 @@ static void fix_slots(struct probe_plan *p)
 	for (uint32_t i = 0; i < p->nspecs; i++) {
 		if (p->waits[i])
 			late += PLAN_AWAITED_ROWS;
-		else if (!p->specs[i].module[0] || strpbrk(p->specs[i].module, "*?["))
+		else if (p->opt.more || !p->specs[i].module[0] ||
+			 strpbrk(p->specs[i].module, "*?["))
 			late += PLAN_LATE_ROWS;
 	}
 	p->cap = p->nrows + late < most ? p->nrows + late : most;
@@ -367,6 +404,8 @@ struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs
 		return NULL;
 	}
 	fix_slots(p);
+	p->opt.beside = NULL;
+	p->opt.nbeside = 0;
 	why[0] = '\0';
 	return p;
 }

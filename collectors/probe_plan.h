@@ -17,9 +17,12 @@ struct probe_plan;
 struct symbols;
 
 struct place_options {
-	pid_t pid;			 /* target, for its name and its root; 0 = not known */
-	bool force;			 /* single-step where nothing cheaper gives a latency */
-	bool in_process;		 /* no probes: calls are timed inside the process */
+	pid_t pid;		       /* target, for its name and its root; 0 = not known */
+	struct symbols *const *beside; /* of other processes that are watched, read at once */
+	uint32_t nbeside;
+	bool more;	 /* others may come: a program that nobody runs yet is waited for */
+	bool force;	 /* single-step where nothing cheaper gives a latency */
+	bool in_process; /* no probes: calls are timed inside the process */
 	const struct calibration *costs; /* NULL: calibrate now */
 };
 
@@ -62,6 +65,7 @@ struct probe_file {
 	char path[256];
 	uint64_t start, end; /* of an executable mapping, the last one seen */
 	uint64_t dev, inode;
+	pid_t pid; /* of the process that maps it there; 0 = not known */
 	bool mapped;
 };
 
@@ -76,8 +80,9 @@ struct probe_plan *probe_plan_new(struct symbols *syms, const char *const *specs
 void probe_plan_free(struct probe_plan *p);
 
 /*
- * The mappings changed: add what the specs name in files that are new, mark rows of files that are
- * gone. Sites from the returned index on are new; what did not work out is a sentence in why.
+ * The mappings of a process changed, the first's or another's: add what the specs name in files
+ * that are new, mark rows of files that it has mapped no more. Sites from the returned index on are
+ * new; what did not work out is a sentence in why.
  */
 uint32_t probe_plan_extend(struct probe_plan *p, struct symbols *syms, char *why, size_t why_size);
 

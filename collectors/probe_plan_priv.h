@@ -47,6 +47,7 @@ struct plan_work {
 	struct probe_plan *plan;
 	struct probe_spec *spec;
 	struct symbols *syms;
+	pid_t pid;	/* whose they are; 0 = not known */
 	uint32_t index; /* of the spec */
 	uint32_t matched, first_row, ifuncs, over;
 	char *why;
@@ -93,7 +94,7 @@ void plan_hint_stripped(struct probe_plan *p, const struct symbols_module *m);
 int plan_identify(const struct symbols_module *m, uint64_t *dev, uint64_t *inode);
 
 /* Index of the file of m in the plan, -ENOSPC when there are too many. */
-int plan_add_file(struct probe_plan *p, const struct symbols_module *m);
+int plan_add_file(struct plan_work *w, const struct symbols_module *m);
 /* The spec's row of that name and module, or a new one; NULL when over the cap. */
 struct probe_row *plan_add_row(struct plan_work *w, const char *name,
 			       const struct symbols_module *m, uint32_t source);

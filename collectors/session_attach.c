@@ -14,9 +14,25 @@
 #include "collectors/symbols.h"
 #include "collectors/unwind.h"
 
+/* Those of the other processes, as far as there are any yet. Returns how many. */
+static uint32_t open_beside(struct session *se, struct symbols **out)
+{
+	struct target_set *t = &se->others;
+	uint32_t n = 0;
+
+	if (se->cfg.follow_forks)
+		target_set_refresh(t, NULL, clock_mono_ns());
+	for (uint32_t i = 0; i < t->n && n < TARGET_SET_SYMBOLS; i++) {
+		out[n] = target_set_symbols(t, t->v[i].pid, se->symbols);
+		n += out[n] != NULL;
+	}
+	return n;
+}
+
 int session_resolve_probes(struct session *se, char *why, size_t why_size)
 {
 	static const struct calibration none;
+	struct symbols *beside[TARGET_SET_SYMBOLS];
 	struct place_options opt = {.pid = se->target.pid,
 				    .force = se->cfg.force,
 				    .in_process = se->cfg.in_process,
@@ -30,6 +46,11 @@ int session_resolve_probes(struct session *se, char *why, size_t why_size)
 			 "run as its user or as root",
 			 se->target.pid);
 		return -EACCES;
+	}
+	if (!se->cfg.in_process && target_set_many(&se->others)) {
+		opt.beside = beside;
+		opt.nbeside = open_beside(se, beside);
+		opt.more = se->cfg.follow_forks || se->cfg.cgroup;
 	}
 	probe_plan_free(se->plan);
 	se->plan =

@@ -266,6 +266,11 @@ const struct symbols_module *symbols_modules(struct symbols *s, uint32_t *n)
 	return s->modules;
 }
 
+int symbols_pid(const struct symbols *s)
+{
+	return s->pid;
+}
+
 uint64_t symbols_generation(const struct symbols *s)
 {
 	return s->generation;

@@ -69,6 +69,7 @@ uint32_t symbols_count(const struct symbols *s); /* ids given out so far */
 const struct symbols_module *symbols_module_at(struct symbols *s, uint64_t addr);
 /* All executable mappings, for finding libraries by name. Valid until the next refresh. */
 const struct symbols_module *symbols_modules(struct symbols *s, uint32_t *n);
+int symbols_pid(const struct symbols *s);
 /* Changes whenever the mappings do: what was derived from them is void then. */
 uint64_t symbols_generation(const struct symbols *s);
 

@@ -42,6 +42,7 @@ static void close_one(struct target_set *t, struct target_process *p)
 	p->unwinder = NULL;
 	p->symbols = NULL;
 	p->opened = false;
+	p->planned = 0;
 }
 
 static bool reserve(struct target_set *t)
@@ -393,6 +394,7 @@ bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *firs
 {
 	uint64_t news = bpf_follow_news(b);
 	uint32_t looked = 0, before = t->n;
+	bool other = false;
 
 	if (news != t->news)
 		t->news_ns = now_ns;
@@ -409,12 +411,16 @@ bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *firs
 		looked++;
 		if (!p->opened) {
 			target_set_symbols(t, p->pid, first);
+			other |= p->symbols != NULL;
 		} else if (p->symbols) {
+			uint64_t known = symbols_generation(p->symbols);
+
 			symbols_expect(p->symbols);
 			symbols_refresh(p->symbols);
+			other |= symbols_generation(p->symbols) != known;
 		}
 	}
-	return t->n > before;
+	return other || t->n > before;
 }
 
 void target_set_promote(struct target_set *t, pid_t pid)

@@ -29,12 +29,13 @@ struct target_process {
 	struct process_use use; /* its own, at the last look */
 	uint64_t seen;		/* the look that found it */
 	uint64_t found_ns;
-	bool old;     /* it was there before the set: what it has used so far does not count */
-	bool fresh;   /* it came after the last tick: cpu_ticks is no base yet */
-	bool mapped;  /* eBPF knows it */
-	bool probed;  /* its functions are */
-	bool sampled; /* its threads are, where that is not by eBPF */
-	bool gone;    /* it has ended; kept for one more tick, for what is still to be read */
+	uint64_t planned; /* symbols_generation() that the probes know, 0 = none */
+	bool old;	  /* it was there before the set: what it has used so far does not count */
+	bool fresh;	  /* it came after the last tick: cpu_ticks is no base yet */
+	bool mapped;	  /* eBPF knows it */
+	bool probed;	  /* its functions are */
+	bool sampled;	  /* its threads are, where that is not by eBPF */
+	bool gone;	  /* it has ended; kept for one more tick, for what is still to be read */
 	struct snap_process row;
 	struct symbols *symbols; /* NULL until asked for, or when they cannot be read */
 	struct unwinder *unwinder;
@@ -82,7 +83,7 @@ void target_set_refresh(struct target_set *t, struct bpf *b, uint64_t now_ns);
 /*
  * Between ticks, where children are followed: those that came since, and what they map, which tells
  * where they were when they are gone by the next tick. Costs next to nothing while none comes. True
- * when one came.
+ * when one came, or maps other files.
  */
 bool target_set_glance(struct target_set *t, struct bpf *b, struct symbols *first, uint64_t now_ns);
 
