@@ -20,8 +20,7 @@ static uint32_t open_beside(struct session *se, struct symbols **out)
 	struct target_set *t = &se->others;
 	uint32_t n = 0;
 
-	if (se->cfg.follow_forks)
-		target_set_refresh(t, NULL, clock_mono_ns());
+	target_set_children(t);
 	for (uint32_t i = 0; i < t->n && n < TARGET_SET_SYMBOLS; i++) {
 		out[n] = target_set_symbols(t, t->v[i].pid, se->symbols);
 		n += out[n] != NULL;

@@ -157,6 +157,12 @@ static void add_children(struct target_set *t)
 	} while (t->n > before && t->n < TARGET_SET_MAX);
 }
 
+void target_set_children(struct target_set *t)
+{
+	if (t->follow)
+		add_children(t);
+}
+
 static void add_cgroup(struct target_set *t)
 {
 	char path[SNAP_TEXT], why[SNAP_TEXT];

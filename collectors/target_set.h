@@ -74,6 +74,9 @@ void target_set_detach(struct target_set *t);
 /* More than the first process may be meant. */
 bool target_set_many(const struct target_set *t);
 
+/* Before the first look: children that are there, where they are followed. */
+void target_set_children(struct target_set *t);
+
 /*
  * Look again: who came (control group; children, from eBPF's map or else /proc), who went; fills
  * the rows. b may be NULL; its map is brought up to date. Call it once a tick.
