@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "kernels/loops/evolution.h"
 #include "kernels/ordered.h"
@@ -23,6 +24,7 @@ static double norm2(const float *x, size_t n)
 	return rest;
 }
 
+/* 0: there is no step along a gradient that is not finite. */
 static float step_rate(const struct loop_a_shared *s, const struct lora *l,
 		       const struct lora_gradient *g)
 {
@@ -30,6 +32,8 @@ static float step_rate(const struct loop_a_shared *s, const struct lora *l,
 			   norm2(g->b, (size_t)l->rank * l->dim_out)) /
 		      (g->count ? g->count : 1);
 
+	if (!isfinite(norm))
+		return 0;
 	return norm * s->rate <= s->max_step ? s->rate : (float)(s->max_step / norm);
 }
 
@@ -48,12 +52,20 @@ int loop_a_flush(struct loop_a *a)
 {
 	struct loop_a_shared *s = a->shared;
 	struct lora *next;
+	float rate;
 
-	if (!a->gradient.count || !take_turn(s))
+	if (!a->gradient.count)
+		return 0;
+	rate = step_rate(s, s->micro->copies, &a->gradient);
+	if (!(rate > 0)) {
+		lora_clear(s->micro->copies, &a->gradient);
+		return 0;
+	}
+	if (!take_turn(s))
 		return 0;
 	next = lora_shared_begin(s->micro);
 	if (next) {
-		lora_apply(next, &a->gradient, step_rate(s, next, &a->gradient));
+		lora_apply(next, &a->gradient, rate);
 		lora_shared_publish(s->micro);
 		perftop_inc(s->metrics.updates);
 	}
@@ -87,6 +99,18 @@ static int record(struct loop_a *a, const struct loop_a_request *r)
 	return err;
 }
 
+/* One number that is not finite would make all weights so, for good. */
+static bool is_finite(const struct loop_a_request *r, const float *gradient)
+{
+	float rewards = 0;
+
+	for (uint32_t s = 0; s < r->steps; s++)
+		rewards += r->rewards[s];
+	return isfinite(rewards) && isfinite(norm2(r->query, r->dim)) &&
+	       isfinite(r->steps < 2 ? norm2(r->answers, (size_t)r->steps * r->dim)
+				     : norm2(gradient, r->dim));
+}
+
 int loop_a_on_inference(struct loop_a *a, const struct loop_a_request *r)
 {
 	struct loop_a_shared *s = a->shared;
@@ -97,10 +121,12 @@ int loop_a_on_inference(struct loop_a *a, const struct loop_a_request *r)
 	if (!r->query || !r->answers || !r->rewards || !r->dim || r->dim > TRAJECTORY_DIM ||
 	    r->steps > TRAJECTORY_STEPS || r->dim != s->micro->copies->dim_in)
 		return -EINVAL;
+	evolution_gradient(r->answers, r->dim, r->rewards, r->steps, r->dim, s->sigma, gradient);
+	if (!is_finite(r, gradient))
+		return -EINVAL;
 	err = record(a, r);
 	if (err || r->steps < 2)
 		return err;
-	evolution_gradient(r->answers, r->dim, r->rewards, r->steps, r->dim, s->sigma, gradient);
 	l = lora_shared_acquire(s->micro, a->reader);
 	err = metered_lora_update(&s->metrics.update, l, r->query, gradient, 1, &a->gradient);
 	lora_shared_release(s->micro, a->reader);

@@ -53,12 +53,14 @@ struct loop_a_request {
 
 /*
  * Records the request in the ring (or counts it as dropped when that is full), adds its gradient,
- * and flushes when there is a batch. Never waits. 0 or -EINVAL.
+ * and flushes when there is a batch. Never waits. 0; -EINVAL for a bad shape, and for a request
+ * that is not finite, or whose squares are not: of it nothing is recorded or learned.
  */
 int loop_a_on_inference(struct loop_a *a, const struct loop_a_request *r);
 /*
  * One step of the weights down what was gathered. When another worker is at it, nothing: the
- * gradient waits for the next time. Returns 1 when the weights changed.
+ * gradient waits for the next time; one that is not finite is dropped. Returns 1 when the weights
+ * changed.
  */
 int loop_a_flush(struct loop_a *a);
 

@@ -3,6 +3,7 @@
 #include "kernels/loops/loop_b.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,13 +106,24 @@ static uint64_t draw(uint64_t *seed)
 	return z ^ (z >> 31);
 }
 
+/* One number that is not finite would spoil a cycle, and the weights for good. */
+static bool is_finite(const struct trajectory *t)
+{
+	float sum = t->query_scale + t->quality;
+
+	for (uint32_t s = 0; s < t->nsteps; s++)
+		sum += t->steps[s].scale + t->steps[s].reward;
+	return isfinite(sum);
+}
+
 int loop_b_stage(struct loop_b *b, const struct trajectory *t)
 {
 	const uint32_t dim = b->learned->options.dim, most = b->options.trajectories;
-	uint64_t at = b->offered++;
+	uint64_t at;
 
-	if (t->dim != dim)
+	if (t->dim != dim || !is_finite(t))
 		return -EINVAL;
+	at = b->offered++;
 	if (at >= most)
 		at = draw(&b->seed) % b->offered;
 	if (at >= most)
@@ -169,13 +181,19 @@ static int extract(struct loop_b *b, uint64_t now_ns, struct loop_b_result *r)
 	return 0;
 }
 
-static float step_rate(const struct loop_b *b, const float *gradient, size_t n)
+static double norm2(const float *x, size_t n)
 {
-	double sum = 0, norm;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += (double)gradient[i] * gradient[i];
-	norm = sqrt(sum);
+		sum += (double)x[i] * x[i];
+	return sum;
+}
+
+static float step_rate(const struct loop_b *b, const float *gradient, size_t n)
+{
+	const double norm = sqrt(norm2(gradient, n));
+
 	return norm * b->options.rate <= b->options.max_step ? b->options.rate
 							     : (float)(b->options.max_step / norm);
 }
@@ -240,7 +258,10 @@ static int learn_batch(struct loop_b *b, struct lora_base *base, uint32_t from, 
 	float step;
 
 	lap(&r->gradient_ns, &t);
-	if (!err && ewc_surprise(&l->ewc, b->mean) > b->options.surprise && l->ewc.observed > 10) {
+	/* What is too large for Fisher information teaches nothing. */
+	if (err || !(norm2(b->mean, l->ewc.config.n) <= FLT_MAX))
+		return err;
+	if (ewc_surprise(&l->ewc, b->mean) > b->options.surprise && l->ewc.observed > 10) {
 		r->task_over = true;
 		err = ewc_finish_task(&l->ewc, base->weights);
 	}

@@ -59,7 +59,8 @@ int loop_b_init(struct loop_b *b, struct learned *l, const struct loop_b_options
 		const struct loop_b_metrics *m);
 void loop_b_fini(struct loop_b *b);
 
-/* Keeps what a cycle needs of a record (reservoir sampling, Vitter 1985). -EINVAL for its dim. */
+/* Keeps what a cycle needs of a record (reservoir sampling, Vitter 1985). -EINVAL for its dim,
+ * and for one that is not finite. */
 int loop_b_stage(struct loop_b *b, const struct trajectory *t);
 /* Learns from all that is staged, and holds nothing afterwards. Nothing below two trajectories. */
 int loop_b_cycle(struct loop_b *b, uint64_t now_ns, struct loop_b_result *r);

@@ -241,6 +241,48 @@ static void requests_teach_micro_lora_nothing(void **state)
 	world_free(&w);
 }
 
+/* One would make all weights NaN, and the file that they are saved in could not be read again. */
+static void a_number_that_is_not_finite_is_learned(void **state)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY, 1e30f};
+	float x[DIM], answers[STEPS][DIM], rewards[STEPS];
+	struct loop_a_request r = {
+		.query = x, .dim = DIM, .steps = STEPS, .answers = answers[0], .rewards = rewards};
+	float *const places[] = {&x[DIM / 2], &answers[STEPS / 2][3], &rewards[1]};
+	const struct lora *l;
+	struct world w;
+	struct worker k;
+
+	world_new(&w, 1, 1000);
+	worker_init(&k, &w, 0);
+	for (uint32_t i = 0; i < 12; i++) {
+		random_vector(x, DIM, 1);
+		random_vector(answers[0], STEPS * DIM, 1);
+		random_vector(rewards, STEPS, 1);
+		*places[i / 4] = bad[i % 4];
+		r.steps = STEPS;
+		assert_int_equal(loop_a_on_inference(&k.a, &r), -EINVAL);
+		r.steps = i / 4 == 1 ? STEPS / 2 + 1 : 2;
+		assert_int_equal(loop_a_on_inference(&k.a, &r), -EINVAL);
+	}
+	assert_int_equal(k.a.writer.recorded + k.a.gradient.count, 0);
+	/* Finite each, but not their products. */
+	random_vector(x, DIM, 1e15f);
+	random_vector(answers[0], STEPS * DIM, 1e14f);
+	random_vector(rewards, STEPS, 1);
+	r.steps = STEPS;
+	for (uint32_t i = 0; i < 2 * w.shared.batch; i++)
+		assert_int_equal(loop_a_on_inference(&k.a, &r), 0);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(serve(&k, i), 0);
+	loop_a_flush(&k.a);
+	l = lora_shared_acquire(&w.micro, 0);
+	for (uint32_t i = 0; i < DIM; i++)
+		assert_true(isfinite(l->a[i]) && isfinite(l->b[i]));
+	assert_true(k.a.writer.recorded > 0);
+	world_free(&w);
+}
+
 enum { WORKERS = 3, EACH = 3000 };
 
 static void *serve_many(void *arg)
@@ -418,6 +460,38 @@ static void a_cycle_learns_only_from_the_last_or_the_first(void **state)
 		assert_in_range(quarter[q], 65, 135); /* 100 +- 4 sigma */
 	t.dim = DIM - 1;
 	assert_int_equal(loop_b_stage(&b, &t), -EINVAL);
+	t.dim = DIM;
+	t.quality = NAN;
+	assert_int_equal(loop_b_stage(&b, &t), -EINVAL);
+	assert_int_equal(b.offered, 4000);
+	learner_free(&l, &b);
+}
+
+/* Each number is finite, and a gradient of them is not. */
+static void a_gradient_too_large_spoils_the_weights(void **state)
+{
+	struct loop_b_result r;
+	struct trajectory t;
+	struct learned l;
+	struct loop_b b;
+	float x[DIM];
+
+	learner_new(&l, &b, LOOP_B_OPTIONS_DEFAULT);
+	for (uint64_t i = 0; i < 100; i++) {
+		random_vector(x, DIM, 1e16f);
+		trajectory_begin(&t, quantize_i8_scalar, i, x, DIM, 0);
+		for (int s = 0; s < 3; s++) {
+			random_vector(x, DIM, 1e30f);
+			trajectory_add_step(&t, quantize_i8_scalar, x, NULL, (float)-s, 0);
+		}
+		t.quality = -1;
+		assert_int_equal(loop_b_stage(&b, &t), 0);
+	}
+	assert_int_equal(loop_b_cycle(&b, 1, &r), 0);
+	for (size_t i = 0; i < l.ewc.config.n; i++) {
+		assert_true(isfinite(learned_current(&l)->weights[i]));
+		assert_true(isfinite(l.ewc.square[i]));
+	}
 	learner_free(&l, &b);
 }
 
@@ -537,6 +611,8 @@ int main(void)
 		cmocka_unit_test(workers_that_learn_together_lose_updates),
 		cmocka_unit_test(cycles_teach_base_lora_nothing),
 		cmocka_unit_test(a_cycle_learns_only_from_the_last_or_the_first),
+		cmocka_unit_test(a_number_that_is_not_finite_is_learned),
+		cmocka_unit_test(a_gradient_too_large_spoils_the_weights),
 		cmocka_unit_test(a_query_does_not_find_its_pattern),
 		cmocka_unit_test(a_deep_cycle_dreams_of_nothing_or_forgets),
 		cmocka_unit_test(bad_options_are_taken),
