@@ -29,6 +29,12 @@ static const char *advice(const char *kind)
 	if (!strcmp(kind, "GIL"))
 		return "one thread at a time runs Python code: use processes, or code that lets "
 		       "go of the lock (I/O, numpy, extensions)";
+	if (!strcmp(kind, "GVL"))
+		return "one thread at a time runs Ruby code: use processes, Ractors, or code that "
+		       "lets go of the lock (I/O, extensions)";
+	if (!strcmp(kind, "java monitor"))
+		return "`jcmd PID Thread.print` names the Java code that holds it, and says when "
+		       "it is a deadlock";
 	if (!strcmp(kind, "pg lock"))
 		return "another transaction holds the row, table or tuple: in SQL, select pid, "
 		       "pg_blocking_pids(pid), query from pg_stat_activity where "

@@ -87,6 +87,16 @@ static const struct {
 	{"ObjectMonitor::wait", "java wait"},
 	{"ObjectSynchronizer::wait", "java wait"},
 	{"JVM_MonitorWait", "java wait"},
+	/* Its own locks and conditions, beneath those and for itself. */
+	{"os::PlatformMonitor::wait", NULL},
+	{"Mutex::lock_contended", NULL},
+	{"Mutex::lock", NULL},
+	{"Mutex::lock_without_safepoint_check", NULL},
+	{"Monitor::wait", NULL},
+	{"Monitor::wait_without_safepoint_check", NULL},
+	{"rb_native_mutex_lock", NULL},
+	{"rb_native_cond_wait", NULL},
+	{"rb_native_cond_timedwait", NULL},
 	{"Parker::park", "java park"},
 	{"Unsafe_Park", "java park"},
 };
@@ -187,6 +197,49 @@ static bool is_wrapper(const struct symbol *f, const char **kind)
 	return is_unnamed_gil(f, kind) || is_rust_lock(f->name, kind);
 }
 
+/*
+ * Ruby's threads wait for the interpreter each on a condition variable of its own: who gives it up
+ * to others does so where interrupts are looked for, and has no name below that.
+ */
+static bool find_gvl(const struct symbol *frames, uint32_t n, uint32_t i, struct wait_site *out)
+{
+	static const char *const asks[] = {"rb_threadptr_execute_interrupts", "rb_thread_schedule",
+					   "gvl_acquire", "gvl_acquire_common", "gvl_yield"};
+	uint32_t at = i;
+
+	while (at < n && name_begins(frames[at].module, "libruby") &&
+	       (name_is_made_up(frames[at].name) || name_begins(frames[at].name, "rb_native_")))
+		at++;
+	if (at >= n || !NAME_IN(frames[at].name, asks))
+		return false;
+	out->kind = "GVL";
+	out->via = at;
+	while (++at < n && (name_is_made_up(frames[at].name) || NAME_IN(frames[at].name, asks)))
+		;
+	out->site = at < n ? at : out->via;
+	return true;
+}
+
+/* OpenMP's threads wait for each other, but for what it has as locks. */
+static bool find_team(const struct symbol *frames, uint32_t n, uint32_t i, struct wait_site *out)
+{
+	static const char *const modules[] = {"libgomp.so", "libomp.so", "libiomp5.so"};
+	static const char *const locks[] = {"GOMP_critical", "GOMP_atomic",	"GOMP_ordered",
+					    "omp_set_",	     "__kmpc_critical", "__kmpc_ordered"};
+	uint32_t at = i;
+
+	out->kind = "barrier";
+	for (; at < n && NAME_BEGINS_IN(frames[at].module, modules); at++)
+		if (NAME_BEGINS_IN(frames[at].name, locks))
+			out->kind = "mutex";
+	if (at == i)
+		return false;
+	out->via = at - 1;
+	/* A worker between two tasks has nothing of the program around it. */
+	out->site = at < n && !is_primitive(&frames[at], &(const char *){NULL}) ? at : at - 1;
+	return true;
+}
+
 /* The statement that a thread of MariaDB carries out: mysql_update, mysql_insert… */
 static uint32_t statement_of(const struct symbol *frames, uint32_t n, uint32_t i)
 {
@@ -240,6 +293,8 @@ void wait_site_find(const struct symbol *frames, uint32_t n, struct wait_site *o
 		i++;
 	out->condvar = kind && !strcmp(kind, "condvar");
 	if (out->condvar && find_innodb_lock(frames, n, i, out))
+		return;
+	if ((out->condvar && find_gvl(frames, n, i, out)) || find_team(frames, n, i, out))
 		return;
 	for (; i < n && is_wrapper(&frames[i], &kind); i++)
 		if (!name_is_made_up(frames[i].name))
@@ -336,10 +391,12 @@ bool wait_site_may_be_lock(const char *kind)
 
 bool wait_site_is_lock(const char *kind)
 {
-	static const char *const locks[] = {
-		"mutex",    "rwlock",	   "GIL",	"LWLock",	"pg lock",    "malloc",
-		"go mutex", "stdio",	   "loader",	"java monitor", "rust mutex", "rust rwlock",
-		"g mutex",  "sqlite lock", "file lock", "mdl lock",	"innodb lock"};
+	static const char *const locks[] = {"mutex",	   "rwlock",	   "GIL",
+					    "GVL",	   "LWLock",	   "pg lock",
+					    "malloc",	   "go mutex",	   "stdio",
+					    "loader",	   "java monitor", "rust mutex",
+					    "rust rwlock", "g mutex",	   "sqlite lock",
+					    "file lock",   "mdl lock",	   "innodb lock"};
 
 	return NAME_IN(kind, locks);
 }

@@ -11,6 +11,8 @@
 #include "tui/format.h"
 #include "tui/time_split.h"
 #include "tui/verdict_cpu.h"
+#include "tui/verdict_collector.h"
+#include "tui/verdict_futex.h"
 #include "tui/verdict_output.h"
 #include "tui/verdict_peer.h"
 #include "tui/views/blocked_rows.h"
@@ -24,9 +26,6 @@
 #define THROTTLED_PCT 20.0
 /* A wait counts as the bottleneck when a fifth of a thread is lost to it. */
 #define WAIT_PCT 20.0
-/* A futex that is no mutex is worth naming when half a thread waits on it, again and again. */
-#define FUTEX_PCT  50.0
-#define FUTEX_RATE 5.0
 /* Live memory that grows so fast is worth the first line, as it is an alert. */
 #define GROWTH_BYTES_S 65536.0
 
@@ -92,10 +91,34 @@ static bool say_spin(struct verdict *v, const struct snapshot *s, double busy)
 	return true;
 }
 
+/* Ruby's threads wait for one lock on a condition variable each. */
+static double lock_pct(const struct snapshot *s, const struct snap_lock *l)
+{
+	double pct = 0;
+
+	for (uint32_t i = 0; i < s->nlocks && !strcmp(l->kind, "GVL"); i++)
+		if (!strcmp(s->locks[i].kind, l->kind) && s->locks[i].pid == l->pid)
+			pct += s->locks[i].pct;
+	return pct > l->pct ? pct : l->pct;
+}
+
+/* What waits for the collector waits in its locks, its barriers, or for a CPU: all by that. */
+static bool say_collector(struct verdict *v, const struct snapshot *s, double busy)
+{
+	char words[sizeof(v->text)];
+	const char *view = verdict_collector(s, busy, words, sizeof(words));
+
+	if (!view)
+		return false;
+	say(v, VERDICT_BAD, "Garbage collection", view, "%s", words);
+	return true;
+}
+
 static void say_lock(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_lock *top = NULL;
 	const char *comm = "";
+	double pct;
 	char held[96] = "", what[SNAP_NAME];
 
 	for (uint32_t i = 0; i < s->nlocks; i++)
@@ -103,6 +126,7 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 			top = &s->locks[i];
 	if (!top)
 		return;
+	pct = lock_pct(s, top);
 	for (uint32_t i = 0; i < s->nthreads && top->owner_tid; i++)
 		if (s->threads[i].tid == top->owner_tid)
 			comm = s->threads[i].comm;
@@ -111,8 +135,8 @@ static void say_lock(struct verdict *v, const struct snapshot *s, const struct t
 			 top->owner_tid, comm[0] ? " (" : "", comm, comm[0] ? ")" : "");
 	lock_name_words(top, what, sizeof(what));
 	say(v, VERDICT_BAD, "Blocked on locks", "blocked",
-	    "%.0f %% of active thread time waits for %.70s%s%.70s%s", 100 * top->pct / t->active,
-	    what, top->site[0] ? " in " : "", top->site, held);
+	    "%.0f %% of active thread time waits for %.70s%s%.70s%s", 100 * pct / t->active, what,
+	    top->site[0] ? " in " : "", top->site, held);
 }
 
 /* ", most in fdatasync for flushAppendOnlyFile": the stack that waited for disks the longest. */
@@ -146,48 +170,6 @@ static void say_io(struct verdict *v, const struct snapshot *s, const struct tim
 	    "%s/s)",
 	    100 * t->pct[TIME_IO] / t->active, where, format_bytes(rd, (uint64_t)s->proc.read_rate),
 	    format_bytes(wr, (uint64_t)s->proc.write_rate));
-}
-
-/*
- * The futex, no mutex, that most threads wait on and are woken from all the time. A semaphore that
- * serves as a lock, as in Python or PostgreSQL, and the condition variable of idle workers look
- * the same from outside.
- */
-static const struct snap_lock *busiest_futex(const struct snapshot *s)
-{
-	const struct snap_lock *top = NULL;
-
-	for (uint32_t i = 0; i < s->nlocks; i++) {
-		const struct snap_lock *l = &s->locks[i];
-
-		if (!l->is_mutex && l->pct >= FUTEX_PCT &&
-		    (double)l->waits * 1e9 >= FUTEX_RATE * (double)s->since_ns &&
-		    (!top || l->pct > top->pct))
-			top = l;
-	}
-	return top;
-}
-
-static void futex_words(const struct snapshot *s, const struct snap_lock *l, char *out, size_t size)
-{
-	char n[FORMAT_SIZE], plain[SNAP_NAME];
-
-	format_rate(n, s->since_ns ? (double)l->waits * 1e9 / (double)s->since_ns : 0);
-	/* What goroutines wait for is known to Go's own runtime alone. */
-	if (!strcmp(l->kind, "go park")) {
-		snprintf(
-			out, size,
-			"%.1f of Go's threads are parked, %s: goroutines wait for channels, locks, "
-			"timers or the network; Go's block profile tells where",
-			l->pct / 100, n);
-		return;
-	}
-	lock_name_plain(l, plain, sizeof(plain));
-	snprintf(out, size, "%.1f threads wait on %s%s%.60s%s%.60s, %s: %sidle workers",
-		 l->pct / 100, l->kind[0] ? l->kind : "futex", plain[0] ? " " : "", plain,
-		 l->site[0] ? " in " : "", l->site, n,
-		 strcmp(l->kind, "condvar") ? "a semaphore used as a lock, or "
-					    : "who waits for a signal, or ");
 }
 
 /* The command that watches the children too. One that perftop launched ends with perftop. */
@@ -304,7 +286,7 @@ static void say_waiting(struct verdict *v, const struct time_split *t,
 static void say_idle(struct verdict *v, const struct snapshot *s, const struct time_split *t)
 {
 	const struct snap_latency *call = longest_syscall(s);
-	const struct snap_lock *futex = busiest_futex(s);
+	const struct snap_lock *futex = verdict_futex(s);
 	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
 	char in[SNAP_NAME + 16] = "", words[192];
 
@@ -317,7 +299,7 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 	if (say_held(v, s) || say_growth(v, s, busy))
 		return;
 	if (futex) {
-		futex_words(s, futex, words, sizeof(words));
+		verdict_futex_words(s, futex, words, sizeof(words));
 		say(v, VERDICT_GOOD, "Not saturated", "blocked", "%.0f %% of a CPU; %s", busy,
 		    words);
 	} else if (t->active < IDLE_PCT) {
@@ -462,6 +444,10 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_also(v, s);
 		return;
 	}
+	if (busiest_pct(s, busy) >= BUSY_PCT / 4 && say_collector(v, s, busy)) {
+		say_also(v, s);
+		return;
+	}
 	/* Waiting comes before computing: who waits for a lock or a CPU would run if it could. */
 	if (t.pct[TIME_LOCK] >= WAIT_PCT && t.pct[TIME_LOCK] >= busy / 4 &&
 	    t.pct[TIME_LOCK] >= t.pct[TIME_IO] && t.pct[TIME_LOCK] >= t.pct[TIME_RUNQ])
@@ -483,9 +469,9 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 	if (v->mood == VERDICT_GOOD && v->also[0])
 		v->mood = VERDICT_WARN;
 	/* Threads that queue for a lock such as Python's while one of them computes. */
-	futex = busiest_futex(s);
+	futex = verdict_futex(s);
 	if (!v->also[0] && futex && futex->pct >= 100 && strcmp(v->view, "blocked")) {
-		futex_words(s, futex, v->also, sizeof(v->also));
+		verdict_futex_words(s, futex, v->also, sizeof(v->also));
 		snprintf(v->also_view, sizeof(v->also_view), "blocked");
 	}
 }

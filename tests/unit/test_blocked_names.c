@@ -100,6 +100,46 @@ static void pythons_gil_is_told_from_the_mutex_that_guards_it(void **state)
 	assert_false(wait_site_is_lock("condvar"));
 }
 
+static void rubys_lock_is_told_from_its_other_waits(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"pthread_cond_timedwait", LIBC, "fn@0x20a240",
+					  "libruby-3.1.so.3.1.2", "fn@0x210fd0",
+					  "libruby-3.1.so.3.1.2", "rb_threadptr_execute_interrupts",
+					  "libruby-3.1.so.3.1.2", "fn@0x24ebd0",
+					  "libruby-3.1.so.3.1.2", "rb_vm_exec",
+					  "libruby-3.1.so.3.1.2", NULL},
+		    "GVL", "rb_vm_exec", "rb_threadptr_execute_interrupts");
+	assert_site((const char *const[]){"pthread_cond_wait", LIBC, "rb_native_cond_wait",
+					  "libruby-3.1.so.3.1.2", "fn@0x20fd80",
+					  "libruby-3.1.so.3.1.2", "rb_thread_sleep_forever",
+					  "libruby-3.1.so.3.1.2", NULL},
+		    "condvar", "fn@0x20fd80", "rb_native_cond_wait");
+	assert_true(wait_site_is_lock("GVL"));
+}
+
+static void a_team_of_openmp_is_no_lock_but_where_it_has_one(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"fn@0x1f780", "libgomp.so.1.0.0", "main._omp_fn.0", "app",
+					  NULL},
+		    "barrier", "main._omp_fn.0", "fn@0x1f780");
+	assert_site((const char *const[]){"fn@0x1f5e0", "libgomp.so.1.0.0", "GOMP_critical_start",
+					  "libgomp.so.1.0.0", "add_up", "app", NULL},
+		    "mutex", "add_up", "GOMP_critical_start");
+	assert_false(wait_site_is_lock("barrier") || wait_site_may_be_lock("barrier"));
+}
+
+static void hotspots_own_locks_are_those_of_who_takes_them(void **state)
+{
+	(void)state;
+	assert_site((const char *const[]){"__lll_lock_wait", LIBC, "pthread_mutex_lock", LIBC,
+					  "Mutex::lock_contended", "libjvm.so", "Mutex::lock",
+					  "libjvm.so", "G1CollectedHeap::attempt_allocation_slow",
+					  "libjvm.so", NULL},
+		    "mutex", "G1CollectedHeap::attempt_allocation_slow", "Mutex::lock");
+}
+
 static void inlined_guards_are_passed_on_the_way_to_the_program(void **state)
 {
 	(void)state;
@@ -382,6 +422,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_mutex_is_named_by_the_function_that_locks_it),
 		cmocka_unit_test(pythons_gil_is_told_from_the_mutex_that_guards_it),
+		cmocka_unit_test(rubys_lock_is_told_from_its_other_waits),
+		cmocka_unit_test(a_team_of_openmp_is_no_lock_but_where_it_has_one),
+		cmocka_unit_test(hotspots_own_locks_are_those_of_who_takes_them),
 		cmocka_unit_test(inlined_guards_are_passed_on_the_way_to_the_program),
 		cmocka_unit_test(a_semaphore_of_postgres_is_the_lock_it_serves),
 		cmocka_unit_test(locks_of_java_and_rust_are_taken_for_waits_of_the_idle),

@@ -423,6 +423,29 @@ static void who_spins_is_told_so_before_the_queue(void **state)
 	expect(s, VERDICT_BAD, "CPU-bound", "23 % of samples in w (app)");
 }
 
+static void a_busy_garbage_collector_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->proc.user_pct = 98;
+	s->proc.sys_pct = 2;
+	s->nthreads = 3;
+	s->threads[0] = (struct snap_thread){.comm = "GC Thread#1", .cpu_pct = 48};
+	s->threads[1] = (struct snap_thread){.comm = "G1 Conc#0", .cpu_pct = 14};
+	s->threads[2] = (struct snap_thread){.comm = "worker", .cpu_pct = 38};
+	expect(s, VERDICT_BAD, "Garbage collection",
+	       "62 % of its CPU time goes to the garbage collector's threads (GC Thread#1 first, "
+	       "with 48 % of a CPU)");
+	s->threads[0].cpu_pct = 5;
+	s->threads[2].cpu_pct = 81;
+	set_function(s, 0, "main.work", "app", 40, 40);
+	expect(s, VERDICT_BAD, "CPU-bound", "40 % of samples in main.work");
+	set_function(s, 1, "runtime.gcBgMarkWorker.func2", "app", 0, 31);
+	set_function(s, 2, "runtime.gcAssistAlloc", "app", 0, 14);
+	expect(s, VERDICT_BAD, "Garbage collection", "45 % of samples are in Go's garbage");
+}
+
 static void time_in_the_kernel_is_told_by_its_dearest_calls(void **state)
 {
 	struct fixture *f = *state;
@@ -540,6 +563,7 @@ int main(void)
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(who_waits_for_its_output_to_be_taken_is_not_idle),
 		TEST(who_spins_is_told_so_before_the_queue),
+		TEST(a_busy_garbage_collector_is_named),
 		TEST(futex_that_wakes_threads_all_the_time_is_named),
 		TEST(idle_parent_points_at_its_children),
 		TEST(function_without_a_name_is_told_by_what_runs_around_it),
