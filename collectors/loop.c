@@ -8,6 +8,7 @@
 #include "collectors/bpf.h"
 #include "collectors/clock.h"
 #include "collectors/collector.h"
+#include "collectors/elf_image.h"
 #include "collectors/latency.h"
 #include "collectors/procfs.h"
 #include "collectors/sample_trail.h"
@@ -64,6 +65,20 @@ static void say_sight(struct session *se, enum loop_sight sight)
 				"their calls timed nor all context switches seen");
 }
 
+static bool is_go(pid_t pid)
+{
+	char path[32];
+	struct elf_image *e;
+	bool go;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	e = elf_image_open(path, &err);
+	go = e && elf_image_is_go(e);
+	elf_image_free(e);
+	return go;
+}
+
 static int attach(struct session *se, struct loop *l, char *why, size_t why_size)
 {
 	struct bpf *b = session_bpf(se);
@@ -86,6 +101,13 @@ static int attach(struct session *se, struct loop *l, char *why, size_t why_size
 		return -ENOENT;
 	skel = bpf_skeleton(b);
 	l->bss = skel->bss;
+	if (is_go(session_pid(se))) {
+		l->bss->loop_off = 1;
+		snprintf(why, why_size,
+			 "a Go program has no event loop: any of its threads asks what its "
+			 "goroutines wait for");
+		return -ENOTSUP;
+	}
 	l->ncpu = bpf_ncpu(b);
 	l->cpus = bpf_map_array(b, bpf_map__fd(skel->maps.loop_turns), sizeof(*l->cpus), l->ncpu,
 				false);

@@ -9,6 +9,8 @@
 /* Raised by the reader when exits of system calls begin to go unseen, and when they are seen again.
  */
 __u32 loop_era = 0;
+/* No thread of it is one: those of Go look in turn what all goroutines wait for. */
+__u32 loop_off = 0;
 __u64 loop_unknown = 0; /* turns whose end was not seen */
 /* Raised by the reader at each tick: the longest turn is kept of each. */
 __u32 loop_tick = 0;
@@ -38,6 +40,9 @@ static __always_inline u32 loop_rank(u32 turn, struct pt_regs *regs)
 		return LOOP_RANK_EPOLL;
 	/* One descriptor alone: for an answer. */
 	if ((turn == TURN_POLL || turn == TURN_PPOLL) && (u32)regs_arg1(regs) < 2)
+		return LOOP_RANK_NONE;
+	/* Standard input alone: whether a key was pressed meanwhile. */
+	if (turn == TURN_SELECT && (s32)regs_arg0(regs) < 2)
 		return LOOP_RANK_NONE;
 	return LOOP_RANK_POLL;
 }
@@ -176,7 +181,7 @@ __noinline int loop_returned(u32 turn, s64 ret, u64 now, u64 ns)
 	u32 rank = loop_rank(turn, regs);
 	struct contract_loop_state *t;
 
-	if (!rank)
+	if (!rank || loop_off)
 		return 0;
 	t = loop_place(task, regs, true);
 	if (!t) {

@@ -38,7 +38,10 @@ static const char *threads_words(const struct snapshot *s, double busy, char *te
 	return "threads";
 }
 
-/* Go's works in threads that run anything else too, and in those that allocate. */
+/*
+ * Go marks what lives in workers of its own, and in who allocates; both on stacks of the system,
+ * whose callers are not in the samples.
+ */
 static const char *go_words(const struct snapshot *s, double busy, char *text, size_t size)
 {
 	double mark = 0, assist = 0;
@@ -46,9 +49,9 @@ static const char *go_words(const struct snapshot *s, double busy, char *text, s
 	for (uint32_t i = 0; i < s->nfunctions && s->cpu.samples >= SAMPLES_LEAST; i++) {
 		const struct snap_function *f = &s->functions[i];
 
-		if (name_begins(f->name, "runtime.gcBgMarkWorker") && f->total_pct > mark)
+		if (!strcmp(f->name, "runtime.gcDrain") && f->total_pct > mark)
 			mark = f->total_pct;
-		if (!strcmp(f->name, "runtime.gcAssistAlloc") && f->total_pct > assist)
+		if (!strcmp(f->name, "runtime.gcDrainN") && f->total_pct > assist)
 			assist = f->total_pct;
 	}
 	if (mark + assist < COLLECTOR_PCT)

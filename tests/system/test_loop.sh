@@ -141,6 +141,46 @@ equal "without system calls the section is absent, and says why" \
 	"absent needs system calls: turned off by --syscalls=off"
 end_watch
 
+# Who looks at its standard input alone, for a key, has no connections to hold up.
+cat >"$T/key.py" <<'P'
+import select, time
+print("up", flush=True)
+while True:
+    select.select([0], [], [], 0)
+    time.sleep(0.15)
+P
+cat >"$T/main.go" <<'P'
+package main
+
+import "time"
+
+func main() {
+	for i := 0; i < 3; i++ {
+		go func() {
+			for {
+				_ = make([]byte, 1<<16)
+			}
+		}()
+	}
+	for range time.Tick(50 * time.Millisecond) {
+	}
+}
+P
+start key env -u PYTHONPATH python3 "$T/key.py" < <(sleep 100)
+key=$pid
+eventually 20 grep -q up "$T/key.out"
+"$PERFTOP" --json --duration 3s -p "$key" >"$T/key.json"
+equal "a program that looks for a key is no event loop" \
+	"$(jq -s 'any(.[].event_loop; . != null and .held_ns > 0)' "$T/key.json")" false
+if command -v go >/dev/null && (cd "$T" && HOME=$T GO111MODULE=off go build -o gone main.go 2>/dev/null); then
+	start gone "$T/gone"
+	"$PERFTOP" --json --duration 3s -p "$pid" >"$T/gone.json"
+	equal "nor is a thread of Go's" \
+		"$(tail -1 "$T/gone.json" | jq -r '"\(.event_loop) \(.sections.loop.status)"')" "null absent"
+else
+	skip "no Go compiler here"
+fi
+
 # A program that we did not write, and its own clock.
 if ! command -v redis-server >/dev/null; then
 	skip "no redis-server here"

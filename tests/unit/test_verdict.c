@@ -441,8 +441,8 @@ static void a_busy_garbage_collector_is_named(void **state)
 	s->threads[2].cpu_pct = 81;
 	set_function(s, 0, "main.work", "app", 40, 40);
 	expect(s, VERDICT_BAD, "CPU-bound", "40 % of samples in main.work");
-	set_function(s, 1, "runtime.gcBgMarkWorker.func2", "app", 0, 31);
-	set_function(s, 2, "runtime.gcAssistAlloc", "app", 0, 14);
+	set_function(s, 1, "runtime.gcDrain", "app", 4, 31);
+	set_function(s, 2, "runtime.gcDrainN", "app", 4, 14);
 	expect(s, VERDICT_BAD, "Garbage collection", "45 % of samples are in Go's garbage");
 }
 
