@@ -174,6 +174,7 @@ static json_t *report_of(const struct benchmark_report *r, const struct benchmar
 	json_t *failures = json_array();
 
 	json_object_set_new(o, "schema", json_string(BENCHMARK_SCHEMA));
+	json_object_set_new(o, "quick", json_boolean(r->quick));
 	json_object_set_new(o, "machine", machine_of(&r->machine));
 	for (uint32_t i = 0; i < r->nresults; i++)
 		json_array_append_new(results, result_of(&r->results[i], samples));

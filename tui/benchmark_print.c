@@ -91,6 +91,9 @@ void benchmark_print_targets(const struct benchmark_report *r, FILE *out)
 	}
 	fprintf(out, "\n%u targets: %u PASS, %u MISSED, %u N/A\n", r->ntargets,
 		counts[BENCHMARK_PASS], counts[BENCHMARK_MISSED], counts[BENCHMARK_NA]);
+	if (r->quick)
+		fprintf(out,
+			"--quick: shapes are smaller than targets say, no figure answers one\n");
 }
 
 void benchmark_print_failures(const struct benchmark_report *r, FILE *out)

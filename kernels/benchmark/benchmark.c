@@ -45,7 +45,10 @@ int benchmark_run_suite(const struct benchmark_suite *s, const struct benchmark_
 {
 	struct benchmark b = {.options = o, .report = r, .suite = s->name, .seed = 1};
 	const uint32_t failures = r->nfailures, first = r->nresults;
-	int err = s->run(&b);
+	int err;
+
+	r->quick = o->quick;
+	err = s->run(&b);
 
 	if (!err)
 		err = benchmark_published_targets(&b, first);

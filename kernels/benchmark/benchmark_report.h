@@ -65,6 +65,7 @@ struct benchmark_report {
 	char **strings; /* all that the above point to */
 	uint32_t nstrings;
 	bool out_of_memory; /* something could not be kept */
+	bool quick;	    /* shapes are smaller than their targets say */
 };
 
 struct benchmark_options {

@@ -2,9 +2,11 @@
 /* suite_loops.c: learning loops A, B and C, and what they cost the engine. */
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/benchmark/benchmark.h"
 #include "kernels/benchmark/engine_memory.h"
@@ -289,6 +291,84 @@ static int loop_c(struct benchmark *b, struct learned *l)
 	return err;
 }
 
+/* ---- what was learned, on disk --------------------------------------------------------------- */
+
+struct keep_work {
+	struct learned *l;
+	struct lora micro;
+	char folder[240];
+};
+
+static int save_all(void *arg)
+{
+	struct keep_work *w = arg;
+
+	return learned_save(w->l, &w->micro, w->folder);
+}
+
+static int load_all(void *arg)
+{
+	struct keep_work *w = arg;
+	struct learned l;
+	const char *file;
+	int err = learned_init(&l, &w->l->options);
+
+	if (err)
+		return err;
+	err = learned_load(&l, &w->micro, w->folder, &file);
+	if (!err && l.graph.count != w->l->graph.count)
+		err = -EBADMSG;
+	learned_fini(&l);
+	return err;
+}
+
+/* Signals that end the program wait meanwhile, so that no file is left behind. */
+static int keep_contest(struct benchmark *b, struct keep_work *w)
+{
+	const struct benchmark_case save = {
+		.name = "learned_save", .isa = ISA_COUNT, .run = save_all, .arg = w, .once = true};
+	const struct benchmark_case load = {
+		.name = "learned_load", .isa = ISA_COUNT, .run = load_all, .arg = w, .once = true};
+	static const char *const files[] = {LEARNED_FILE, LEARNED_PATTERNS};
+	sigset_t ending, old;
+	char path[300];
+	int err;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &ending, &old);
+	err = mkdtemp(w->folder) ? 0 : -errno;
+	if (!err) {
+		err = benchmark_contest(b, "saving what was learned", NULL, 0, &save, 1, NULL);
+		if (!err)
+			err = benchmark_contest(b, "taking up what was learned", NULL, 0, &load, 1,
+						NULL);
+		for (int i = 0; i < 2; i++) {
+			snprintf(path, sizeof(path), "%s/%s", w->folder, files[i]);
+			unlink(path);
+		}
+		rmdir(w->folder);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+static int keeping(struct benchmark *b, struct learned *l)
+{
+	const char *folder = getenv("TMPDIR");
+	struct keep_work w = {.l = l, .micro = {DIM, DIM, 1, 1, NULL, NULL}};
+
+	w.micro.a = benchmark_floats(b, DIM);
+	w.micro.b = benchmark_floats(b, DIM);
+	if (!w.micro.a || !w.micro.b)
+		return -ENOMEM;
+	snprintf(w.folder, sizeof(w.folder), "%.200s/perftop-learned.XXXXXX",
+		 folder && *folder ? folder : "/tmp");
+	return keep_contest(b, &w);
+}
+
 static int slow_loops(struct benchmark *b, double *b_cycle_ns)
 {
 	struct learned_options o = {DIM, ENGINE_BASE_RANK, 1, 1, ENGINE_PATTERNS, 50000,
@@ -303,6 +383,7 @@ static int slow_loops(struct benchmark *b, double *b_cycle_ns)
 		return err;
 	err = loop_b(b, &l, b_cycle_ns);
 	err = err ? err : loop_c(b, &l);
+	err = err ? err : keeping(b, &l);
 	learned_fini(&l);
 	return err;
 }

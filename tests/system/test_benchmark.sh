@@ -43,11 +43,13 @@ run --quick --suite startup,quant --json
 for name in 'server initialisation as published' 'warm start, --version' 'distillation' 'memory reduction, bf16'; do
 	check "there is: $name" jqe --arg n "$name" 'any(.targets[]; .name == $n)' "$T/out"
 done
+check "what is quick says so" jqe '.quick == true' "$T/out"
 machine='.machine | (.cpu | length > 0) and .isa != "" and .peak_gflops > 0 and .l1_gbytes_s > 0 and
 	.l2_gbytes_s > 0 and .l3_gbytes_s > 0 and .dram_gbytes_s > 0'
 equal "the machine has its ceilings" "$(jq "$machine" "$T/out")" true
 
 run --quick --suite flash-attention
+check "what is quick says so in words" grep -q '^--quick: .* no figure answers' "$T/out"
 equal "tables for people" "$rc" 0
 check "they fit 100 columns" test "$(awk '{ if (length > m) m = length } END { print m }' "$T/out")" -le 100
 check "targets are summed up" grep -qE '^[0-9]+ targets: [0-9]+ PASS' "$T/out"
