@@ -13,6 +13,7 @@
 #include "tui/verdict_cpu.h"
 #include "tui/verdict_collector.h"
 #include "tui/verdict_futex.h"
+#include "tui/verdict_lookup.h"
 #include "tui/verdict_output.h"
 #include "tui/verdict_peer.h"
 #include "tui/views/blocked_rows.h"
@@ -224,11 +225,14 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 static bool say_peer(struct verdict *v, const struct snapshot *s)
 {
 	char text[sizeof(v->text)];
-	const char *view = verdict_peer(s, WAIT_PCT, text, sizeof(text));
+	const char *view = verdict_lookup(s, WAIT_PCT, text, sizeof(text));
+	const char *label = view ? "Waiting for DNS" : "Waiting for a peer";
 
 	if (!view)
+		view = verdict_peer(s, WAIT_PCT, text, sizeof(text));
+	if (!view)
 		return false;
-	say(v, VERDICT_WARN, "Waiting for a peer", view, "%s", text);
+	say(v, VERDICT_WARN, label, view, "%s", text);
 	return true;
 }
 

@@ -352,6 +352,31 @@ static void who_waits_for_its_output_to_be_taken_is_not_idle(void **state)
 	expect(s, VERDICT_GOOD, "Mostly idle", "");
 }
 
+static void who_waits_for_a_name_server_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct snap_wait_stack *st = &s->wait_stacks[0];
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nwait_stacks = s->nsockets = 1;
+	s->sockets[0] = (struct snap_socket){.name = "udp 10.0.0.1:4711 192.0.2.1:53",
+					     .wait_ns = 5000000000};
+	*st = (struct snap_wait_stack){.reason = BLOCKED_NET,
+				       .ns = s->since_ns / 2,
+				       .count = 2,
+				       .max_ns = 5000000000,
+				       .nframes = 3};
+	st->frames[0] = snapshot_symbol(s, "__poll", "libc.so.6");
+	st->frames[1] = snapshot_symbol(s, "send_dg", "libc.so.6");
+	st->frames[2] = snapshot_symbol(s, "__res_context_send", "libc.so.6");
+	expect(s, VERDICT_WARN, "Waiting for DNS",
+	       "50 % of a thread's time waits for a name server, 192.0.2.1:53: 2 waits, longest "
+	       "5.00 s; ");
+	st->nframes = 1;
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
 static void set_function(struct snapshot *s, uint32_t i, const char *name, const char *module,
 			 double self, double total)
 {
@@ -562,6 +587,7 @@ int main(void)
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(who_waits_for_its_output_to_be_taken_is_not_idle),
+		TEST(who_waits_for_a_name_server_is_not_idle),
 		TEST(who_spins_is_told_so_before_the_queue),
 		TEST(a_busy_garbage_collector_is_named),
 		TEST(futex_that_wakes_threads_all_the_time_is_named),
