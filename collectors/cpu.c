@@ -31,7 +31,14 @@ enum { CPU_CUT_MAX = 4, UNNAMED_SAMPLES = 50, PATIENCE_MAX = 32 };
 #define SHORT_TICKS 3 /* that it lasts: the first slices may be too short */
 
 /* Why a stack ends before its start. */
-enum short_of { SHORT_OF_FRAMES, SHORT_OF_ROOM, SHORT_OF_BYTES, SHORT_OF_RULES, SHORT_KINDS };
+enum short_of {
+	SHORT_OF_FRAMES,
+	SHORT_OF_ROOM,
+	SHORT_OF_BYTES,
+	SHORT_OF_RULES,
+	SHORT_OF_TIME,
+	SHORT_KINDS,
+};
 
 struct cpu {
 	struct session *se;
@@ -70,10 +77,12 @@ static void note_short(struct cpu *c, struct symbols *syms, uint64_t pc, uint32_
 
 	if (end == UNWIND_COMPLETE)
 		return;
-	c->short_ends[n == UNWIND_MAX_FRAMES	? SHORT_OF_ROOM
-		      : m && !m->image		? SHORT_OF_FRAMES
-		      : end == UNWIND_TRUNCATED ? SHORT_OF_BYTES
-						: SHORT_OF_RULES]++;
+	/* Of a process that ran execve since and is gone, the mappings are of another program. */
+	c->short_ends[n == UNWIND_MAX_FRAMES				 ? SHORT_OF_ROOM
+		      : m && !m->image					 ? SHORT_OF_FRAMES
+		      : end == UNWIND_TRUNCATED				 ? SHORT_OF_BYTES
+		      : !m && target_set_many(session_target_set(c->se)) ? SHORT_OF_TIME
+									 : SHORT_OF_RULES]++;
 }
 
 /*
@@ -106,15 +115,23 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *from, st
 	struct unwinder *unwinder;
 	uint64_t pcs[UNWIND_MAX_FRAMES];
 	uint32_t n, room = (uint32_t)(sizeof(f->ids) / sizeof(f->ids[0]));
+	bool borrowed = !syms && in->parent;
 
-	if (!syms && in->parent) {
+	/* A worker of io_uring's: it is the program's, and never was in user space. */
+	if (!sampler_ip(in) && in->nkernel) {
+		*end = UNWIND_COMPLETE;
+		return;
+	}
+	if (borrowed) {
 		pid = session_pid_of(c->se, in->parent);
 		syms = session_symbols_of(c->se, pid);
 	}
 	unwinder = session_unwinder(c->se, pid);
 	/* A child that ended before it was looked at: where it was cannot be told any more. */
-	if (!syms || !unwinder)
+	if (!syms || !unwinder) {
+		c->short_ends[SHORT_OF_TIME]++;
 		return;
+	}
 	leave_probes(syms, in);
 	n = unwind_stack(unwinder, &in->regs, in->slice, in->slice_bytes, pcs, UNWIND_MAX_FRAMES,
 			 end);
@@ -129,7 +146,10 @@ static void add_user_frames(struct cpu *c, const struct sampler_sample *from, st
 		if (!i && !in->nkernel)
 			f->self = f->n - 1;
 	}
-	if (n)
+	/* Its parent's mappings are not its own any more once it ran execve. */
+	if (borrowed && *end == UNWIND_FAILED)
+		c->short_ends[SHORT_OF_TIME]++;
+	else if (n)
 		note_short(c, syms, pcs[n - 1], n, *end);
 	if (*end == UNWIND_TRUNCATED && n < UNWIND_MAX_FRAMES && ++c->cut == CPU_CUT_MAX)
 		sampler_go_deep(c->sampler);
@@ -227,6 +247,7 @@ static void say_short(struct session *se, struct cpu *c, const struct snapshot *
 		[SHORT_OF_ROOM] = "they are deeper than 128 frames",
 		[SHORT_OF_BYTES] = "they are larger than the 64 KiB that are copied of each",
 		[SHORT_OF_RULES] = "in code without rules for unwinding",
+		[SHORT_OF_TIME] = "their processes had ended before it was known what they ran",
 	};
 	struct cpu_jit jit = {.frames = ""};
 	uint32_t worst = 0;

@@ -74,3 +74,9 @@ last=$(last_of "$pid")
 equal "so is code in memory that is mapped twice" \
 	"$(jq -r '.cpu.functions[0].module + " " + .sections.cpu.fix' <<<"$last")" \
 	"memfd:vmem erl +JPperf true, when it is started"
+
+# Processes that are gone before anybody can look what they ran.
+start brief bash -c 'while :; do /bin/true; done'
+"$PERFTOP" --json --duration 5s -p "$pid" --follow-forks >"$T/brief.json"
+equal "that stacks of brief processes end soon is not laid to their code" \
+	"$(jq -s 'any(.[].sections.cpu.reason; test("without rules"))' "$T/brief.json")" false
