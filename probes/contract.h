@@ -18,6 +18,8 @@ enum {
 	CONTRACT_SYSCALLS = 512,      /* syscall numbers told apart */
 	CONTRACT_FD_CLASSES = 16,     /* see enum contract_fd */
 	CONTRACT_SYSCALL_SLOTS = 128, /* pairs of both that may be in use by one target */
+	CONTRACT_THREAD_PLACE_BITS = 11,
+	CONTRACT_THREAD_PLACES = 1 << CONTRACT_THREAD_PLACE_BITS, /* of threads' states */
 	CONTRACT_SYSCALL_PLACE_BITS = 12,
 	CONTRACT_SYSCALL_PLACES = 1 << CONTRACT_SYSCALL_PLACE_BITS, /* of calls under way */
 	CONTRACT_SLICE_BYTES = 16384, /* of user stack copied with a sample at most */

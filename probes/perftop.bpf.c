@@ -36,6 +36,7 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/follow.bpf.h"
 #include "probes/hist.bpf.h"
 #include "probes/poll.bpf.h"
+#include "probes/thread.bpf.h"
 #include "probes/sched.bpf.h"
 #include "probes/heap.bpf.h"
 #include "probes/fd.bpf.h"

@@ -55,42 +55,6 @@ __u32 waker_era = 0;
 __u64 target_forks = 0, target_execs = 0;
 __u32 target_last_child = 0;
 
-/* Locks that a thread waited for last are remembered: between two there may be others, as a GIL. */
-enum { WAITED_FOR = 4 };
-
-/* All zero: not seen yet. */
-struct thread_state {
-	u64 off_ns, wake_ns; /* by sched_now() */
-	u64 run_delay_ns;    /* of the thread's life, when it left */
-	u64 blocked_ns;	     /* in waits that are over; time in the run queue not included */
-	u64 lock;	     /* see contract_lock_key */
-	u64 inode;	     /* with fd: see contract_socket_key; of WAIT_NET alone */
-	u64 stratum_ns, stratum_at, stratum_point; /* see stack_weight() */
-	u64 quiet_ns; /* of waiting in this stratum that no stack is taken of */
-	u64 due_weight_ns;
-	u64 due_ns; /* of a wait whose stack is to be taken, 0 = none */
-	u32 lock_owner, lock_op;
-	u32 wait, due_wait;
-	u32 waker, waker_kind, waker_era;
-	s32 fd;
-	u32 looks;		    /* waits on futexes, for looking at some alone */
-	u32 bin;		    /* see bin_of() */
-	u32 window;		    /* whose this is */
-	u64 switches;		    /* of the thread's life, when it left */
-	u64 counted_ns;		    /* see wait_counted() */
-	u64 waited_for[WAITED_FOR]; /* locks; at `waited` % their number the last */
-	u32 waited;
-	u32 waker_waited; /* the waker has waited for the same lock */
-	char waker_comm[16];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct thread_state);
-} thread_states SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -285,7 +249,7 @@ static __always_inline void thread_leaves(struct task_struct *prev, bool preempt
 	struct thread_state *t;
 	u32 state = prev->__state;
 
-	t = bpf_task_storage_get(&thread_states, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	t = thread_of(prev);
 	if (!t)
 		return;
 	if (state & DEAD) {
@@ -542,7 +506,7 @@ static __always_inline void thread_comes(struct task_struct *next, u64 now)
 	struct thread_state *t;
 	u64 away, queued;
 
-	t = bpf_task_storage_get(&thread_states, next, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	t = thread_of(next);
 	if (!t)
 		return;
 	thread_renew(next, t);
@@ -605,13 +569,13 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
 
 	if (!is_target(task->tgid))
 		return 0;
-	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	t = thread_of(task);
 	if (!t)
 		return 0;
 	t->waker = current->pid;
 	t->waker_kind = woken_by(current);
 	t->waker_era = waker_era;
-	waker = bpf_task_storage_get(&thread_states, current, 0, 0);
+	waker = thread_known(current);
 	t->waker_waited = 0;
 	for (u32 i = 0; waker && t->lock && i < WAITED_FOR; i++)
 		t->waker_waited |= waker->waited_for[i] == t->lock;
@@ -759,7 +723,7 @@ int iter_threads(struct bpf_iter__task *ctx)
 	row.nvcsw = task->nvcsw;
 	row.nivcsw = task->nivcsw;
 	BPF_CORE_READ_INTO(&row.comm, task, comm);
-	t = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	t = thread_of(task);
 	if (t)
 		thread_row(task, t, &row);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));

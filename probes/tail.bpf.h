@@ -193,7 +193,7 @@ static __always_inline int tail_find(struct tail_thread *t, u64 begin)
  */
 static __always_inline void tail_mend(struct task_struct *task, struct tail_thread *t, u64 begin)
 {
-	struct thread_state *s = bpf_task_storage_get(&thread_states, task, 0, 0);
+	struct thread_state *s = thread_known(task);
 
 	if (!s || s->wait == WAIT_RUNQ || s->off_ns <= begin || s->wake_ns <= s->off_ns ||
 	    s->off_ns == t->mended_ns)

@@ -57,7 +57,7 @@ static __always_inline void wait_stack_send(struct task_struct *task, struct thr
 static __always_inline void wait_stack_take(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_state *t = bpf_task_storage_get(&thread_states, task, 0, 0);
+	struct thread_state *t = thread_known(task);
 	struct wait_buffer *b;
 	u32 zero = 0;
 
