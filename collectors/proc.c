@@ -297,7 +297,7 @@ static void add_use(struct proc *p, const struct process_use *use, uint64_t ns,
  * Processes watched together: a row each, and the totals are those of all. The parts of memory
  * stay the first one's.
  */
-static void add_others(struct session *se, struct proc *first, struct snapshot *s)
+static void add_others(struct session *se, struct proc *first, char state, struct snapshot *s)
 {
 	const struct target_set *set = session_target_set(se);
 	struct snap_proc *out = &s->proc;
@@ -306,7 +306,7 @@ static void add_others(struct session *se, struct proc *first, struct snapshot *
 	if (!target_set_many(set))
 		return;
 	*row = (struct snap_process){.pid = session_pid(se),
-				     .state = s->target.state == TARGET_STOPPED ? 'T' : 'R',
+				     .state = state,
 				     .cpu_pct = out->user_pct + out->sys_pct,
 				     .rss_bytes = out->rss_bytes,
 				     .threads = s->target.threads};
@@ -316,6 +316,9 @@ static void add_others(struct session *se, struct proc *first, struct snapshot *
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct target_process *p = &set->v[i];
 
+		/* It was over before anybody looked: of it only what it used is known. */
+		if (!p->row.pid)
+			continue;
 		out->rss_bytes += p->row.rss_bytes;
 		s->target.threads += p->row.threads;
 		if (s->nprocesses == SNAP_PROCESSES)
@@ -361,7 +364,7 @@ static void proc_tick(struct session *se, void *priv, struct snapshot *s)
 	p->ticks++;
 	fill_fds(se, out);
 	fill_io(se, p, out, ns);
-	add_others(se, p, s);
+	add_others(se, p, st.state, s);
 	s->cpu.user_pct = out->user_pct;
 	s->cpu.sys_pct = out->sys_pct;
 	p->last = *out;

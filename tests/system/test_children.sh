@@ -79,6 +79,9 @@ equal "that of another child's as well" "$(count "$last" only_right right)" "$ca
 equal "functions of one name in two programs have a row each: left's" \
 	"$(count "$last" shared left)" $((2 * calls))
 equal "and right's" "$(count "$last" shared right)" $((2 * calls))
+# Children that were over before anybody looked have no number, name or memory: no row.
+equal "each process that has a row has a number and a name" \
+	"$(jq -s '[.[].processes[] | select(.pid == 0 or .comm == "")] | length' "$T/follow.out")" 0
 equal "all are found then" "$(jq -r .sections.func.status <<<"$last")" live
 
 # Both run when perftop comes, which is the first of them does not matter.
