@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tui/ui.h"
+#include "tui/views/blocked_reasons.h"
 #include "tui/views/blocked_rows.h"
 
 static struct ui *make_ui(struct snapshot *s)
@@ -119,11 +120,28 @@ static void rows_stand_by_the_marked_column(void **state)
 	assert_int_equal(g->order[2].row, 0);
 }
 
+/* Three threads of a pool, each with a lock of its own, are more than one that waits elsewhere. */
+static void waits_of_one_place_count_together(void **state)
+{
+	struct snapshot *s = ((struct fixture *)*state)->s;
+	char words[512];
+
+	add(s, "", "flusher_main", false);
+	for (int i = 0; i < 3; i++)
+		add(s, "", "worker_main", false);
+	for (uint32_t i = 0; i < s->nlocks; i++)
+		s->locks[i].pct = i ? 99.9 : 100;
+	blocked_reasons_words(s, words, sizeof(words));
+	assert_non_null(strstr(words, "4 threads wait for work or an event (most in worker_main)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_idle_wait_is_listed_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(rows_stand_by_the_marked_column, setup, teardown)};
+		cmocka_unit_test_setup_teardown(rows_stand_by_the_marked_column, setup, teardown),
+		cmocka_unit_test_setup_teardown(waits_of_one_place_count_together, setup,
+						teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,11 +155,23 @@ int blocked_reasons_draw(const struct snapshot *s, struct surface *surface, stru
 	return y + 1 - r.y;
 }
 
+/* The time of all waits for work at the place of l: the threads of a pool may have a lock each. */
+static double place_pct(const struct snapshot *s, const struct snap_lock *l)
+{
+	double pct = 0;
+
+	for (uint32_t i = 0; i < s->nlocks; i++)
+		if (!s->locks[i].is_mutex && !strcmp(s->locks[i].site, l->site) &&
+		    (l->site[0] || !strcmp(s->locks[i].kind, l->kind)))
+			pct += s->locks[i].pct;
+	return pct;
+}
+
 /* Threads that sleep until somebody has work for them, and where. */
 static void idle_words(const struct snapshot *s, char *out, size_t size)
 {
 	const struct snap_lock *top = NULL;
-	double pct = 0;
+	double pct = 0, most = 0, here;
 
 	for (uint32_t i = 0; i < s->nlocks; i++) {
 		const struct snap_lock *l = &s->locks[i];
@@ -167,8 +179,11 @@ static void idle_words(const struct snapshot *s, char *out, size_t size)
 		if (l->is_mutex)
 			continue;
 		pct += l->pct;
-		if (l->pct >= 50 && (!top || l->pct > top->pct))
+		here = place_pct(s, l);
+		if (here >= 50 && here > most) {
+			most = here;
 			top = l;
+		}
 	}
 	if (!top)
 		return;
