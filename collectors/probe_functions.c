@@ -289,7 +289,7 @@ static void choose_measure(struct plan_work *w, struct view *v, uint32_t i, bool
 	if (is_go(v, i))
 		c->only = go_only(v, i, precious, c);
 	else if (c->place.returns && plan_returns_oddly(v->fns[i].name))
-		c->only = "entries only: it may return twice";
+		c->only = plan_returns_oddly(v->fns[i].name);
 	else if (c->place.returns && v->unwinds && !place_is_leaf(machine, c->parts, c->nparts))
 		c->only = "entries only: exceptions may pass, see --force";
 	if (!c->only && !c->goroutines)

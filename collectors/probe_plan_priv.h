@@ -80,8 +80,8 @@ bool plan_find_inlined(struct plan_work *w, const struct symbols_module *const *
 
 /* Can an exception of C++ or a panic of Rust unwind through the functions of m? */
 bool plan_unwinds(const struct symbols_module *m);
-/* Functions that return twice, or not to where they were called from: no return probe. */
-bool plan_returns_oddly(const char *name);
+/* Why a return probe would break it, as of one that returns twice: a row's note; else NULL. */
+const char *plan_returns_oddly(const char *name);
 /* Why it may not be called from another place than its caller, or NULL: see calls_stubs.h. */
 const char *plan_untimed(const struct elf_function *fns, uint32_t n, uint32_t i);
 

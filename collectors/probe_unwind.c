@@ -11,38 +11,27 @@
 
 enum { UNWIND_MAX_STRINGS = 64 << 20 };
 
-bool plan_returns_oddly(const char *name)
+static bool is_among(const char *name, size_t n, const char *const *list, size_t nlist)
 {
-	static const char *const names[] = {
-		/* The address is kept and jumped to later, or in another process. */
-		"setjmp",
-		"sigsetjmp",
-		"vfork",
-		"getcontext",
-		"swapcontext",
-		"Fork",
-		"libc_vfork",
-		/* What lies on top of the stack is no return address. */
-		"start",
-		"restore_rt",
-		"start_context",
-		"clone",
-		"clone3",
-		/* Exceptions of those who call them may pass. */
-		"qsort",
-		"qsort_r",
-		"bsearch",
-		"pthread_once",
-		"call_once",
-		"dl_iterate_phdr",
-		"lfind",
-		"lsearch",
-		"twalk",
-		"twalk_r",
-		"tdestroy",
-		"ftw",
-		"nftw",
-		"scandir",
+	for (size_t i = 0; i < nlist; i++)
+		if (strlen(list[i]) == n && !strncmp(name, list[i], n))
+			return true;
+	return false;
+}
+
+const char *plan_returns_oddly(const char *name)
+{
+	/* The address is kept and jumped to later, or in another process. */
+	static const char *const twice[] = {"setjmp",	   "sigsetjmp", "vfork",     "getcontext",
+					    "swapcontext", "Fork",	"libc_vfork"};
+	/* What lies on top of the stack is no return address. */
+	static const char *const never[] = {"start", "restore_rt", "start_context", "clone",
+					    "clone3"};
+	/* They call functions of the program. */
+	static const char *const callers[] = {
+		"qsort",	   "qsort_r", "bsearch", "pthread_once", "call_once",
+		"dl_iterate_phdr", "lfind",   "lsearch", "twalk",	 "twalk_r",
+		"tdestroy",	   "ftw",     "nftw",	 "scandir",
 	};
 	/* The unwinders begin with their own return addresses. */
 	static const char *const families[] = {"dl_runtime_", "Unwind_", "uw_", "unw_"};
@@ -50,13 +39,16 @@ bool plan_returns_oddly(const char *name)
 
 	name += strspn(name, "_");
 	n = strcspn(name, "@");
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strlen(names[i]) == n && !strncmp(name, names[i], n))
-			return true;
+	if (is_among(name, n, twice, sizeof(twice) / sizeof(twice[0])))
+		return "entries only: it may return twice";
+	if (is_among(name, n, never, sizeof(never) / sizeof(never[0])))
+		return "entries only: it does not return as others do";
+	if (is_among(name, n, callers, sizeof(callers) / sizeof(callers[0])))
+		return "entries only: exceptions of what it calls may pass";
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		if (!strncmp(name, families[i], strlen(families[i])))
-			return true;
-	return false;
+			return "entries only: it looks who called it";
+	return NULL;
 }
 
 static const char *untimed(const char *name)

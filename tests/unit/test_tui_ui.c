@@ -128,6 +128,19 @@ static void enter_on_overview_leads_to_the_cause(void **state)
 	assert_int_equal(f->ui->view, VIEW_cpu);
 }
 
+static void a_function_that_is_counted_alone_says_so(void **state)
+{
+	struct fixture *f = *state;
+	struct snap_latency *l = &f->s->latency[0];
+
+	type(f, "2");
+	assert_false(shows(f, "entries only"));
+	l->source = LATENCY_UPROBE;
+	l->sampled = 0;
+	snprintf(l->note, sizeof(l->note), "entries only: it may return twice");
+	assert_true(shows(f, "entries only"));
+}
+
 static void a_lock_that_is_no_futex_opens_on_its_own_stacks(void **state)
 {
 	struct fixture *f = *state;
@@ -361,6 +374,7 @@ int main(void)
 		TEST(filter_narrows_as_typed_and_escape_widens),
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
+		TEST(a_function_that_is_counted_alone_says_so),
 		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),
 		TEST(a_view_is_found_by_what_its_tab_says),
 		TEST(the_function_keys_of_process_viewers_filter_too),

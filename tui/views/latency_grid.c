@@ -76,7 +76,11 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 
 	switch (col) {
 	case LCOL_NAME:
-		latency_row_name(l, out->text, sizeof(out->text));
+		/* All counters are libperftop's: their own names need the room. */
+		if (l->source == LATENCY_COUNTER)
+			snprintf(out->text, sizeof(out->text), "%s", l->name);
+		else
+			latency_row_name(l, out->text, sizeof(out->text));
 		if (l->file[0])
 			snprintf(out->text + strlen(out->text),
 				 sizeof(out->text) - strlen(out->text), " %s", l->file);
@@ -84,6 +88,10 @@ void latency_row_cell(const struct ui *ui, const struct snap_latency *l, uint32_
 			snprintf(out->text + strlen(out->text),
 				 sizeof(out->text) - strlen(out->text), "  %.0f %% %s",
 				 l->failed_pct, l->error);
+		/* The column of notes needs a wide screen, and the dashes a reason. */
+		if (!l->sampled && strstr(l->note, "entries only"))
+			snprintf(out->text + strlen(out->text),
+				 sizeof(out->text) - strlen(out->text), "  entries only");
 		if (l->target)
 			out->style = l->met ? STYLE_GOOD : STYLE_BAD;
 		break;
