@@ -166,7 +166,7 @@ static int func_start(struct session *se, void **priv)
 	if (!session_plan(se) || !probe_plan_slots(session_plan(se))) {
 		if (!session_config(se)->nprobes)
 			session_section(se, "func", SECTION_ABSENT, "-e MODULE:FUNCTION",
-					"no function named");
+					"-e names no function");
 		else
 			session_section(se, "func", SECTION_ABSENT, NULL,
 					"what -e names is not in the program that runs now");

@@ -79,7 +79,7 @@ static int check(struct session *se)
 	}
 	if (!session_plan(se) || !probe_plan_rows(session_plan(se))) {
 		session_section(se, "tail", SECTION_ABSENT, "-e MODULE:FUNCTION",
-				"no function named");
+				"-e names no function");
 		return -ENODATA;
 	}
 	if (!session_bpf(se)) {

@@ -84,8 +84,14 @@ int view_notice(const struct ui *ui, const char *section, struct surface *s, str
 	if (!used || !sec || !sec->fix[0] || used >= r.h)
 		return used;
 	snprintf(text, sizeof(text), "%s", sec->fix);
+	/* A name that is cut cannot be typed: it is given without its module where both do not fit.
+	 */
 	if (!strcmp(section, "func") && !strncmp(sec->fix, "-e ", 3) && f && !ui->shown->replaying)
-		snprintf(text, sizeof(text), "-e %s:%s, for example", f->module, f->name);
+		snprintf(text, sizeof(text),
+			 text_width(f->module) + text_width(f->name) + 11 <= r.w
+				 ? "-e %s:%s, for example"
+				 : "-e %.0s%s, for example",
+			 f->module, f->name);
 	surface_text(s, r.x, r.y + used, 5, STYLE_LABEL, "  fix");
 	used += widget_wrap(s, (struct rect){r.x + 6, r.y + used, r.w - 6, r.h - used},
 			    STYLE_STRONG, text);
