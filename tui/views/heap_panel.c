@@ -200,12 +200,12 @@ static int draw_pauses(const struct snapshot *sn, struct surface *s, struct rect
 
 	snprintf(text, sizeof(text), "over %s:", format_ns(b, p->threshold_ns));
 	put(s, r, &x, &y,
-	    sn->heap.mode == HEAP_SAMPLE ? "pauses: calls of malloc and free"
-					 : "pauses: its calls of the kernel",
+	    sn->heap.mode == HEAP_SAMPLE ? "pauses: malloc and free"
+					 : "pauses: calls of the kernel",
 	    text);
 	x -= 2;
 	put(s, r, &x, &y, "", format_count(b, (double)p->count));
-	put(s, r, &x, &y, "p50", format_ns(b, p->p50));
+	put(s, r, &x, &y, "of all p50", format_ns(b, p->p50));
 	put(s, r, &x, &y, "p99", format_ns(b, p->p99));
 	put(s, r, &x, &y, "max", format_ns(b, p->max));
 	if (sn->nreclaim) {
