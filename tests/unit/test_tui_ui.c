@@ -141,6 +141,23 @@ static void a_function_that_is_counted_alone_says_so(void **state)
 	assert_true(shows(f, "entries only"));
 }
 
+static void a_wait_without_a_reason_of_its_own_is_named_by_its_call(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+
+	s->nlocks = s->nsockets = 0;
+	s->nwait_stacks = 1;
+	s->wait_stacks[0] = (struct snap_wait_stack){
+		.reason = BLOCKED_OTHER, .ns = 1000000000, .count = 1, .nframes = 2};
+	s->wait_stacks[0].frames[0] = snapshot_symbol(s, "__write", "libc.so.6");
+	s->wait_stacks[0].frames[1] = snapshot_symbol(s, "emit", "prog");
+	type(f, "5");
+	assert_true(shows(f, "~ write"));
+	s->wait_stacks[0].frames[0] = snapshot_symbol(s, "mprotect", "libc.so.6");
+	assert_true(shows(f, "~ other"));
+}
+
 static void a_lock_that_is_no_futex_opens_on_its_own_stacks(void **state)
 {
 	struct fixture *f = *state;
@@ -375,6 +392,7 @@ int main(void)
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
 		TEST(a_function_that_is_counted_alone_says_so),
+		TEST(a_wait_without_a_reason_of_its_own_is_named_by_its_call),
 		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),
 		TEST(a_view_is_found_by_what_its_tab_says),
 		TEST(the_function_keys_of_process_viewers_filter_too),

@@ -306,14 +306,35 @@ static void what_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 	}
 }
 
+/* What a wait is for that has no reason of its own, as on a pipe, terminal or child: by the call.
+ */
+static const char *other_kind(const struct snapshot *s, const struct snap_wait_stack *st)
+{
+	static const char *const calls[][2] = {
+		{"write", "~ write"},  {"writev", "~ write"}, {"read", "~ read"},
+		{"readv", "~ read"},   {"wait4", "~ child"},  {"waitpid", "~ child"},
+		{"waitid", "~ child"}, {"vfork", "~ child"},
+	};
+	const char *leaf =
+		frames_of(st) && st->frames[0] < s->nsymbols ? s->symbols[st->frames[0]].name : "";
+
+	leaf += strspn(leaf, "_");
+	if (!strncmp(leaf, "libc_", 5))
+		leaf += 5;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (!strcmp(leaf, calls[i][0]))
+			return calls[i][1];
+	return "~ other";
+}
+
 static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t i,
 		      struct grid_cell *out)
 {
 	static const char *const reasons[BLOCKED_REASONS] = {
 		[BLOCKED_FUTEX] = "~ futex",	  [BLOCKED_IO] = "~ I/O",
 		[BLOCKED_PAGE_FAULT] = "~ fault", [BLOCKED_SLEEP] = "~ sleep",
-		[BLOCKED_NET] = "~ net",	  [BLOCKED_OTHER] = "~ other",
-		[BLOCKED_RUNQ] = "~ queue",	  [BLOCKED_AIO] = "~ aio",
+		[BLOCKED_NET] = "~ net",	  [BLOCKED_RUNQ] = "~ queue",
+		[BLOCKED_AIO] = "~ aio",
 	};
 	const char *old = s->locks[i < s->nlocks ? i : 0].is_mutex ? "mutex" : "cond/sem";
 	uint32_t reason = kind == BLOCKED_ROW_STACK ? s->wait_stacks[i].reason : 0;
@@ -330,7 +351,9 @@ static void kind_cell(const struct snapshot *s, enum blocked_kind kind, uint32_t
 			 kind_name);
 	} else if (kind == BLOCKED_ROW_STACK) {
 		snprintf(out->text, sizeof(out->text), "%s",
-			 reason < BLOCKED_REASONS ? reasons[reason] : "?");
+			 reason == BLOCKED_OTHER    ? other_kind(s, &s->wait_stacks[i])
+			 : reason < BLOCKED_REASONS ? reasons[reason]
+						    : "?");
 	} else {
 		snprintf(out->text, sizeof(out->text), "socket");
 	}
