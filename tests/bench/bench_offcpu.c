@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_offcpu.c: what a context switch costs its program, beside cpudist -O and offcputime. */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -151,6 +152,24 @@ static double ours_ns(const struct ball *b, pid_t pid, char *const *argv)
 	return ns;
 }
 
+/* A program on the same hook that does nothing: what no tracer is cheaper than. */
+static double hook_ns(const struct ball *b, pid_t pid, char *const *argv)
+{
+	const struct bpf_insn nothing[] = BPF_EMPTY_CODE;
+	int prog = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "nothing", "GPL", nothing,
+				 sizeof(nothing) / sizeof(nothing[0]), NULL);
+	int link = prog < 0 ? prog : bpf_raw_tracepoint_open("sched_switch", prog);
+	double ns = link < 0 ? 0 : switch_ns(b);
+
+	(void)pid;
+	(void)argv;
+	if (link >= 0)
+		close(link);
+	if (prog >= 0)
+		close(prog);
+	return ns;
+}
+
 static int compare_double(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -213,6 +232,7 @@ int main(void)
 		{beside_ns, (char *[]){perftop ? perftop : "./perftop", "-p", pid_text, "--json",
 				       "--hz", "0", "--syscalls=off", "--max-overhead", "0", NULL}},
 		{beside_ns, (char *[]){"offcputime", "-p", pid_text, NULL}},
+		{hook_ns, NULL},
 	};
 	pid_t pid;
 
@@ -234,6 +254,8 @@ int main(void)
 	       switch_ns(b), ROUNDS);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	if (all[4].n)
+		printf("%-28s %8.0f ns\n", "an empty program there", median(&all[4]));
 	report("off-CPU time by reason", &all[0], "cpudist -O", &all[1], 0.5);
 	report("with stacks and wakers", &all[2], "offcputime", &all[3], 0.4);
 	return 0;
