@@ -247,7 +247,7 @@ struct snap_fault {
 struct snap_socket {
 	int32_t fd;
 	char name[SNAP_NAME]; /* "tcp 127.0.0.1:6379 10.0.0.2:41022", "unix /run/x.sock" */
-	char peer[SNAP_PEER]; /* its other end, of a TCP connection made from here; else "" */
+	char peer[SNAP_PEER]; /* its other end, of a connection made from here; else "" */
 	uint64_t waits, wait_ns, max_ns;
 	double pct; /* of one thread's wall time over the last interval */
 	/* Of a TCP connection, all 0 of others; since it was first seen here, but for the first. */

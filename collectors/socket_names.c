@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* socket_names.c: what the sockets of a process are connected to, from /proc/PID/net. */
+/* socket_names.c: what the sockets of a process are connected to. */
 #include "collectors/socket_names.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "collectors/socket_ask.h"
+#include "collectors/socket_listening.h"
 
 enum { TCP_LISTEN = 10, LINE_BYTES = 512 };
 
@@ -152,22 +156,44 @@ static uint32_t find_in(pid_t pid, const char *protocol, const struct socket_wan
 	return found;
 }
 
+/* How many need not be looked for: they have answered, or are gone. */
+static uint32_t ask_each(const struct socket_wanted *want, uint32_t n)
+{
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int err = want[i].fd < 0
+				  ? -ENOENT
+				  : socket_ask(want[i].pid, want[i].fd, want[i].inode, want[i].name,
+					       SNAP_NAME, want[i].peer, SNAP_PEER);
+
+		*want[i].found = !err || err == -ESTALE || err == -EBADF;
+		done += *want[i].found;
+	}
+	return done;
+}
+
 void socket_names_find(pid_t pid, const struct socket_wanted *want, uint32_t n)
 {
 	/* All that listen are in the first two, whoever is looked for. */
 	static const char *const protocols[] = {"tcp", "tcp6", "unix", "udp", "udp6"};
 	struct socket_ports ports = {0};
-	uint32_t found = 0;
+	uint32_t found = ask_each(want, n);
 
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]) && (i < 2 || found < n);
-	     i++)
-		found += find_in(pid, protocols[i], want, n, &ports);
+	if (found == n)
+		socket_names_listening(pid, &ports);
+	else
+		for (size_t i = 0;
+		     i < sizeof(protocols) / sizeof(protocols[0]) && (i < 2 || found < n); i++)
+			found += find_in(pid, protocols[i], want, n, &ports);
 	for (uint32_t i = 0; i < n; i++)
 		set_peer(&ports, &want[i]);
 }
 
 void socket_names_listening(pid_t pid, struct socket_ports *out)
 {
+	if (!socket_listening_diag(pid, out))
+		return;
 	find_in(pid, "tcp", NULL, 0, out);
 	find_in(pid, "tcp6", NULL, 0, out);
 }

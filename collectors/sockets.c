@@ -178,7 +178,7 @@ static void plain_name(struct socket_row *r)
 }
 
 /* Sockets without a name are looked for once, all together, and not again. */
-static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, pid_t pid)
+static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, const struct threads *t)
 {
 	struct socket_wanted want[SNAP_SOCKETS];
 	uint32_t nwant = 0;
@@ -192,14 +192,19 @@ static void name_new(struct sockets *s, const uint32_t *rows, uint32_t n, pid_t 
 			plain_name(r);
 		if (r->key.inode)
 			want[nwant++] =
-				(struct socket_wanted){r->key.inode, r->name, r->peer, &r->named};
+				(struct socket_wanted){.inode = r->key.inode,
+						       .pid = threads_pid_of(t, r->key.tgid),
+						       .fd = r->key.fd,
+						       .name = r->name,
+						       .peer = r->peer,
+						       .found = &r->named};
 		else
 			r->named = true;
 	}
 	if (!nwant || (s->names_at_tick && s->tick - s->names_at_tick < 5))
 		return;
 	s->names_at_tick = s->tick;
-	socket_names_find(pid, want, nwant);
+	socket_names_find(t->pid, want, nwant);
 	for (uint32_t i = 0; i < nwant; i++)
 		*want[i].found = true;
 }
@@ -259,7 +264,7 @@ void sockets_fill(struct sockets *s, const struct threads *t, uint64_t interval_
 		memmove(top + at + 1, top + at, (n - 1 - at) * sizeof(*top));
 		top[at] = i;
 	}
-	name_new(s, top, n, t->pid);
+	name_new(s, top, n, t);
 	for (uint32_t i = 0; i < n; i++) {
 		struct socket_row *r = &s->rows[top[i]];
 		struct snap_socket *out = &snap->sockets[snap->nsockets++];

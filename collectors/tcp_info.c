@@ -7,36 +7,20 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "collectors/socket_ask.h"
 
 /* tcpi_min_rtt is so until a first round trip was measured. */
 #define NO_RTT UINT32_MAX
 
-static int copy_descriptor(pid_t pid, int fd)
-{
-	long pidfd = syscall(SYS_pidfd_open, pid, 0), copy;
-	int err;
-
-	if (pidfd < 0)
-		return -errno;
-	copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	err = copy < 0 ? -errno : (int)copy;
-	close((int)pidfd);
-	return err;
-}
-
-static int ask(int fd, uint64_t inode, struct tcp_facts *out)
+static int ask(int fd, struct tcp_facts *out)
 {
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
-	struct stat st;
 
 	/* Older kernels fill less of it. */
 	memset(&info, 0, sizeof(info));
-	if (fstat(fd, &st) || st.st_ino != inode)
-		return -ESTALE;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size))
 		return errno == EOPNOTSUPP || errno == ENOPROTOOPT || errno == EINVAL ? -ENOTSUP
 										      : -errno;
@@ -50,11 +34,11 @@ static int ask(int fd, uint64_t inode, struct tcp_facts *out)
 
 int tcp_info_read(pid_t pid, int fd, uint64_t inode, struct tcp_facts *out)
 {
-	int copy = copy_descriptor(pid, fd), err;
+	int copy = socket_copy(pid, fd, inode), err;
 
 	if (copy < 0)
 		return copy;
-	err = ask(copy, inode, out);
+	err = ask(copy, out);
 	close(copy);
 	return err;
 }
