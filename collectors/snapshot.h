@@ -237,7 +237,7 @@ struct snap_page_faults {
 /* Where page faults come from. */
 struct snap_fault {
 	char kind[8];	/* "fault", or "major": those of them that waited for a disk */
-	uint64_t count; /* an estimate from the stacks, which stand for all; "major": exact */
+	uint64_t count; /* an estimate from the stacks, which stand for all */
 	double rate;
 	uint32_t nframes;
 	uint32_t frames[SNAP_FRAMES];

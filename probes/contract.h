@@ -201,7 +201,7 @@ struct contract_faults {
 	__u64 major;	      /* of both, those that waited for a disk */
 	__u64 since, gap;     /* faults since the last stack; how many until the next */
 	__u64 reach, last_ns; /* gaps are drawn from 1 to 1 + this; when the last stack was taken */
-	__u64 pad;
+	__u64 major_since;    /* of the major ones, those since the last whose stack found room */
 };
 /* What a stack of fault_ring is of. */
 enum contract_fault_kind { FAULT_ANY, FAULT_MAJOR };

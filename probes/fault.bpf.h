@@ -136,8 +136,11 @@ int on_fault_major(struct bpf_perf_event_data *ctx)
 	if (!c)
 		return 0;
 	c->major++;
-	if (fault_stack(FAULT_MAJOR, 1))
+	c->major_since++;
+	if (fault_stack(FAULT_MAJOR, c->major_since))
 		__sync_fetch_and_add(&fault_stacks_lost, 1);
+	else
+		c->major_since = 0; /* else the next one stands for these too */
 	return 0;
 }
 

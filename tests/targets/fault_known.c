@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault_known.c: touches fresh pages at two places, three to one, and says how many it took. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -46,7 +47,25 @@ static void round_trip(void)
 	munmap(at, size);
 }
 
-/* fault_known ROUNDS: waits for a line, does them, prints "pages faults", waits for the end. */
+/* Touches so many pages of a file that is not in memory, one by one. */
+static void read_cold(const char *file, int pages)
+{
+	size_t size = (size_t)pages * PAGE;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	volatile char *at = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) ||
+	    madvise((void *)at, size, MADV_RANDOM))
+		exit(1);
+	for (int i = 0; i < pages; i++)
+		(void)at[(size_t)i * PAGE];
+	close(fd);
+}
+
+/*
+ * fault_known ROUNDS [FILE]: waits for a line, does them, or touches as many pages of the file,
+ * prints "pages faults", waits for the end.
+ */
 int main(int argc, char **argv)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
@@ -62,7 +81,9 @@ int main(int argc, char **argv)
 	if (getchar() == EOF)
 		return 1;
 	before = faults();
-	for (int i = 0; i < rounds; i++) {
+	if (argc > 2)
+		read_cold(argv[2], rounds);
+	for (int i = 0; i < rounds && argc == 2; i++) {
 		round_trip();
 		nanosleep(&pause, NULL);
 	}
