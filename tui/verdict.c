@@ -13,6 +13,7 @@
 #include "tui/verdict_cpu.h"
 #include "tui/verdict_collector.h"
 #include "tui/verdict_futex.h"
+#include "tui/verdict_input.h"
 #include "tui/verdict_lookup.h"
 #include "tui/verdict_output.h"
 #include "tui/verdict_peer.h"
@@ -199,7 +200,7 @@ static const char *view_of_queue(const struct snapshot *s, const char *rule)
 }
 
 /* Its children did the work: those there, or the newest that was seen to start. */
-static bool say_children(struct verdict *v, const struct snapshot *s, double busy)
+static bool say_children(struct verdict *v, const struct snapshot *s, const char *in, double busy)
 {
 	char follow[64];
 	bool forked = false;
@@ -212,12 +213,12 @@ static bool say_children(struct verdict *v, const struct snapshot *s, double bus
 	follow_words(s, follow, sizeof(follow));
 	if (s->target.children)
 		say(v, VERDICT_WARN, "Mostly idle", view,
-		    "%.1f %% of a CPU by itself; its %u child%s not counted here: %s", busy,
+		    "%s%.1f %% of a CPU by itself; its %u child%s not counted here: %s", in, busy,
 		    s->target.children, s->target.children == 1 ? " is" : "ren are", follow);
 	else if (forked)
 		say(v, VERDICT_WARN, "Mostly idle", view,
-		    "%.1f %% of a CPU, but it starts others, which are not counted here: %s", busy,
-		    follow);
+		    "%s%.1f %% of a CPU, but it starts others, which are not counted here: %s", in,
+		    busy, follow);
 	return s->target.children || forked;
 }
 
@@ -246,6 +247,22 @@ static bool say_output(struct verdict *v, const struct snapshot *s)
 		return false;
 	say(v, VERDICT_WARN, "Waiting for a reader", view, "%s", text);
 	return true;
+}
+
+/* Nor who could if more came through a pipe, nor who sleeps while others wait for its answer. */
+static bool say_input(struct verdict *v, const struct snapshot *s)
+{
+	char text[sizeof(v->text)];
+	const char *view = verdict_input(s, WAIT_PCT, text, sizeof(text));
+	const char *label = "Waiting for input";
+
+	if (!view) {
+		label = "Sleeping in requests";
+		view = verdict_requests(s, WAIT_PCT, text, sizeof(text));
+	}
+	if (view)
+		say(v, VERDICT_WARN, label, view, "%s", text);
+	return view;
 }
 
 /* A program that does little has something to fix yet when its memory grows. */
@@ -294,7 +311,9 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 	double busy = t->pct[TIME_USER] + t->pct[TIME_SYS];
 	char in[SNAP_NAME + 16] = "", words[192];
 
-	if (call)
+	if (verdict_waits_in(s, words, sizeof(words)))
+		snprintf(in, sizeof(in), "waits in %.80s; ", words);
+	else if (call)
 		snprintf(in, sizeof(in), "waits in %s; ", call->name);
 	else if (t->pct[TIME_SLEEP] > 50 || t->pct[TIME_NET] > 50)
 		snprintf(in, sizeof(in), "%s; ",
@@ -307,7 +326,7 @@ static void say_idle(struct verdict *v, const struct snapshot *s, const struct t
 		say(v, VERDICT_GOOD, "Not saturated", "blocked", "%.0f %% of a CPU; %s", busy,
 		    words);
 	} else if (t->active < IDLE_PCT) {
-		if (!say_children(v, s, busy))
+		if (!say_children(v, s, in, busy))
 			say_waiting(v, t, call, in, busy);
 	} else {
 		say(v, VERDICT_GOOD, "Not saturated", "cpu",
@@ -467,7 +486,7 @@ void verdict_compute(struct verdict *v, const struct snapshot *s)
 		say_queue(v, s, &t);
 	else if (busiest_pct(s, busy) >= BUSY_PCT / 2)
 		say_cpu(v, s, &t);
-	else if (!say_output(v, s) && !say_peer(v, s))
+	else if (!say_output(v, s) && !say_peer(v, s) && !say_input(v, s))
 		say_idle(v, s, &t);
 	say_also(v, s);
 	if (v->mood == VERDICT_GOOD && v->also[0])

@@ -8,19 +8,24 @@
 
 #include "collectors/name_words.h"
 
-/* Calls that send bytes on, as libc names them behind its prefixes. */
-static const char *sending_call(const char *name)
+const char *verdict_plain_call(const char *name)
 {
 	static const char *const prefixes[] = {"__GI___libc_", "__libc_", "__GI___", "__GI_", "__"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (name_begins(name, prefixes[i]))
+			return name + strlen(prefixes[i]);
+	return name;
+}
+
+/* Calls that send bytes on. */
+static const char *sending_call(const char *name)
+{
 	/* Not splice(2), which may wait for what it is to send. */
 	static const char *const calls[] = {"write",   "writev",   "send",     "sendto",
 					    "sendmsg", "sendmmsg", "vmsplice", "sendfile"};
 
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (name_begins(name, prefixes[i])) {
-			name += strlen(prefixes[i]);
-			break;
-		}
+	name = verdict_plain_call(name);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (!strcmp(name, calls[i]))
 			return calls[i];
@@ -36,15 +41,14 @@ static const char *sends(const struct snapshot *s, const struct snap_wait_stack 
 	return sending_call(s->symbols[st->frames[0]].name);
 }
 
-/* Does the call mostly go to files? One of a network or in user space may take its time. */
-static bool goes_to_file(const struct snapshot *s, const char *call)
+const char *verdict_works_on(const struct snapshot *s, const char *call)
 {
 	const struct snap_latency *top = NULL;
 
 	for (uint32_t i = 0; i < s->nsyscalls; i++)
 		if (!strcmp(s->syscalls[i].name, call) && (!top || s->syscalls[i].sum > top->sum))
 			top = &s->syscalls[i];
-	return top && !strcmp(top->module, "file");
+	return top ? top->module : "";
 }
 
 /* Who does not take it. */
@@ -82,7 +86,8 @@ const char *verdict_output(const struct snapshot *s, double least_pct, char *tex
 			top = st;
 	}
 	pct = s->since_ns ? 100 * (double)ns / (double)s->since_ns : 0;
-	if (!top || pct < least_pct || goes_to_file(s, sends(s, top)))
+	/* Files of a network or in user space may take their time. */
+	if (!top || pct < least_pct || !strcmp(verdict_works_on(s, sends(s, top)), "file"))
 		return NULL;
 	/* A wait that began before it was watched is told whole. */
 	if (s->target.threads && pct > 100.0 * s->target.threads)

@@ -352,6 +352,73 @@ static void who_waits_for_its_output_to_be_taken_is_not_idle(void **state)
 	expect(s, VERDICT_GOOD, "Mostly idle", "");
 }
 
+static void who_waits_for_a_pipe_to_bring_something_is_told_so(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct snap_wait_stack *st = &s->wait_stacks[0];
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nsyscalls = s->nwait_stacks = 1;
+	s->nsockets = 0;
+	s->nblocked = 1;
+	s->blocked[0] = (struct snap_blocked){.reason = BLOCKED_OTHER, .pct = 99};
+	*st = (struct snap_wait_stack){
+		.reason = BLOCKED_OTHER, .ns = s->since_ns / 2, .count = 500, .nframes = 1};
+	st->frames[0] = snapshot_symbol(s, "__GI___libc_read", "libc.so.6");
+	s->syscalls[0] = (struct snap_latency){.name = "read", .module = "pipe", .sum = 5};
+	expect(s, VERDICT_WARN, "Waiting for input",
+	       "50 % of a thread's time waits in read for what a pipe brings: who writes it is "
+	       "slower");
+	/* Notice that is given now and then, and a terminal, are no input that is late. */
+	st->count = 1;
+	st->ns = 3000000000;
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in read for what it reads; nothing to fix");
+	st->count = 500;
+	snprintf(s->syscalls[0].module, sizeof(s->syscalls[0].module), "tty");
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in read for what it reads; nothing to fix");
+	st->frames[0] = snapshot_symbol(s, "semop", "libc.so.6");
+	expect(s, VERDICT_GOOD, "Mostly idle", "waits in semop for a System V semaphore; ");
+	st->frames[0] = snapshot_symbol(s, "__GI___wait4", "libc.so.6");
+	s->target.children = 1;
+	expect(s, VERDICT_WARN, "Mostly idle", "waits in wait4 for a child to end; 0");
+}
+
+static void who_sleeps_while_it_serves_is_not_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s = f->s;
+	struct snap_wait_stack *st = &s->wait_stacks[0];
+	struct snap_latency *l = &s->latency[0];
+
+	sample_snapshot_fill(s, SAMPLE_IDLE, 1);
+	s->nsockets = 0;
+	s->nlatency = s->nwait_stacks = 1;
+	*l = (struct snap_latency){.name = "requests to :80",
+				   .source = LATENCY_SOCKET,
+				   .count = 80,
+				   .rate = 8,
+				   .mean = 90000000,
+				   .p50 = 90000000,
+				   .p99 = 99000000,
+				   .max = 100000000};
+	*st = (struct snap_wait_stack){
+		.reason = BLOCKED_SLEEP, .ns = s->since_ns / 2, .nframes = 2};
+	st->count = st->ns / 80000000;
+	l->count = st->count;
+	st->frames[0] = snapshot_symbol(s, "clock_nanosleep", "libc.so.6");
+	st->frames[1] = snapshot_symbol(s, "serve", "app");
+	expect(s, VERDICT_WARN, "Sleeping in requests",
+	       "0.7 requests to :80 are served at a time: 8/s, half of them take 90.0 ms, the "
+	       "slowest 1 % 99.0 ms; most of it waits in clock_nanosleep for serve");
+	/* Another thread's rounds, which are longer, or fewer, than requests. */
+	l->max = 10000000;
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+	l->max = 100000000;
+	l->count = 4 * st->count;
+	expect(s, VERDICT_GOOD, "Mostly idle", "");
+}
+
 static void who_waits_for_a_name_server_is_not_idle(void **state)
 {
 	struct fixture *f = *state;
@@ -587,6 +654,8 @@ int main(void)
 		TEST(condvar_waits_of_idle_workers_are_no_lock_problem),
 		TEST(a_client_that_waits_for_its_server_is_not_idle),
 		TEST(who_waits_for_its_output_to_be_taken_is_not_idle),
+		TEST(who_waits_for_a_pipe_to_bring_something_is_told_so),
+		TEST(who_sleeps_while_it_serves_is_not_idle),
 		TEST(who_waits_for_a_name_server_is_not_idle),
 		TEST(who_spins_is_told_so_before_the_queue),
 		TEST(a_busy_garbage_collector_is_named),
