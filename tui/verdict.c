@@ -348,7 +348,7 @@ static bool say_state(struct verdict *v, const struct snapshot *s)
 	else if (s->target.state == TARGET_STOPPED)
 		say(v, VERDICT_WARN, "Stopped", "",
 		    "the target is stopped (SIGSTOP or a debugger)%s",
-		    s->replaying ? "" : "; kill -CONT resumes it");
+		    s->replaying ? "" : "; kill -CONT resumes it, a debugger must let it go");
 	else if (proc && proc->status == SECTION_ABSENT)
 		say(v, VERDICT_NONE, "Not measured", "help", "%s%s%s", proc->reason,
 		    proc->fix[0] ? "; try: " : "", proc->fix);

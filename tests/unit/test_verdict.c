@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_verdict.c: the sentence that says what holds the target back. */
+/* test_verdict.c: the sentence that says what holds the target back. Long because each sentence has
+ * its cases here. */
 #include <locale.h>
 #include <math.h>
 #include <setjmp.h>
@@ -64,7 +65,7 @@ static void verdict_names_what_holds_the_target_back(void **state)
 	expect(s, VERDICT_BAD, "CPU-bound", "functions are not sampled");
 	s->finished = s->replaying = 0;
 	s->target.state = TARGET_STOPPED;
-	expect(s, VERDICT_WARN, "Stopped", "kill -CONT");
+	expect(s, VERDICT_WARN, "Stopped", "kill -CONT resumes it, a debugger must let it go");
 }
 
 static void verdict_tells_waiting_for_cpu_and_disk(void **state)
