@@ -19,7 +19,7 @@ struct batch {
 };
 static __thread struct batch batches[METERED_KINDS];
 
-/* The global key: its destructor settles what a thread that ends has left. */
+/* The global ends: a key whose destructor settles what a thread that ends has left. */
 static struct {
 	pthread_once_t once;
 	pthread_key_t key;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_hnsw.c: an index finds what an exact search finds, through deletions and through a file. */
+/*
+ * test_hnsw.c: an index finds what an exact search finds, through deletions and through a file.
+ * Long because the cases share the vectors, and the exact search that they are compared with.
+ */
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
