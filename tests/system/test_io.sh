@@ -113,16 +113,21 @@ if ! eventually 10 grep -q ready "$T/direct.out" || ! grep -q '^/dev/' <(df --ou
 	exit "$status"
 fi
 row() { jq --arg m "$1" "[.block[] | select(.module == \$m and (.name | startswith(\"[\") | not)) | $2] | add // 0" <<<"$last"; }
-# By the disks' own count. A request that is merged into another program's is none of its own: then
-# once more.
+# By the disks' own count. A request that is merged into another's, what is written back of a build
+# for one, is none of its own: so nothing is left to write back, and where it happened, once more.
 merges() { cat /sys/block/*/stat | awk '{ n += $2 + $6 } END { print n + 0 }'; }
 for try in 1 2 3 4 5; do
+	sync -f "$T"
 	merged=$(merges)
 	watched direct 2 go
 	[ "$(row read .count) $(row write .count)" != "400 400" ] && [ "$(merges)" -gt "$merged" ] && [ "$try" -lt 5 ] || break
 	target direct "$BUILD/tests/targets/io_direct" "$T/blocks" 400
 	eventually 10 grep -q ready "$T/direct.out"
 done
+[ "$(row read .count) $(row write .count)" = "400 400" ] || {
+	echo "# try $try, requests merged meanwhile: $(($(merges) - merged))"
+	jq -c '.block[]' <<<"$last" | sed 's/^/# /'
+}
 [ "$(jq '.block | length' <<<"$last")" -gt 0 ] || jq -c '{sections, block, cost, events}' <<<"$last" | sed 's/^/# /'
 for op in read write; do
 	equal "every ${op} is a request" "$(row $op .count)" 400
