@@ -26,6 +26,17 @@ static inline bool name_is_made_up(const char *name)
 	return name_begins(name, "fn@");
 }
 
+/* A system call's name without the prefixes that libc's own names of it have. */
+static inline const char *name_of_call(const char *name)
+{
+	static const char *const prefixes[] = {"__GI___libc_", "__libc_", "__GI___", "__GI_", "__"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (name_begins(name, prefixes[i]))
+			return name + strlen(prefixes[i]);
+	return name;
+}
+
 static inline bool name_is_one_of(const char *name, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

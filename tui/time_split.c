@@ -91,3 +91,11 @@ void time_split_parts(const struct time_split *t, struct widget_part *out)
 		out[i].value = t->pct[i];
 	}
 }
+
+double time_waited_pct(const struct snapshot *s, uint64_t ns)
+{
+	double pct = s->since_ns ? 100 * (double)ns / (double)s->since_ns : 0;
+	double all = 100.0 * s->target.threads;
+
+	return all > 0 && pct > all ? all : pct;
+}

@@ -27,6 +27,12 @@ struct time_split {
 	bool has_blocked; /* false: CPU parts alone are known */
 };
 
+/*
+ * Waits of ns together since the reset, in percent of one thread's time. One that began before it
+ * was watched is told whole, but never more than all threads have.
+ */
+double time_waited_pct(const struct snapshot *s, uint64_t ns);
+
 void time_split_compute(struct time_split *t, const struct snapshot *s);
 /* The parts as a bar is made of them; out has room for TIME_PARTS. */
 void time_split_parts(const struct time_split *t, struct widget_part *out);

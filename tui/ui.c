@@ -42,6 +42,24 @@ void ui_free(struct ui *ui)
 	free(ui);
 }
 
+/* With the target its numbers end, but not what was wrong with it. */
+static void judge(struct ui *ui, const struct snapshot *s)
+{
+	const bool ended = s->target.state == TARGET_EXITED || s->target.state == TARGET_ZOMBIE;
+	struct verdict *v = &ui->verdict;
+
+	verdict_compute(v, s);
+	if (!ended && v->mood > VERDICT_GOOD)
+		ui->before = *v;
+	else if (!ended)
+		ui->before.label[0] = '\0';
+	if (!ended || !ui->before.label[0])
+		return;
+	snprintf(v->also, sizeof(v->also), "until then %s: %.180s", ui->before.label,
+		 ui->before.text);
+	snprintf(v->also_view, sizeof(v->also_view), "%s", ui->before.view);
+}
+
 void ui_snapshot(struct ui *ui, const struct snapshot *s)
 {
 	history_add(&ui->history, s);
@@ -49,7 +67,7 @@ void ui_snapshot(struct ui *ui, const struct snapshot *s)
 	if (ui->paused)
 		return;
 	ui->shown = s;
-	verdict_compute(&ui->verdict, s);
+	judge(ui, s);
 }
 
 static void toggle_pause(struct ui *ui)
@@ -64,7 +82,7 @@ static void toggle_pause(struct ui *ui)
 	} else {
 		ui->shown = ui->newest;
 	}
-	verdict_compute(&ui->verdict, ui->shown);
+	judge(ui, ui->shown);
 }
 
 static enum ui_action change_interval(struct ui *ui, int step)

@@ -41,6 +41,7 @@ struct ui {
 	uint64_t interval_ns;
 	char message[96]; /* in the footer until the next key */
 	struct verdict verdict;
+	struct verdict before; /* the last that found something, while the target ran */
 	struct ui_recent recent;
 	struct ui_tail tail;
 	struct history history;

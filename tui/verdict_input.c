@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collectors/name_words.h"
 #include "tui/format.h"
+#include "tui/time_split.h"
 #include "tui/verdict_output.h"
 #include "tui/views/blocked_rows.h"
 
@@ -16,17 +18,8 @@ enum { INPUT_SELDOM_NS = 1000000000 };
 static const char *call_of(const struct snapshot *s, const struct snap_wait_stack *st)
 {
 	return st->nframes && st->frames[0] < s->nsymbols
-		       ? verdict_plain_call(s->symbols[st->frames[0]].name)
+		       ? name_of_call(s->symbols[st->frames[0]].name)
 		       : "";
-}
-
-/* A wait that began before it was watched is told whole. */
-static double pct_of(const struct snapshot *s, uint64_t ns)
-{
-	double pct = s->since_ns ? 100 * (double)ns / (double)s->since_ns : 0;
-	double all = 100.0 * s->target.threads;
-
-	return all > 0 && pct > all ? all : pct;
 }
 
 const char *verdict_input(const struct snapshot *s, double least_pct, char *text, size_t size)
@@ -50,12 +43,12 @@ const char *verdict_input(const struct snapshot *s, double least_pct, char *text
 			most_ns = ns;
 		}
 	}
-	if (!most || pct_of(s, most_ns) < least_pct)
+	if (!most || time_waited_pct(s, most_ns) < least_pct)
 		return NULL;
 	snprintf(text, size,
 		 "%.0f %% of a thread's time waits in %s for what a pipe brings: who writes it is "
 		 "slower than this program",
-		 pct_of(s, most_ns), most);
+		 time_waited_pct(s, most_ns), most);
 	return "blocked";
 }
 
@@ -142,7 +135,7 @@ const char *verdict_requests(const struct snapshot *s, double least_pct, char *t
 	const struct snap_wait_stack *st = l ? sleeps_in(s, l) : NULL;
 	char rate[FORMAT_SIZE], p50[FORMAT_SIZE], p99[FORMAT_SIZE], where[160];
 
-	if (!st || pct_of(s, st->ns) < least_pct || pct_of(s, st->ns) < pct / 4)
+	if (!st || time_waited_pct(s, st->ns) < least_pct || time_waited_pct(s, st->ns) < pct / 4)
 		return NULL;
 	blocked_stack_words(s, st, where, sizeof(where));
 	snprintf(text, size,

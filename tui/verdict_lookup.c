@@ -8,6 +8,7 @@
 
 #include "collectors/name_words.h"
 #include "tui/format.h"
+#include "tui/time_split.h"
 
 /* Frames from poll() up to the function of the program that asked. */
 enum { RESOLVER_DEPTH = 16 };
@@ -59,12 +60,9 @@ const char *verdict_lookup(const struct snapshot *s, double least_pct, char *tex
 		count += st->count;
 		max = st->max_ns > max ? st->max_ns : max;
 	}
-	pct = s->since_ns ? 100 * (double)ns / (double)s->since_ns : 0;
+	pct = time_waited_pct(s, ns);
 	if (!count || pct < least_pct)
 		return NULL;
-	/* A wait that began before it was watched is told whole. */
-	if (s->target.threads && pct > 100.0 * s->target.threads)
-		pct = 100.0 * s->target.threads;
 	snprintf(text, size,
 		 "%.0f %% of a thread's time waits for a name server%s%.60s: %s waits, longest %s; "
 		 "/etc/resolv.conf says which is asked, and for how long",

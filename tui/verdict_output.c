@@ -7,16 +7,7 @@
 #include <string.h>
 
 #include "collectors/name_words.h"
-
-const char *verdict_plain_call(const char *name)
-{
-	static const char *const prefixes[] = {"__GI___libc_", "__libc_", "__GI___", "__GI_", "__"};
-
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (name_begins(name, prefixes[i]))
-			return name + strlen(prefixes[i]);
-	return name;
-}
+#include "tui/time_split.h"
 
 /* Calls that send bytes on. */
 static const char *sending_call(const char *name)
@@ -25,7 +16,7 @@ static const char *sending_call(const char *name)
 	static const char *const calls[] = {"write",   "writev",   "send",     "sendto",
 					    "sendmsg", "sendmmsg", "vmsplice", "sendfile"};
 
-	name = verdict_plain_call(name);
+	name = name_of_call(name);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (!strcmp(name, calls[i]))
 			return calls[i];
@@ -85,13 +76,10 @@ const char *verdict_output(const struct snapshot *s, double least_pct, char *tex
 		if (!top || st->ns > top->ns)
 			top = st;
 	}
-	pct = s->since_ns ? 100 * (double)ns / (double)s->since_ns : 0;
+	pct = time_waited_pct(s, ns);
 	/* Files of a network or in user space may take their time. */
 	if (!top || pct < least_pct || !strcmp(verdict_works_on(s, sends(s, top)), "file"))
 		return NULL;
-	/* A wait that began before it was watched is told whole. */
-	if (s->target.threads && pct > 100.0 * s->target.threads)
-		pct = 100.0 * s->target.threads;
 	other_end(s, top->reason, whom, sizeof(whom));
 	snprintf(text, size,
 		 "%.0f %% of a thread's time waits in %s until what it sends is taken: %s is "

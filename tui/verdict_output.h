@@ -13,8 +13,6 @@
  */
 const char *verdict_output(const struct snapshot *s, double least_pct, char *text, size_t size);
 
-/* A system call's name without the prefixes that libc's own names of it have. */
-const char *verdict_plain_call(const char *name);
 /* What a call mostly works on, as its rows say: "file", "pipe" ...; "" if it did not return yet. */
 const char *verdict_works_on(const struct snapshot *s, const char *call);
 

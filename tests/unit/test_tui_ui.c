@@ -128,6 +128,22 @@ static void enter_on_overview_leads_to_the_cause(void **state)
 	assert_int_equal(f->ui->view, VIEW_cpu);
 }
 
+static void what_was_found_is_still_told_when_the_target_has_ended(void **state)
+{
+	struct fixture *f = *state;
+	char label[sizeof(f->ui->verdict.label)];
+
+	type(f, "1");
+	snprintf(label, sizeof(label), "until then %.16s", f->ui->verdict.label);
+	assert_false(shows(f, "until then"));
+	f->s->target.state = TARGET_EXITED;
+	for (int i = 0; i < 3; i++) {
+		ui_snapshot(f->ui, f->s);
+		assert_true(shows(f, label));
+		assert_true(shows(f, "Ended"));
+	}
+}
+
 static void a_function_that_is_counted_alone_says_so(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +407,7 @@ int main(void)
 		TEST(filter_narrows_as_typed_and_escape_widens),
 		TEST(enter_opens_the_row_under_the_cursor_and_escape_returns),
 		TEST(enter_on_overview_leads_to_the_cause),
+		TEST(what_was_found_is_still_told_when_the_target_has_ended),
 		TEST(a_function_that_is_counted_alone_says_so),
 		TEST(a_wait_without_a_reason_of_its_own_is_named_by_its_call),
 		TEST(a_lock_that_is_no_futex_opens_on_its_own_stacks),

@@ -318,9 +318,7 @@ static const char *other_kind(const struct snapshot *s, const struct snap_wait_s
 	const char *leaf =
 		frames_of(st) && st->frames[0] < s->nsymbols ? s->symbols[st->frames[0]].name : "";
 
-	leaf += strspn(leaf, "_");
-	if (!strncmp(leaf, "libc_", 5))
-		leaf += 5;
+	leaf = name_of_call(leaf);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (!strcmp(leaf, calls[i][0]))
 			return calls[i][1];
