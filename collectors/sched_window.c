@@ -13,7 +13,7 @@
 enum {
 	WEIGHT_MAX = 25,
 	SHORTEST_MS = 20, /* else a window would be made of attaching and detaching */
-	OVER_TICKS = 3,	  /* a burst is none of it */
+	OVER_TICKS = 3,	  /* a burst is none of it, nor is a pause, of the machine say */
 	LATE_MOST = 8,	  /* a window is at least this part of what it would be, however late */
 };
 /* The windows aim at this part of the budget, and end when all could be seen for CALM of it. */
@@ -57,10 +57,14 @@ void sched_window_weigh(struct sched_window *w, double switches_per_s, double ns
 
 	if (allowance_ns_per_s <= 0 || all_ns <= allowance_ns_per_s * (w->weight > 1 ? CALM : 1)) {
 		w->over = 0;
+		if (w->weight > 1 && allowance_ns_per_s > 0 && ++w->calm < OVER_TICKS)
+			return;
+		w->calm = 0;
 		w->weight = 1;
 		return;
 	}
-	if (++w->over < OVER_TICKS)
+	w->calm = 0;
+	if (++w->over < OVER_TICKS && w->weight <= 1)
 		return;
 	weight = fmin(ceil(all_ns / (AIM * allowance_ns_per_s)), most);
 	w->weight = weight < 2 ? 2 : (uint32_t)weight;

@@ -28,6 +28,7 @@ struct sched_window {
 	uint32_t seen_weight; /* when it was opened; at most 1: all were seen */
 	int64_t ahead_ns;     /* what windows stood for until now, beyond the time that passed */
 	uint32_t over;	      /* decisions in a row for windows */
+	uint32_t calm;	      /* and against them, while there are some */
 };
 
 /* One more program that is attached, and is only needed in windows. A string that stays; one that

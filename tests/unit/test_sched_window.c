@@ -74,6 +74,10 @@ static void all_are_seen_again_when_they_are_clearly_fewer(void **state)
 	(void)state;
 	weight_after(&w, 3, 200000);
 	assert_true(weight_after(&w, 1, 160000) > 1);
+	/* Not after a pause, of the machine say. */
+	assert_true(weight_after(&w, 2, 120000) > 1);
+	assert_true(weight_after(&w, 1, 200000) > 1);
+	assert_true(weight_after(&w, 2, 0) > 1);
 	assert_int_equal(weight_after(&w, 1, 120000), 1);
 }
 
