@@ -74,29 +74,18 @@ struct {
 static __always_inline struct contract_loop_state *loop_place(struct task_struct *task,
 							      struct pt_regs *regs, bool take)
 {
-	u32 first = ((u32)(u64)regs >> 14) * 2654435761u >> (32 - CONTRACT_LOOP_BITS);
-	struct contract_loop_state *at;
+	struct contract_loop_state *at =
+		place_find(&loop_places, CONTRACT_LOOP_BITS, (u64)regs, 14, take);
 
-	for (u32 i = 0; i < 2; i++) {
-		u32 key = first ^ i;
-
-		at = bpf_map_lookup_elem(&loop_places, &key);
-		if (!at)
-			return 0;
-		if (at->regs != (u64)regs &&
-		    (!take || at->regs || __sync_val_compare_and_swap(&at->regs, 0, (u64)regs)))
-			continue;
-		if (at->tid == (u32)task->pid)
-			return at;
-		if (!take)
-			return 0;
-		/* Another thread had this stack before. */
-		at->ns = at->trial_ns = 0;
-		at->rank = at->is = 0;
-		at->tid = task->pid;
+	if (!at || at->tid == (u32)task->pid)
 		return at;
-	}
-	return 0;
+	if (!take)
+		return 0;
+	/* Another thread had this stack before. */
+	at->ns = at->trial_ns = 0;
+	at->rank = at->is = 0;
+	at->tid = task->pid;
+	return at;
 }
 
 static __always_inline void loop_hold(struct contract_loop *l, struct task_struct *task,

@@ -35,6 +35,7 @@ static __always_inline bool is_target(u32 tgid)
 #include "probes/regs.bpf.h"
 #include "probes/follow.bpf.h"
 #include "probes/hist.bpf.h"
+#include "probes/place.bpf.h"
 #include "probes/poll.bpf.h"
 #include "probes/thread.bpf.h"
 #include "probes/sched.bpf.h"

@@ -42,8 +42,7 @@ enum { NR_CLONE = 220, NR_FORK = 220, NR_VFORK = 220, NR_CLONE3 = 435 };
 
 /*
  * Calls under way that are timed, each where its thread's kernel stack leads to: the registers lie
- * there at both ends of a call, and no two threads' at the same address. It costs no helper call. A
- * place once taken stays with that stack, whose threads follow each other.
+ * there at both ends of a call, and no two threads' at the same address.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -62,23 +61,10 @@ struct {
 	__type(value, struct contract_syscall_start);
 } syscall_starts SEC(".maps");
 
+/* Stacks are 2^14 bytes or more apart. */
 static __always_inline struct contract_syscall_start *syscall_place(struct pt_regs *regs, bool take)
 {
-	/* Stacks are 2^14 bytes or more apart. Only half of a pointer is a number to the verifier.
-	 */
-	u32 first = ((u32)(u64)regs >> 14) * 2654435761u >> (32 - CONTRACT_SYSCALL_PLACE_BITS);
-	struct contract_syscall_start *at;
-
-	for (u32 i = 0; i < 2; i++) {
-		u32 key = first ^ i;
-
-		at = bpf_map_lookup_elem(&syscall_places, &key);
-		if (!at || at->regs == (u64)regs)
-			return at;
-		if (take && !at->regs && !__sync_val_compare_and_swap(&at->regs, 0, (u64)regs))
-			return at;
-	}
-	return 0;
+	return place_find(&syscall_places, CONTRACT_SYSCALL_PLACE_BITS, (u64)regs, 14, take);
 }
 
 static __always_inline struct contract_syscall_start *syscall_begin(struct task_struct *task,

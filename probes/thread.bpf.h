@@ -35,9 +35,8 @@ struct thread_state {
 };
 
 /*
- * Each where the address of its task leads to, which costs no helper call: one for task storage
- * takes longer than all else that a switch does. A place once taken stays with that address, whose
- * threads follow each other.
+ * Each where the address of its task leads to, whose threads follow each other: task storage takes
+ * longer than all else that a switch does.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -57,24 +56,7 @@ struct {
 
 static __always_inline struct thread_state *thread_place(struct task_struct *task, bool take)
 {
-	/* Half of a pointer is a number to the verifier. */
-	u32 first = ((u32)(u64)task >> 6) * 2654435761u >> (32 - CONTRACT_THREAD_PLACE_BITS);
-	struct thread_state *at;
-
-	for (u32 i = 0; i < 2; i++) {
-		u32 key = first ^ i;
-		u64 seen;
-
-		at = bpf_map_lookup_elem(&thread_places, &key);
-		if (!at || at->task == (u64)task)
-			return at;
-		if (!take || at->task)
-			continue;
-		seen = __sync_val_compare_and_swap(&at->task, 0, (u64)task);
-		if (!seen || seen == (u64)task)
-			return at;
-	}
-	return 0;
+	return place_find(&thread_places, CONTRACT_THREAD_PLACE_BITS, (u64)task, 6, take);
 }
 
 /* NULL: it is not known yet. */
